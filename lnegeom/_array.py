@@ -1,0 +1,199 @@
+"""Array namespaces, validation at the boundary, and the library's errors.
+
+Public functions call `as_floating` and the checks below once; everything behind them assumes good input.
+A value check that meets an abstract array (inside ``torch.func.vmap``, ``jax.jit`` and the like) is skipped,
+since there is no value to look at yet.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+Array = Any
+"""An array of any library that follows the array API: numpy, torch, JAX, CuPy."""
+
+
+class InputError(ValueError):
+    """A bad argument: the message says what was expected, what came, and the fix."""
+
+
+class GeometryError(InputError):
+    """A point, vector or metric that is not valid geometry.
+
+    Attributes
+    ----------
+    index : tuple of int or None
+        Index of the first offending entry or point in its array.
+    value : float or None
+        The offending value.
+    """
+
+    def __init__(self, message: str, *, index: tuple[int, ...] | None = None, value: float | None = None):
+        super().__init__(message)
+        self.index = index
+        self.value = value
+
+
+def as_floating(**values: Any) -> tuple[Any, ...]:
+    """Return the array namespace and the values as real floating arrays of one library and dtype.
+
+    Python numbers and lists follow the arrays they come with; alone, they become numpy float64. Integer
+    arrays take the library's default floating dtype.
+
+    Raises
+    ------
+    InputError
+        If the values belong to different libraries, are complex, or are not numeric.
+    """
+    arrays = {name: value for name, value in values.items() if array_api_compat.is_array_api_obj(value)}
+    try:
+        xp = array_api_compat.array_namespace(*(arrays.values() or [np.empty(0)]))
+    except TypeError:
+        kinds = ", ".join(f"{name}: {type(value).__module__.split('.')[0]}" for name, value in arrays.items())
+        raise InputError(
+            f"expected arrays of one library, got {kinds}; convert them to the same library first"
+        ) from None
+    device = array_api_compat.device(next(iter(arrays.values()))) if arrays else None
+    floats = {name: _to_floating(xp, name, value, device) for name, value in arrays.items()}
+    dtype = xp.result_type(*floats.values()) if floats else xp.float64
+    result = []
+    for name, value in values.items():
+        if name in floats:
+            result.append(xp.astype(floats[name], dtype, copy=False))
+            continue
+        try:
+            result.append(xp.asarray(np.asarray(value, dtype=np.float64), dtype=dtype, device=device))
+        except (TypeError, ValueError):
+            raise InputError(f"{name}: expected an array of real numbers, got {value!r}") from None
+    return xp, *result
+
+
+def _to_floating(xp: Any, name: str, value: Array, device: Any) -> Array:
+    if xp.isdtype(value.dtype, "real floating"):
+        return value
+    if xp.isdtype(value.dtype, ("integral", "bool")):
+        default = xp.__array_namespace_info__().default_dtypes(device=device)["real floating"]
+        return xp.astype(value, default)
+    raise InputError(f"{name}: expected real numbers, got dtype {value.dtype}; pass a real floating array")
+
+
+def holds(condition: Any) -> bool:
+    """Whether a condition holds; an abstract value (a tracer, a meta tensor) gets the benefit of the doubt."""
+    try:
+        return bool(condition)
+    except (RuntimeError, TypeError):
+        return True
+
+
+def first_index(xp: Any, mask: Array) -> tuple[int, ...]:
+    """Index of the first true entry of a mask that has one."""
+    flat = xp.astype(xp.reshape(mask, (-1,)), xp.int64)
+    return tuple(int(i) for i in np.unravel_index(int(xp.argmax(flat)), mask.shape))
+
+
+def label(name: str, index: tuple[int, ...]) -> str:
+    """`x[3, 1]` for an entry, plain `x` where there is only one point."""
+    return f"{name}[{', '.join(map(str, index))}]" if index else name
+
+
+def check_finite(xp: Any, value: Array, name: str) -> None:
+    """Raise a GeometryError at the first entry that is not finite.
+
+    The sum is the screen (one pass, no temporary): it is finite only if every entry is.
+    """
+    if holds(xp.isfinite(xp.sum(value))):
+        return
+    bad = ~xp.isfinite(value)
+    if not holds(xp.any(bad)):
+        return  # only the sum overflowed
+    index = first_index(xp, bad)
+    number = float(value[index])
+    raise GeometryError(
+        f"{label(name, index)} is {number}: expected finite numbers; remove or repair that entry",
+        index=index,
+        value=number,
+    )
+
+
+def check_vectors(xp: Any, value: Array, name: str, dim: int | None) -> None:
+    """Raise unless the value is a non-empty finite array of shape ``(..., dim)``."""
+    expected = f"(..., {'n' if dim is None else dim})"
+    if value.ndim == 0 or (dim is not None and value.shape[-1] != dim):
+        raise GeometryError(
+            f"{name} has shape {tuple(value.shape)}: expected {expected}, coordinates on the last axis"
+        )
+    if 0 in value.shape:
+        raise GeometryError(
+            f"{name} has shape {tuple(value.shape)}: expected at least one point of shape {expected}, got none"
+        )
+    check_finite(xp, value, name)
+
+
+def check_broadcast(**values: Array) -> None:
+    """Raise unless the batch shapes (all axes but the last) broadcast together."""
+    try:
+        np.broadcast_shapes(*(tuple(value.shape[:-1]) for value in values.values()))
+    except ValueError:
+        shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in values.items())
+        raise GeometryError(f"batch axes do not broadcast: got {shapes}; make the leading axes agree") from None
+
+
+def check_where(xp: Any, valid: Array, value: Array, name: str, message: str) -> None:
+    """Raise a GeometryError at the first point whose entry in the mask `valid` is false.
+
+    `message` may use ``{point}`` (as `x[3]`) and ``{value}`` (the entry of `value` there).
+    """
+    if holds(xp.all(valid)):
+        return
+    index = first_index(xp, ~valid)
+    number = float(value[index])
+    raise GeometryError(
+        message.format(point=label(name, index), value=f"{number:.6g}"), index=index, value=number
+    )
+
+
+def positive(name: str, value: float) -> float:
+    """Return a positive finite Python float, or raise an InputError."""
+    number = real(name, value)
+    if not (number > 0 and math.isfinite(number)):
+        raise InputError(f"{name} must be a positive finite number, got {value!r}")
+    return number
+
+
+def real(name: str, value: float) -> float:
+    """Return a Python float, or raise an InputError."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} must be a number, got {value!r}") from None
+
+
+def positive_integer(name: str, value: int) -> int:
+    """Return a positive Python int, or raise an InputError."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise InputError(f"{name} must be a positive integer, got {value!r}")
+    return int(value)
+
+
+def matvec(matrix: Array, vector: Array) -> Array:
+    """Apply matrices ``(..., n, m)`` to vectors ``(..., m)``."""
+    return (matrix @ vector[..., None])[..., 0]
+
+
+def dot(xp: Any, a: Array, b: Array) -> Array:
+    """Sum of products over the last axis."""
+    return xp.sum(a * b, axis=-1)
+
+
+def diagonal_matrix(xp: Any, diagonal: Array) -> Array:
+    """Diagonal matrices ``(..., n, n)`` from ``(..., n)``."""
+    return diagonal[..., None] * identity(xp, diagonal)
+
+
+def identity(xp: Any, like: Array) -> Array:
+    """Return the identity ``(n, n)`` on the dtype and device of vectors ``(..., n)``."""
+    return xp.eye(like.shape[-1], dtype=like.dtype, device=array_api_compat.device(like))
