@@ -1,5 +1,43 @@
 """lnegeom: divergences, metrics, curvature and Ricci flow, batched, for any array library."""
 
-from lnegeom._array import GeometryError, InputError
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["GeometryError", "InputError"]
+from lnegeom._array import GeometryError, InputError
+from lnegeom.divergences import KL, Bregman, Divergence, Euclidean, Hyperbolic
+from lnegeom.families import Categorical, ExponentialFamily, Normal
+from lnegeom.metrics import LNE, Hessian, Metric
+from lnegeom.potentials import LogCosh, LogSumExp, NegativeEntropy, Potential, SquaredNorm
+
+if TYPE_CHECKING:
+    from lnegeom import flow, plot
+
+__all__ = [
+    "KL",
+    "LNE",
+    "Bregman",
+    "Categorical",
+    "Divergence",
+    "Euclidean",
+    "ExponentialFamily",
+    "GeometryError",
+    "Hessian",
+    "Hyperbolic",
+    "InputError",
+    "LogCosh",
+    "LogSumExp",
+    "Metric",
+    "NegativeEntropy",
+    "Normal",
+    "Potential",
+    "SquaredNorm",
+    "flow",
+    "plot",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Rooms that need more than numpy are imported on first use, so that `import lnegeom` stays light.
+    if name in ("flow", "plot"):
+        return importlib.import_module(f"lnegeom.{name}")
+    raise AttributeError(f"module 'lnegeom' has no attribute {name!r}")

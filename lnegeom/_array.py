@@ -82,7 +82,7 @@ def _to_floating(xp: Any, name: str, value: Array, device: Any) -> Array:
 
 
 def holds(condition: Any) -> bool:
-    """Whether a condition holds; an abstract value (a tracer, a meta tensor) gets the benefit of the doubt."""
+    """Whether a condition holds; an abstract value (a tracer, say) gets the benefit of the doubt."""
     try:
         return bool(condition)
     except (RuntimeError, TypeError):
@@ -128,7 +128,7 @@ def check_vectors(xp: Any, value: Array, name: str, dim: int | None) -> None:
         )
     if 0 in value.shape:
         raise GeometryError(
-            f"{name} has shape {tuple(value.shape)}: expected at least one point of shape {expected}, got none"
+            f"{name} has shape {tuple(value.shape)}, an empty batch: expected at least one point {expected}"
         )
     check_finite(xp, value, name)
 
@@ -139,7 +139,9 @@ def check_broadcast(**values: Array) -> None:
         np.broadcast_shapes(*(tuple(value.shape[:-1]) for value in values.values()))
     except ValueError:
         shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in values.items())
-        raise GeometryError(f"batch axes do not broadcast: got {shapes}; make the leading axes agree") from None
+        raise GeometryError(
+            f"batch axes do not broadcast: got {shapes}; make the leading axes agree"
+        ) from None
 
 
 def check_where(xp: Any, valid: Array, value: Array, name: str, message: str) -> None:

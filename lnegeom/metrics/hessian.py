@@ -1,0 +1,100 @@
+"""The metric of a convex potential."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lnegeom._array import Array, InputError
+from lnegeom.metrics._base import Metric
+from lnegeom.potentials import Potential, SeparablePotential
+
+
+class Hessian(Metric):
+    """The metric ``g = ∇²ψ`` of a convex potential, with closed forms that need no fourth derivative.
+
+    With the third derivative ``T_ijk = ∂_i ∂_j ∂_k ψ``::
+
+        Γ^k_ij = ½ g^{kl} T_lij,    R_ijkl = ¼ g^{pq} (T_ilp T_jkq − T_ikp T_jlq).
+
+    For a separable potential the metric is diagonal and flat: everything but the full tensors is O(n).
+
+    Parameters
+    ----------
+    potential : Potential
+        The potential ψ, for instance ``LogCosh(tau)`` or a family's ``log_partition``.
+
+    Examples
+    --------
+    The Fisher metric of the univariate normal family is hyperbolic, of curvature −½:
+
+    >>> import lnegeom
+    >>> family = lnegeom.Normal()
+    >>> metric = lnegeom.Hessian(family.log_partition)
+    >>> float(metric.scalar_curvature(family.natural(mean=0.0, std=1.0)))
+    -1.0
+    """
+
+    def __init__(self, potential: Potential):
+        if not isinstance(potential, Potential):
+            raise InputError(f"expected a Potential such as LogCosh(tau=1.0), got {potential!r}")
+        self.potential = potential
+        self.dim = potential.dim
+
+    def __repr__(self) -> str:
+        return f"Hessian({self.potential!r})"
+
+    def _local(self, xp: Any, x: Array) -> Array:
+        self.potential._check_domain(xp, x)
+        return x
+
+    def _matrix(self, xp: Any, x: Array) -> Array:
+        return self.potential._hessian(xp, x)
+
+    def _inverse(self, xp: Any, x: Array) -> Array:
+        return self.potential._hessian_inverse(xp, x)
+
+    def _sharp(self, xp: Any, x: Array, covector: Array) -> Array:
+        return self.potential._hessian_solve(xp, x, covector)
+
+    def _flat(self, xp: Any, x: Array, vector: Array) -> Array:
+        return self.potential._hessian_apply(xp, x, vector)
+
+    def _logdet(self, xp: Any, x: Array) -> Array:
+        return self.potential._hessian_logdet(xp, x)
+
+    def _christoffel(self, xp: Any, x: Array) -> Array:
+        third = self.potential._third_derivative(xp, x)
+        n = x.shape[-1]
+        lowered = xp.reshape(third, (*x.shape[:-1], n, n * n))
+        return xp.reshape(self._inverse(xp, x) @ lowered, third.shape) / 2
+
+    def _riemann(self, xp: Any, x: Array) -> Array:
+        third = self.potential._third_derivative(xp, x)
+        inverse = self._inverse(xp, x)
+        n, batch = x.shape[-1], x.shape[:-1]
+        lowered = xp.reshape(third, (*batch, n, n * n))
+        raised = xp.reshape(inverse @ lowered, (*batch, n * n, n))  # g^{ia} T_alp as rows (i, l)
+        # product[i, l, j, k] = g^{ia} T_alp g^{pq} T_qjk
+        product = xp.reshape(raised @ (inverse @ lowered), (*batch, n, n, n, n))
+        first = xp.moveaxis(product, -3, -1)  # (i, j, k, l)
+        return (first - xp.moveaxis(first, -1, -2)) / 4
+
+    def _ricci(self, xp: Any, x: Array) -> Array:
+        if self._is_flat:
+            return xp.zeros_like(x)[..., None] * x[..., None, :]
+        return super()._ricci(xp, x)
+
+    def _ricci_apply(self, xp: Any, x: Array, vector: Array) -> Array:
+        if self._is_flat:
+            return xp.zeros_like(x + vector)
+        return super()._ricci_apply(xp, x, vector)
+
+    def _scalar_curvature(self, xp: Any, x: Array) -> Array:
+        if self._is_flat:
+            return xp.zeros_like(x[..., 0])
+        return super()._scalar_curvature(xp, x)
+
+    @property
+    def _is_flat(self) -> bool:
+        # One function per coordinate: y_i = ∫ √ψ_i'' dx_i are Cartesian coordinates.
+        return isinstance(self.potential, SeparablePotential)
