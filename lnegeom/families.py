@@ -13,6 +13,7 @@ from lnegeom._array import (
     Array,
     InputError,
     as_floating,
+    check_finite,
     check_vectors,
     check_where,
     positive_integer,
@@ -133,6 +134,8 @@ class Normal(ExponentialFamily):
     def natural(self, mean: Any, std: Any) -> Array:
         """Natural parameters ``(..., 2)`` of means and standard deviations ``(...)``."""
         xp, mean, std = as_floating(mean=mean, std=std)
+        check_finite(xp, mean, "mean")
+        check_finite(xp, std, "std")
         check_where(xp, std > 0, std, "std", "{point} = {value}: expected a positive standard deviation")
         mean, std = xp.broadcast_arrays(mean, std)
         return xp.stack([mean / std**2, -1 / (2 * std**2)], axis=-1)

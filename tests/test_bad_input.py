@@ -1,0 +1,115 @@
+"""Bad input gets one line that says what was expected, what came, and where."""
+
+import numpy as np
+import pytest
+import torch
+
+import lnegeom
+
+LNE = lnegeom.LNE(1.0)
+POINT = np.zeros((2, 3))
+
+BAD = {
+    "outside LNE's domain": (
+        lambda: LNE.matrix([[0.1, 0.2], [2.0, 1.0]]),
+        r"x\[1\] lies outside the domain of LNE\(tau=1.0\): \|tanh\(tau x\)\|\^2 = 1.50\d+, expected below 1",
+    ),
+    "one long point outside LNE's domain": (
+        lambda: LNE.sharp(np.full(100_000, 0.1), np.ones(100_000)),
+        r"x lies outside the domain",
+    ),
+    "nan": (lambda: LNE.matrix([[0.1, 0.2], [0.3, np.nan]]), r"x\[1, 1\] is nan: expected finite numbers"),
+    "nan in a vector": (lambda: LNE.sharp([0.1, 0.2], [np.nan, 1.0]), r"covector\[0\] is nan"),
+    "nan in a long vector": (
+        lambda: LNE.sharp(np.zeros(100_000), np.r_[np.zeros(99_999), np.nan]),
+        r"covector\[99999\] is nan",
+    ),
+    "infinity": (lambda: lnegeom.LogCosh(1.0)([np.inf]), r"x\[0\] is inf"),
+    "empty batch": (
+        lambda: LNE.ricci(np.empty((0, 3))),
+        r"shape \(0, 3\), an empty batch: expected at least",
+    ),
+    "a scalar point": (lambda: LNE.matrix(1.0), r"x has shape \(\): expected \(..., n\)"),
+    "wrong dimension": (
+        lambda: lnegeom.Euclidean(3).matrix([0.0, 0.0]),
+        r"shape \(2,\): expected \(..., 3\)",
+    ),
+    "mismatched vector": (
+        lambda: LNE.sharp([0.1, 0.2], [1.0, 2.0, 3.0]),
+        r"covector has shape \(3,\): expected",
+    ),
+    "mismatched batch": (
+        lambda: LNE.flat(POINT, np.ones((5, 3))),
+        r"do not broadcast: got x \(2, 3\), vector",
+    ),
+    "mismatched pair": (
+        lambda: lnegeom.Euclidean()(POINT, [1.0]),
+        r"q has shape \(1,\): expected \(..., 3\)",
+    ),
+    "mixed libraries": (
+        lambda: LNE.sharp(POINT, torch.zeros(3)),
+        r"arrays of one library, got x: numpy, covector: torch",
+    ),
+    "complex": (lambda: LNE.matrix(np.array([1j])), r"x: expected real numbers, got dtype complex128"),
+    "not numeric": (lambda: LNE.matrix("here"), r"x: expected an array of real numbers, got 'here'"),
+    "tau = 0": (lambda: lnegeom.LNE(0.0), r"tau must be a positive finite number, got 0.0"),
+    "tau < 0": (lambda: lnegeom.Hyperbolic(-1), r"tau must be a positive finite number, got -1"),
+    "tau = nan": (lambda: lnegeom.LogCosh(float("nan")), r"tau must be a positive finite number, got nan"),
+    "tau = text": (lambda: lnegeom.LogCosh("one"), r"tau must be a number, got 'one'"),
+    "not a dimension": (lambda: lnegeom.Euclidean(0), r"n must be a positive integer, got 0"),
+    "not a potential": (lambda: lnegeom.Bregman(np.cosh), r"expected a Potential such as LogCosh"),
+    "not a potential (metric)": (lambda: lnegeom.Hessian("x"), r"expected a Potential such as LogCosh"),
+    "not a family": (lambda: lnegeom.KL("normal"), r"expected an exponential family such as Normal"),
+    "outside the dual domain": (
+        lambda: lnegeom.LogCosh(0.5).conjugate([0.0, 2.0]),
+        r"x\[1\] = 2 lies outside the dual domain: expected \|x\| < 1/tau = 2",
+    ),
+    "negative mass": (lambda: lnegeom.NegativeEntropy()([0.5, -0.1]), r"x\[1\] = -0.1: expected positive"),
+    "mass above one": (
+        lambda: lnegeom.LogSumExp().conjugate([0.5, 0.6]),
+        r"the probabilities of x sum to 1.1: expected a sum below 1",
+    ),
+    "unnormalised": (
+        lambda: lnegeom.Categorical(2).natural([0.5, 0.6]),
+        r"probabilities sums to 1.1: expected 1; divide by the sum",
+    ),
+    "one outcome": (lambda: lnegeom.Categorical(1), r"outcomes must be at least 2, got 1"),
+    "not a normal": (
+        lambda: lnegeom.KL(lnegeom.Normal())([0.0, 1.0], [0.0, -1.0]),
+        r"second natural parameter 1",
+    ),
+    "nan mean": (lambda: lnegeom.Normal().natural([0.0, np.nan], 1.0), r"mean\[1\] is nan"),
+    "negative spread": (
+        lambda: lnegeom.Normal().natural(0.0, -1.0),
+        r"std = -1: expected a positive standard",
+    ),
+}
+
+
+@pytest.mark.parametrize(("call", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_refused_in_one_line(call, message):
+    with pytest.raises(lnegeom.InputError, match=message) as error:
+        call()
+    assert "\n" not in str(error.value)
+
+
+def test_the_error_carries_the_offender():
+    with pytest.raises(lnegeom.GeometryError) as error:
+        LNE.matrix([[0.1, 0.2], [2.0, 1.0]])
+    assert error.value.index == (1,)
+    assert error.value.value == pytest.approx(np.tanh(2) ** 2 + np.tanh(1) ** 2)
+
+
+def test_inputs_are_not_mutated_and_results_do_not_alias():
+    x, v = np.full(100_000, 1e-4), np.ones(100_000)
+    before = x.copy(), v.copy()
+    for metric in (LNE, lnegeom.Euclidean(), lnegeom.Hessian(lnegeom.SquaredNorm())):
+        metric.sharp(x, v)[:] = 7
+    lnegeom.SquaredNorm().gradient(x)[:] = 7
+    np.testing.assert_array_equal((x, v), before)
+
+
+def test_integers_and_lists_are_taken_as_floating():
+    assert LNE.matrix([0, 0]).dtype == np.float64
+    assert LNE.matrix(torch.tensor([0, 0])).dtype == torch.get_default_dtype()
+    assert LNE.sharp(torch.zeros(2), [1.0, 2.0]).dtype == torch.float32
