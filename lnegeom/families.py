@@ -101,7 +101,7 @@ class _SizedLogSumExp(LogSumExp):
     """Log-sum-exp that knows its family's dimension, so that a point of another one is refused."""
 
     def __init__(self, dim: int):
-        self.dim = dim
+        self.dim: int = dim
 
     def __repr__(self) -> str:
         return f"Categorical({self.dim + 1}).log_partition"

@@ -1,0 +1,113 @@
+"""The rate at which a solution decays, fitted where only the lowest modes are left."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lnegeom._array import InputError
+from lnegeom.flow.solution import Solution, to_numpy
+
+CONTAMINATION = 1e-3
+"""Amplitude left of the second shell, relative to the first's, where the fit starts."""
+FLOOR = 1e3
+"""The fit stops where the norm falls below this many rounding errors."""
+MIN_SAMPLES = 8
+MIN_DECAY = 1.0
+"""Least number of e-foldings of the first shell in the window."""
+
+
+@dataclass(frozen=True)
+class DecayRate:
+    """A fitted exponential rate, beside the one of the linear theory.
+
+    Attributes
+    ----------
+    rate : float
+        Minus the slope of the logarithm of the mean-free L² norm.
+    standard_error : float
+        Standard error of the slope by least squares. It measures the scatter about a straight line, not the
+        bias of the modes that the window has not outlived.
+    theory : float
+        λ₁, the first nonzero eigenvalue of −Δ for the background δ.
+    relative_difference : float
+        ``rate / theory − 1``.
+    window : tuple of float
+        First and last time of the fit.
+    """
+
+    rate: float
+    standard_error: float
+    theory: float
+    relative_difference: float
+    window: tuple[float, float]
+
+
+def decay_rate(solution: Solution) -> DecayRate:
+    """Fit ``‖h − mean h‖₂ ∝ exp(−rate · t)`` to the late part of a solution.
+
+    The window starts at ``t = log(1000) / (λ₂ − λ₁)``, when the linear flow has reduced the second shell of
+    modes a thousandfold against the first (λ₁ < λ₂ are the first two eigenvalues of −Δ on the torus; the
+    two shells are taken to start with amplitudes of one order). It stops where the norm meets a thousand
+    rounding errors of the metric, ``1000 eps √volume``.
+
+    What to expect: for mean-free data of size ε in the lowest shell of a rectangular torus the rate is
+    ``λ₁ (1 + O(ε²))``. A mean of size ε shifts it by O(ε), because the limit is then another flat torus; data
+    without modes in the lowest shell decay at the rate of the lowest shell they have.
+
+    Raises
+    ------
+    InputError
+        If the window holds fewer than 8 samples or less than one e-folding: the run is too short, sampled
+        too coarsely, or meets the rounding errors too early. The message says how long it should be.
+
+    Examples
+    --------
+    >>> from lnegeom.flow import TorusGrid, decay_rate, perturbed_flat, ricci_deturck
+    >>> grid = TorusGrid((16, 16))
+    >>> fit = decay_rate(ricci_deturck(perturbed_flat(grid, 0.01, seed=0), grid, t_end=12.0))
+    >>> abs(fit.relative_difference) < 1e-3
+    True
+    """
+    times = to_numpy(solution.times).astype(np.float64)
+    norm = to_numpy(solution.perturbation_norm("l2"))
+    first, second = solution.grid.eigenvalues(2)
+    start = -math.log(CONTAMINATION) / (second - first)
+    floor = FLOOR * float(np.finfo(norm.dtype).eps) * math.sqrt(solution.grid.volume)
+    above = norm > floor
+    # The norm only falls, so the first sample below the floor ends the window.
+    end = len(norm) if bool(above.all()) else int(np.argmin(above))
+    inside = np.flatnonzero(times[:end] >= start)
+    if len(inside) < MIN_SAMPLES or first * (times[inside[-1]] - times[inside[0]]) < MIN_DECAY:
+        raise InputError(_too_short(times, end, start, first))
+    t, y = times[inside], np.log(norm[inside].astype(np.float64))
+    slope, error = _slope(t, y)
+    return DecayRate(-slope, error, first, -slope / first - 1, (float(t[0]), float(t[-1])))
+
+
+def _slope(t: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
+    """Least-squares slope of y on t, and its standard error."""
+    x = t - t.mean()
+    spread = float(x @ x)
+    slope = float(x @ y) / spread
+    residual = y - y.mean() - slope * x
+    return slope, math.sqrt(float(residual @ residual) / (len(t) - 2) / spread)
+
+
+def _too_short(times: NDArray[np.float64], end: int, start: float, first: float) -> str:
+    needed = start + 2 * MIN_DECAY / first
+    expected = (
+        f"the fit starts at t = {start:.4g}, when only the lowest modes are left, and needs {MIN_SAMPLES} "
+        f"samples and {MIN_DECAY:g} e-folding after it"
+    )
+    if times[-1] < needed:
+        return f"{expected}; the run ends at t = {times[-1]:.4g}: run it to t_end = {needed:.4g} or longer"
+    if end < len(times):
+        return (
+            f"{expected}; the norm meets the rounding errors at t = {times[end]:.4g}: start from a larger "
+            "perturbation, use float64, or sample more finely"
+        )
+    return f"{expected}; the samples lie {times[1] - times[0]:.4g} apart: raise `samples`"

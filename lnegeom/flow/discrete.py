@@ -1,0 +1,132 @@
+"""RF-DNN's discrete Ricci flow: its residual, from vectors alone.
+
+Every metric is ``g = I − ρρᵀ`` on the n weights of a layer, so two of them differ by rank ones,
+
+    ρρᵀ − ρ'ρ'ᵀ = ½ (d sᵀ + s dᵀ),   d = ρ − ρ',   s = ρ + ρ',
+
+and the Frobenius product of two such differences is ``½ [(d·d')(s·s') + (d·s')(s·d')]``: O(n) time and memory
+where matrices take O(n²). The differences d are formed first, and exactly for close vectors; expanding
+``Σ_ab c_a c_b (ρ_a·ρ_b)²`` instead cancels to nothing in float32.
+
+Reference: J. Chen et al., "Learning discretized neural networks under Ricci flow", arXiv 2302.03390v3, §6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lnegeom._array import Array, InputError, as_floating, holds
+
+
+def squared_norm_of_differences(
+    pairs: Sequence[tuple[Array, Array]], coefficients: Sequence[Array | float]
+) -> Array:
+    """Squared Frobenius norm ``‖Σ_a c_a (ρ_a ρ_aᵀ − ρ'_a ρ'_aᵀ)‖²`` without a matrix.
+
+    Parameters
+    ----------
+    pairs : sequence of (array, array)
+        The vectors ``(ρ_a, ρ'_a)``; arrays of any shape, flattened, all with the same number n of entries.
+    coefficients : sequence of float or 0-d array
+        The ``c_a``, one for each pair.
+
+    Returns
+    -------
+    array
+        0-d, of the dtype of the vectors, not negative. Gradients flow to the vectors.
+
+    Raises
+    ------
+    InputError
+        If there are no pairs, the counts differ, or the vectors differ in size.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lnegeom.flow import squared_norm_of_differences
+    >>> a, b = np.array([1.0, 2.0]), np.array([0.0, 1.0])
+    >>> float(squared_norm_of_differences([(a, b)], [1.0]))
+    18.0
+    >>> float(np.sum((np.outer(a, a) - np.outer(b, b)) ** 2))
+    18.0
+    """
+    if len(pairs) == 0 or len(pairs) != len(coefficients):
+        raise InputError(
+            f"expected one coefficient for each pair, and a pair at least; got {len(pairs)} pairs and "
+            f"{len(coefficients)} coefficients"
+        )
+    named = {
+        f"pairs[{a}][{side}]": vector for a, pair in enumerate(pairs) for side, vector in enumerate(pair)
+    }
+    xp, *vectors = as_floating(**named)
+    vectors = [xp.reshape(vector, (-1,)) for vector in vectors]
+    if len({vector.shape for vector in vectors}) > 1:
+        sizes = ", ".join(f"{name} {vector.shape[0]}" for name, vector in zip(named, vectors, strict=True))
+        raise InputError(f"expected vectors of one size, got {sizes}; pass the same layer's vectors")
+    d = [a - b for a, b in zip(vectors[::2], vectors[1::2], strict=True)]
+    s = [a + b for a, b in zip(vectors[::2], vectors[1::2], strict=True)]
+
+    # A sum of products, not a matrix product: torch's autocast would lower the latter to half precision.
+    def dot(x: Array, y: Array) -> Array:
+        return xp.sum(x * y)
+
+    squared = xp.zeros_like(dot(d[0], s[0]))
+    for a, c in enumerate(coefficients):
+        squared = squared + c * c * (0.5 * (dot(d[a], d[a]) * dot(s[a], s[a]) + dot(d[a], s[a]) ** 2))
+        for b in range(a):
+            product = dot(d[a], d[b]) * dot(s[a], s[b]) + dot(d[a], s[b]) * dot(s[a], d[b])
+            squared = squared + c * coefficients[b] * product
+    # The rounding of terms that cancel must not turn a norm negative.
+    return xp.maximum(squared, xp.zeros_like(squared))
+
+
+def discrete_flow_residual(
+    new_k1: Array,
+    k1: Array,
+    k2: Array,
+    j1: Array,
+    j2: Array,
+    row_step: Array | float,
+    column_step: Array | float,
+) -> Array:
+    """Residual N of RF-DNN's discrete Ricci flow, Eq. (35), for metrics ``g = I − ρρᵀ`` of one layer.
+
+    ``N = ‖ g(t+1)|k₁ − g(t)|k₁ − (g(t)|k₁ − g(t)|k₂)/(k₁ − k₂) + (g(t)|j₁ − g(t)|j₂)/(j₁ − j₂) ‖²``, the
+    squared Frobenius norm, in O(n). The paper reads the last two terms as 2 Ric (Eq. 32); they are first
+    differences of the metric under translations of the input, not the Ricci tensor of g.
+
+    Parameters
+    ----------
+    new_k1, k1, k2, j1, j2 : array
+        The vectors ρ of ``g(t+1)|k₁``, ``g(t)|k₁``, ``g(t)|k₂``, ``g(t)|j₁``, ``g(t)|j₂``; arrays of any
+        shape, flattened, all of one size.
+    row_step, column_step : float or 0-d array
+        ``k₁ − k₂`` and ``j₁ − j₂``, in pixels, not zero.
+
+    Returns
+    -------
+    array
+        0-d, not negative. Gradients flow to the vectors.
+
+    Raises
+    ------
+    InputError
+        If a step is zero or the vectors differ in size.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lnegeom.flow import discrete_flow_residual
+    >>> new, k1, k2, j1, j2 = np.random.default_rng(0).normal(size=(5, 4))
+    >>> g = lambda rho: np.eye(4) - np.outer(rho, rho)
+    >>> dense = g(new) - g(k1) - (g(k1) - g(k2)) / 2 + (g(j1) - g(j2)) / 3
+    >>> bool(np.isclose(discrete_flow_residual(new, k1, k2, j1, j2, 2, 3), np.sum(dense**2)))
+    True
+    """
+    for name, step in (("row_step", row_step), ("column_step", column_step)):
+        if not holds(step != 0):
+            raise InputError(f"{name} must not be zero: the two translations must differ")
+    # g|a − g|b = −(ρ_a ρ_aᵀ − ρ_b ρ_bᵀ) in all three terms, so the sign drops out of the norm.
+    return squared_norm_of_differences(
+        [(new_k1, k1), (k1, k2), (j1, j2)], [1.0, -1 / row_step, 1 / column_step]
+    )

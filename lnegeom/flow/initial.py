@@ -1,0 +1,79 @@
+"""Initial data for the flows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lnegeom._array import InputError, positive_integer, real
+from lnegeom.flow.grid import TorusGrid
+
+
+def perturbed_flat(grid: TorusGrid, amplitude: float, *, seed: int, modes: int = 3) -> NDArray[np.float64]:
+    """Return a seeded random smooth metric ``g = δ + h`` with h mean-free.
+
+    Every component of h is a real trigonometric polynomial with normal coefficients on the wavevectors
+    ``0 < max_a |m_a| ≤ modes``, of standard deviation falling as ``1 / (1 + |m|²)``. The coefficients do not
+    depend on the grid: the same seed gives the same function on a finer one, up to the scale.
+
+    Parameters
+    ----------
+    grid : TorusGrid
+        Grid with more than ``2 * modes`` points on each axis.
+    amplitude : float
+        Supremum over the grid of the operator norm of h, ``0 ≤ amplitude < 1`` (which keeps g positive
+        definite).
+    seed : int
+        Seed of the random numbers.
+    modes : int, default: 3
+        Largest wavenumber on an axis, in multiples of 2π/L.
+
+    Returns
+    -------
+    numpy.ndarray
+        Metric of shape ``(*grid.shape, n, n)``, float64.
+
+    Raises
+    ------
+    InputError
+        If the amplitude is outside [0, 1), or the grid does not resolve the modes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lnegeom.flow import TorusGrid, perturbed_flat
+    >>> h = perturbed_flat(TorusGrid((16, 16)), 0.1, seed=0) - np.eye(2)
+    >>> round(float(np.max(np.abs(np.linalg.eigvalsh(h)))), 12)
+    0.1
+    """
+    size = real("amplitude", amplitude)
+    if not 0 <= size < 1:
+        raise InputError(f"amplitude must be in [0, 1) so that g stays positive definite, got {amplitude!r}")
+    modes = positive_integer("modes", modes)
+    if min(grid.shape) <= 2 * modes:
+        raise InputError(
+            f"modes = {modes} needs more than {2 * modes} points on each axis, got shape {grid.shape}; "
+            "lower modes or refine the grid"
+        )
+    h = _random_symmetric_field(grid, np.random.default_rng(seed), modes)
+    largest = np.max(np.abs(np.linalg.eigvalsh(h)))
+    metric: NDArray[np.float64] = np.eye(grid.dim) + (size / largest) * h
+    return metric
+
+
+def _random_symmetric_field(grid: TorusGrid, rng: np.random.Generator, modes: int) -> NDArray[np.float64]:
+    n = grid.dim
+    multiples = np.arange(-modes, modes + 1)
+    band = np.meshgrid(*[multiples] * n, indexing="ij")
+    squared = sum(m.astype(float) ** 2 for m in band)
+    weight = np.where(squared > 0, 1 / (1 + squared), 0.0)
+    draws = rng.standard_normal((2, n, n, *weight.shape))
+    spectrum = np.zeros((n, n, *grid.shape), dtype=np.complex128)
+    # Negative multiples index from the end, where the transform keeps them.
+    places: tuple[Any, ...] = (slice(None), slice(None), *band)
+    spectrum[places] = weight * (draws[0] + 1j * draws[1])
+    field = np.fft.ifftn(spectrum, axes=tuple(range(2, n + 2)), norm="forward").real
+    symmetric: NDArray[np.float64] = np.moveaxis(field + np.swapaxes(field, 0, 1), (0, 1), (-2, -1))
+    return symmetric

@@ -1,0 +1,122 @@
+"""The right-hand side, against −2 Ric + L_V g from Christoffel symbols and exact symbolic derivatives."""
+
+import math
+
+import numpy as np
+import pytest
+import sympy
+
+from lnegeom.flow import TorusGrid, king_conformal
+from lnegeom.flow.deturck import nonlinear_part
+from lnegeom.flow.small import inverse, pack, positive_definite, unpack
+from lnegeom.flow.spectral import Transforms
+
+X = sympy.symbols("x1:4", real=True)
+
+
+def trigonometric_metric(n):
+    """A full metric whose components differ, with no symmetry that could hide an index error."""
+    a, b, c = X[0], X[1 % n], X[2 % n]
+    entries = {
+        (0, 0): 1 + sympy.cos(a) / 10 + sympy.sin(b + c) / 12,
+        (0, 1): sympy.sin(a - b) / 9 + sympy.cos(c) / 20,
+        (1, 1): sympy.Rational(9, 10) + sympy.sin(a) * sympy.cos(b) / 8,
+        (0, 2): sympy.cos(b) / 15 + sympy.sin(c) / 11,
+        (1, 2): sympy.sin(a + c) / 13,
+        (2, 2): sympy.Rational(11, 10) + sympy.cos(c + b) / 10,
+    }
+    return sympy.Matrix(n, n, lambda i, j: entries[min(i, j), max(i, j)])
+
+
+def symbolic_jets(g):
+    """A function of the point: g with its first and second derivatives, exact."""
+    axes = range(g.shape[0])
+    d = [[[sympy.diff(g[i, j], X[a]) for j in axes] for i in axes] for a in axes]
+    dd = [[[[sympy.diff(d[a][i][j], X[b]) for j in axes] for i in axes] for a in axes] for b in axes]
+    return sympy.lambdify([X[: g.shape[0]]], [g.tolist(), d, dd], "numpy")
+
+
+def velocity_at(jets, point):
+    """−2 Ric_ij + (L_V g)_ij, V^k = g^{ab} Γ^k_ab, by way of Christoffel symbols and their derivatives."""
+    g, d, dd = (np.array(part, dtype=float) for part in jets(point))
+    G = np.linalg.inv(g)
+    dG = -np.einsum("ki,mij,jl->mkl", G, d, G)
+    first = 0.5 * (np.einsum("ilj->lij", d) + np.einsum("jli->lij", d) - d)
+    # dfirst[m, l, i, j] = ½ ∂_m (∂_i g_lj + ∂_j g_li − ∂_l g_ij)
+    dfirst = 0.5 * (np.einsum("milj->mlij", dd) + np.einsum("mjli->mlij", dd) - dd)
+    gamma = np.einsum("kl,lij->kij", G, first)
+    dgamma = np.einsum("mkl,lij->mkij", dG, first) + np.einsum("kl,mlij->mkij", G, dfirst)
+    ricci = (
+        np.einsum("kkij->ij", dgamma)
+        - np.einsum("jkik->ij", dgamma)
+        + np.einsum("kkl,lij->ij", gamma, gamma)
+        - np.einsum("kjl,lik->ij", gamma, gamma)
+    )
+    V = np.einsum("ab,kab->k", G, gamma)
+    dV = np.einsum("mab,kab->mk", dG, gamma) + np.einsum("ab,mkab->mk", G, dgamma)
+    lie = np.einsum("k,kij->ij", V, d) + dV @ g + (dV @ g).T
+    return -2 * ricci + lie
+
+
+def spectral_velocity(metric, grid):
+    n = grid.dim
+    transforms = Transforms(grid, np, metric, dealias=False)
+    h = pack(np, np.moveaxis(metric - np.eye(n), (-2, -1), (0, 1)))
+    state = transforms.forward(h)
+    rate = transforms.laplacian * state + nonlinear_part(np, transforms, n)(state)
+    return np.moveaxis(unpack(np, transforms.backward(rate), n), (0, 1), (-2, -1))
+
+
+@pytest.mark.parametrize(("n", "size"), [(2, 32), (3, 20)])
+def test_is_minus_two_ricci_plus_the_lie_derivative(n, size):
+    g = trigonometric_metric(n)
+    grid = TorusGrid((size,) * n)
+    points = grid.coordinates()
+    metric = np.empty((*grid.shape, n, n))
+    for i in range(n):
+        for j in range(n):
+            metric[..., i, j] = sympy.lambdify([X[:n]], g[i, j], "numpy")(np.moveaxis(points, -1, 0))
+    got = spectral_velocity(metric, grid)
+    jets = symbolic_jets(g)
+    for index in [(0,) * n, (3, 7, 5)[:n], (11, 2, 17)[:n]]:
+        np.testing.assert_allclose(got[index], velocity_at(jets, points[index]), atol=1e-8)
+
+
+def test_one_dimension_is_a_pure_diffeomorphism():
+    # Ric = 0 in one dimension: L_V g with V = g'/(2 g²), that is V g' + 2 g V'.
+    x = sympy.Symbol("x")
+    g = 1 + sympy.cos(x) / 5 + sympy.sin(2 * x) / 10
+    V = sympy.diff(g, x) / (2 * g**2)
+    expected = sympy.lambdify(x, V * sympy.diff(g, x) + 2 * g * sympy.diff(V, x), "numpy")
+    grid = TorusGrid((64,))
+    points = grid.coordinates()[:, 0]
+    metric = sympy.lambdify(x, g, "numpy")(points)[:, None, None]
+    np.testing.assert_allclose(spectral_velocity(metric, grid)[:, 0, 0], expected(points), atol=1e-11)
+
+
+def test_kings_solution_solves_the_equation():
+    # ∂_t w from a centred difference in time of the closed form, of fourth order.
+    grid = TorusGrid((48, 24), (2 * math.pi, 3.0))
+    step = 1e-3
+    w = {
+        m: king_conformal(grid, 0.2 + m * step, wavevector=(1, 0), s0=1.5, alpha=0.8) for m in (-2, -1, 1, 2)
+    }
+    rate = (8 * (w[1] - w[-1]) - (w[2] - w[-2])) / (12 * step)
+    now = king_conformal(grid, 0.2, wavevector=(1, 0), s0=1.5, alpha=0.8)
+    np.testing.assert_allclose(spectral_velocity(now, grid), rate, atol=1e-9)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_small_matrices(n):
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(50, n, n))
+    g = a @ np.swapaxes(a, -1, -2) - 0.3 * np.eye(n)
+    first = np.moveaxis(g, 0, -1)
+    np.testing.assert_allclose(
+        np.moveaxis(inverse(np, first), -1, 0) @ g, np.tile(np.eye(n), (50, 1, 1)), atol=1e-9
+    )
+    expected = np.linalg.eigvalsh(g).min(-1) > 0
+    assert 0 < expected.sum() < 50
+    np.testing.assert_array_equal(positive_definite(first), expected)
+    assert not positive_definite(np.full((n, n, 1), np.nan)).any()
+    np.testing.assert_array_equal(unpack(np, pack(np, first), n), first)
