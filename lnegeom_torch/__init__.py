@@ -1,0 +1,49 @@
+"""lnegeom_torch: train quantized torch networks with the geometry of lnegeom.
+
+Names are imported on first use, so that the command line can show its help without importing torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lnegeom_torch import data, methods, metrics, nets, optim, quant, ricci, train
+    from lnegeom_torch.methods import Method, QuantConfig, quantize_
+    from lnegeom_torch.metrics import NormalizedLNE
+    from lnegeom_torch.optim import ManifoldSGD
+    from lnegeom_torch.ricci import RicciFlow
+
+_ORIGIN = {
+    "ManifoldSGD": "optim",
+    "Method": "methods",
+    "NormalizedLNE": "metrics",
+    "QuantConfig": "methods",
+    "RicciFlow": "ricci",
+    "quantize_": "methods",
+}
+_ROOMS = ("data", "methods", "metrics", "nets", "optim", "quant", "ricci", "train")
+
+__all__ = [
+    "ManifoldSGD",
+    "Method",
+    "NormalizedLNE",
+    "QuantConfig",
+    "RicciFlow",
+    "data",
+    "methods",
+    "metrics",
+    "nets",
+    "optim",
+    "quant",
+    "quantize_",
+    "ricci",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ORIGIN:
+        return getattr(importlib.import_module(f"lnegeom_torch.{_ORIGIN[name]}"), name)
+    if name in _ROOMS:
+        return importlib.import_module(f"lnegeom_torch.{name}")
+    raise AttributeError(f"module 'lnegeom_torch' has no attribute {name!r}")

@@ -1,0 +1,156 @@
+"""An experiment: one configuration over several seeds, with a page, numbers and checkpoints in a folder."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+
+from lnegeom import InputError
+from lnegeom.report import Page, text_table, write_json
+from lnegeom_torch import data
+from lnegeom_torch.figures import learning_curves
+from lnegeom_torch.methods import QuantConfig
+from lnegeom_torch.metrics import NormalizedLNE
+from lnegeom_torch.ricci import RicciFlow
+from lnegeom_torch.train import LAST_EPOCHS, Run, TrainConfig, train
+
+__all__ = ["environment", "from_options", "mean_and_deviation", "run"]
+
+
+def from_options(options: argparse.Namespace) -> TrainConfig:
+    """The configuration that the options of ``lnegeom train`` ask for."""
+    quant = QuantConfig(options.method, options.weight_bits, options.activation_bits)  # checks the method
+    metric = quant.spec.metric
+    if options.chi is not None or options.inverse is not None:
+        if metric is None:
+            raise InputError(
+                f"--chi and --inverse need a method with a metric (wcg, rf), got {options.method!r}"
+            )
+        chi = metric.chi if options.chi is None else options.chi
+        metric = NormalizedLNE(chi, options.inverse or metric.inverse)
+    constants = {k: v for k in ("alpha", "epsilon") if (v := getattr(options, k)) is not None}
+    quant = QuantConfig(
+        options.method,
+        options.weight_bits,
+        options.activation_bits,
+        quantizer=options.quantizer,
+        metric=metric,
+        gate=options.gate,
+        flow=RicciFlow(**constants) if constants else None,
+    )
+    return TrainConfig(
+        data=options.data,
+        root=options.root,
+        model=options.model,
+        quant=quant,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        lr=options.lr,
+        momentum=options.momentum,
+        weight_decay=options.weight_decay,
+        validation=options.validation,
+        device=_device(options.device),
+    )
+
+
+def run(config: TrainConfig, seeds: int, out: Path, *, resume: bool = False) -> list[Run]:
+    """Train one seed after the other; write checkpoints as they go, then results.json, PNG and index.html."""
+    if seeds < 1:
+        raise InputError(f"seeds must be at least 1, got {seeds}")
+    files = [out / f"seed-{seed}" / "checkpoint.safetensors" for seed in range(seeds)]
+    if not resume and any(file.exists() for file in files):
+        raise InputError(f"{out} holds a run already; add --resume to go on with it, or choose another --out")
+    dataset = data.load(config.data, config.root)
+    if config.validation > 0:
+        dataset = dataset.hold_out(config.validation)
+    runs = []
+    for seed, file in enumerate(files):
+        started = resume and file.exists()
+        with tqdm(total=config.epochs, desc=f"{config.quant.method}, seed {seed}", unit="epoch") as bar:
+
+            def show(record: dict[str, float], bar: Any = bar) -> None:
+                bar.update(int(record["epoch"]) - bar.n)
+                bar.set_postfix(loss=f"{record['loss']:.3f}", accuracy=f"{record['accuracy']:.2f} %")
+
+            try:
+                runs.append(
+                    train(config, seed, dataset=dataset, checkpoint=file, resume=started, on_epoch=show)
+                )
+            except KeyboardInterrupt:
+                print(f"stopped; the last whole epoch is in {file}: the same command with --resume goes on")
+                raise
+    _report(config, runs, out)
+    return runs
+
+
+def mean_and_deviation(accuracies: Sequence[float]) -> str:
+    """``97.35 ± 0.21``: mean and sample standard deviation, which one run alone does not have."""
+    mean = f"{statistics.mean(accuracies):.2f}"
+    return f"{mean} ± {statistics.stdev(accuracies):.2f}" if len(accuracies) > 1 else mean
+
+
+def environment() -> dict[str, Any]:
+    """What a figure depends on besides the code: versions and threads."""
+    import platform
+
+    import numpy
+
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "threads": torch.get_num_threads(),
+        "machine": platform.machine(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device {name!r} cannot be used: {reason}") from None
+    return name
+
+
+def _report(config: TrainConfig, runs: list[Run], out: Path) -> None:
+    accuracies = [run.accuracy for run in runs]
+    command = shlex.join(["lnegeom", *sys.argv[1:]])
+    rows = [[config.quant.method, config.lr, mean_and_deviation(accuracies), len(runs)]]
+    headers = ["method", "learning rate", "accuracy (%)", "seeds"]
+    print(text_table(headers, rows))
+    write_json(
+        out / "results.json",
+        {
+            "command": command,
+            "environment": environment(),
+            "config": config.to_data(),
+            "accuracy": {"mean": statistics.mean(accuracies), "runs": accuracies, "last_epochs": LAST_EPOCHS},
+            "runs": [{"seed": run.seed, "accuracy": run.accuracy, "history": run.history} for run in runs],
+        },
+    )
+    learning_curves({config.quant.method: runs}, out / "curves.png")
+    page = Page(f"{config.quant.method} on {config.data}")
+    page.text(
+        f"{config.quant.spec.source}; {config.model}, {config.quant.weight_bits}-bit weights. Accuracy is "
+        f"the mean over the last {LAST_EPOCHS} epochs, then mean ± standard deviation over seeds."
+    )
+    page.table(headers, rows)
+    page.figure(out / "curves.png", "Loss and accuracy by epoch; one line for each seed.")
+    page.heading("What was run")
+    page.code(command)
+    page.table(["option", "value"], [[k, str(v)] for k, v in config.to_data().items()])
+    page.table(["environment", "value"], [[k, str(v)] for k, v in environment().items()])
+    page.save(out / "index.html")
+    print(f"wrote {out / 'index.html'}")

@@ -1,0 +1,5 @@
+"""Optimizers that take a metric per parameter group."""
+
+from lnegeom_torch.optim.sgd import ManifoldSGD
+
+__all__ = ["ManifoldSGD"]

@@ -1,0 +1,112 @@
+"""RF-DNN's discrete Ricci flow on the weights of a layer: its constants, translations and residual."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from lnegeom import InputError
+from lnegeom.flow import discrete_flow_residual
+
+__all__ = ["Factors", "RicciFlow", "residual", "translate"]
+
+
+@dataclass(frozen=True)
+class RicciFlow:
+    """The constants of RF-DNN Algorithm 2, which the paper leaves open.
+
+    Parameters
+    ----------
+    alpha : float
+        Weight α ≥ 0 of the residual N in the loss, ``L + αN`` (Algorithm 2, line 9).
+    epsilon : float
+        Gate ε ≥ 0: a layer whose N exceeds it takes no gradient in that iteration (Eq. 36); infinity never
+        gates.
+    rows : (int, int)
+        Translations k₁, k₂ of the input along its rows' axis, in pixels: two different ones, each smaller
+        than 4 in size.
+    columns : (int, int)
+        Translations j₁, j₂ along the columns' axis, likewise.
+    virtual_lr : float, optional
+        Step of the virtual update whose metric is taken; by default the optimizer's current learning rate.
+
+    Notes
+    -----
+    What the paper does not say, and what is done here:
+
+    - *Filling*: what a translation moves in is zero.
+    - *Virtual update*: ``W|k = W − lr · g(W)⁻¹ ∂L_k/∂Ŵ``, one plain step along Eq. 27, no momentum.
+    - *Differentiating N*: the metrics of iteration t − 1 are constants, and so are the virtual gradients;
+      only the W inside the newest ``W|k₁`` carries gradient. ``α ∂N/∂W`` is added to the latent gradient.
+    - *First iteration*: it has no predecessor, so N = 0.
+    - *Metric*: the layer-normalised one (ManiQuant Eq. 16), which is ``I − τ² p pᵀ`` with the layer's τ
+      adjusted so that it stays positive definite, as RF-DNN asks of τ.
+    - *Batch norm and random numbers*: the virtual passes leave running statistics and the random state as
+      they found them.
+
+    Examples
+    --------
+    >>> from lnegeom_torch import RicciFlow
+    >>> RicciFlow(alpha=0.0, epsilon=float("inf")).rows
+    (1, -1)
+    """
+
+    alpha: float = 1.0
+    epsilon: float = 1e-3
+    rows: tuple[int, int] = (1, -1)
+    columns: tuple[int, int] = (1, -1)
+    virtual_lr: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.alpha < math.inf:
+            raise InputError(f"alpha must be a finite number >= 0, got {self.alpha}")
+        if not self.epsilon >= 0:
+            raise InputError(f"epsilon must be >= 0 (infinity never gates), got {self.epsilon}")
+        if self.virtual_lr is not None and not 0 < self.virtual_lr < math.inf:
+            raise InputError(f"virtual_lr must be a positive finite number, got {self.virtual_lr}")
+        for name in ("rows", "columns"):
+            pair = getattr(self, name)
+            if len(pair) != 2 or pair[0] == pair[1] or any(abs(k) >= 4 or k != int(k) for k in pair):
+                raise InputError(
+                    f"{name} must be two different whole numbers of pixels below 4 in size, got {pair}"
+                )
+
+    @property
+    def translations(self) -> tuple[tuple[int, int], ...]:
+        """The four (row, column) translations: k₁, k₂, j₁, j₂."""
+        (k1, k2), (j1, j2) = self.rows, self.columns
+        return (k1, 0), (k2, 0), (0, j1), (0, j2)
+
+
+class Factors(NamedTuple):
+    """The ρ of a layer's metric ``I − ρρᵀ`` at its four virtual weights."""
+
+    k1: Tensor
+    k2: Tensor
+    j1: Tensor
+    j2: Tensor
+
+
+def translate(images: Tensor, rows: int, columns: int) -> Tensor:
+    """Images ``(..., H, W)`` moved by whole pixels, zeros moving in.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lnegeom_torch.ricci import translate
+    >>> translate(torch.tensor([[1, 2], [3, 4]]), rows=1, columns=0)
+    tensor([[0, 0],
+            [1, 2]])
+    """
+    return F.pad(images, (columns, -columns, rows, -rows))
+
+
+def residual(flow: RicciFlow, newest: Tensor, previous: Factors) -> Tensor:
+    """N of RF-DNN Eq. 35 for a layer: the newest ρ at k₁ against the four of the iteration before."""
+    rows, columns = flow.rows, flow.columns
+    value: Tensor = discrete_flow_residual(newest, *previous, rows[0] - rows[1], columns[0] - columns[1])
+    return value

@@ -1,0 +1,238 @@
+"""Train one network: data, model, method and optimizer from a configuration; checkpoints at each epoch."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lnegeom import InputError
+from lnegeom_torch import data, nets
+from lnegeom_torch.checkpoint import Checkpoint, capture, restore
+from lnegeom_torch.methods import Method, QuantConfig, quantize_
+from lnegeom_torch.optim import ManifoldSGD
+
+__all__ = ["DivergedError", "Run", "TrainConfig", "accuracy", "train"]
+
+LAST_EPOCHS = 5
+"""A run's accuracy is the mean over this many last epochs, as the papers report theirs."""
+
+
+class DivergedError(RuntimeError):
+    """The loss became infinite or NaN; the checkpoint of the last good epoch is kept."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What to train, and how. The learning rate falls from `lr` to 0 along a cosine, epoch by epoch.
+
+    Parameters
+    ----------
+    data, root : str
+        A data set that `lnegeom_torch.data.load` knows, and the folder that holds it.
+    model : str
+        A network that `lnegeom_torch.nets.build` knows.
+    quant : QuantConfig
+        The method and its bit widths.
+    epochs, batch_size : int
+        At least 1, and at least 2 (batch norm).
+    lr, momentum, weight_decay : float
+        Of `ManifoldSGD`, with Nesterov's momentum.
+    validation : float
+        Share of the training images to hold out and measure accuracy on, in place of the test images, for
+        tuning; 0 measures on the test images.
+    device : str
+        As torch names it.
+    """
+
+    data: str = "digits"
+    root: str | None = None
+    model: str = "mlp"
+    quant: QuantConfig = field(default_factory=QuantConfig)
+    epochs: int = 40
+    batch_size: int = 64
+    lr: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    validation: float = 0.0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise InputError(f"epochs must be at least 1, got {self.epochs}")
+        if not 0 < self.lr < math.inf:
+            raise InputError(f"lr must be a positive finite number, got {self.lr}")
+        if not 0 <= self.momentum < 1:
+            raise InputError(f"momentum must be in [0, 1), got {self.momentum}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise InputError(f"weight_decay must be a finite number >= 0, got {self.weight_decay}")
+        if not 0 <= self.validation < 1:
+            raise InputError(f"validation must be in [0, 1), got {self.validation}")
+
+    def to_data(self) -> dict[str, Any]:
+        """The configuration as JSON would give it back (infinity as text)."""
+        text = json.dumps(asdict(self)).replace("Infinity", '"inf"')
+        plain: dict[str, Any] = json.loads(text)
+        return plain
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its model and method, and one record for each epoch."""
+
+    seed: int
+    method: Method
+    history: list[dict[str, float]]
+
+    @property
+    def accuracy(self) -> float:
+        """Mean accuracy in percent over the last epochs."""
+        last = [record["accuracy"] for record in self.history[-LAST_EPOCHS:]]
+        return sum(last) / len(last)
+
+
+def train(
+    config: TrainConfig,
+    seed: int,
+    *,
+    dataset: data.Dataset | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    on_epoch: Callable[[dict[str, float]], None] = lambda record: None,
+) -> Run:
+    """Train one network; the same seed gives the same numbers, interrupted and resumed or not.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        What to train, and how.
+    seed : int
+        Of the initial weights and of the order of the images. The caller's random state is left alone.
+    dataset : Dataset, optional
+        To use instead of loading ``config.data``.
+    checkpoint : Path, optional
+        File to keep the state in, written after every epoch.
+    resume : bool
+        Go on from the checkpoint.
+    on_epoch : callable
+        Called with each epoch's record: epoch, lr, loss, accuracy in percent, and the method's diagnostics.
+
+    Returns
+    -------
+    Run
+        The trained model and its history.
+
+    Raises
+    ------
+    DivergedError
+        If the loss is no longer finite.
+    InputError
+        If the checkpoint to resume from belongs to another configuration or seed.
+    """
+    dataset = _dataset(config) if dataset is None else dataset.to(torch.device(config.device))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = nets.build(
+            config.model,
+            channels=dataset.channels,
+            image_size=dataset.image_size,
+            classes=dataset.classes,
+        ).to(config.device)
+        method = quantize_(model, config.quant)
+        optimizer = ManifoldSGD(
+            method.param_groups(),
+            lr=config.lr,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            nesterov=config.momentum > 0,
+        )
+        generator = torch.Generator().manual_seed(seed)
+        identity = {"config": config.to_data(), "seed": seed}
+        history: list[dict[str, float]] = []
+        if resume and checkpoint is not None:
+            saved = Checkpoint.load(checkpoint)
+            _check_same(saved.data, identity, checkpoint)
+            restore(saved, method, optimizer, generator)
+            history = saved.data["history"]
+        elif checkpoint is not None:
+            capture(method, optimizer, generator, {**identity, "history": history}).save(checkpoint)
+        for epoch in range(len(history), config.epochs):
+            record = _epoch(config, epoch, dataset, method, optimizer, generator)
+            if not math.isfinite(record["loss"]):
+                raise DivergedError(_divergence(config, seed, epoch, checkpoint))
+            history.append(record)
+            if checkpoint is not None:
+                capture(method, optimizer, generator, {**identity, "history": history}).save(checkpoint)
+            on_epoch(record)
+    return Run(seed, method, history)
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
+    """Share of images whose largest output is their label, in percent, in evaluation mode."""
+    was_training = model.training
+    model.eval()
+    right = 0
+    for x, y in zip(torch.split(images, 1000), torch.split(labels, 1000), strict=True):
+        right += int((model(x).argmax(dim=1) == y).sum())
+    model.train(was_training)
+    return 100 * right / len(labels)
+
+
+def _dataset(config: TrainConfig) -> data.Dataset:
+    dataset = data.load(config.data, config.root)
+    if config.validation > 0:
+        dataset = dataset.hold_out(config.validation)
+    return dataset.to(torch.device(config.device))
+
+
+def _epoch(
+    config: TrainConfig,
+    epoch: int,
+    dataset: data.Dataset,
+    method: Method,
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+) -> dict[str, float]:
+    lr = config.lr * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    method.model.train()
+    losses = []
+    for x, y in data.batches(dataset.train_images, dataset.train_labels, config.batch_size, generator):
+        x = data.crop_and_flip(x, generator) if dataset.augment else x
+        losses.append(method.step(optimizer, F.cross_entropy, x, y)[0])
+    return {
+        "epoch": epoch + 1,
+        "lr": lr,
+        "loss": float(torch.stack(losses).mean()),
+        "accuracy": accuracy(method.model, dataset.test_images, dataset.test_labels),
+        **method.diagnostics(),
+    }
+
+
+def _check_same(saved: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
+    if saved["seed"] != wanted["seed"]:
+        raise InputError(f"{path} holds seed {saved['seed']}, not {wanted['seed']}; use another folder")
+    different = [
+        f"{key} was {saved['config'].get(key)!r}, now {value!r}"
+        for key, value in wanted["config"].items()
+        if saved["config"].get(key) != value
+    ]
+    if different:
+        raise InputError(f"cannot resume {path}: {'; '.join(different)}; give the same options again")
+
+
+def _divergence(config: TrainConfig, seed: int, epoch: int, checkpoint: Path | None) -> str:
+    kept = f"; epoch {epoch} is kept in {checkpoint}" if checkpoint is not None else ""
+    return (
+        f"the loss of method {config.quant.method!r}, seed {seed}, is no longer finite in epoch {epoch + 1}; "
+        f"lower the learning rate (it was {config.lr}){kept}"
+    )

@@ -1,0 +1,131 @@
+"""Quantizers against their printed formulas in exact arithmetic, and straight-through gradients."""
+
+from fractions import Fraction
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lnegeom
+from lnegeom_torch.quant import (
+    ActivationQuantizer,
+    WeightQuantizer,
+    binarize,
+    maniquant,
+    rf,
+    straight_through,
+)
+
+BITS = range(2, 9)
+values = st.lists(st.floats(-3, 3, width=32, allow_subnormal=False), min_size=1, max_size=20)
+
+
+def exactly(formula, numbers):
+    return torch.tensor([float(formula(Fraction(x))) for x in numbers])
+
+
+@given(numbers=values)
+def test_binarize_is_the_sign_with_one_at_zero(numbers):
+    expected = torch.tensor([1.0 if x >= 0 else -1.0 for x in numbers])
+    assert torch.equal(binarize(torch.tensor(numbers)), expected)
+
+
+@pytest.mark.parametrize("bits", BITS)
+@given(numbers=values)
+def test_maniquant_is_its_printed_formula(bits, numbers):
+    steps = 2 ** (bits - 1) - 1
+
+    def formula(x):
+        return Fraction(round(steps * min(max(x, -1), 1)), steps)  # Python, too, rounds halves to even
+
+    torch.testing.assert_close(maniquant(torch.tensor(numbers), bits), exactly(formula, numbers))
+
+
+@pytest.mark.parametrize("bits", BITS)
+@given(numbers=values)
+def test_rf_is_its_printed_formula(bits, numbers):
+    steps = 2**bits - 1
+    largest = Fraction(max(abs(x) for x in numbers)) or Fraction(1)
+
+    def formula(x):
+        return Fraction(2, steps) * round(steps * (x / (2 * largest) + Fraction(1, 2))) - 1
+
+    actual = rf(torch.tensor(numbers, dtype=torch.float64), bits)
+    for x, level in zip(numbers, actual, strict=True):
+        place = steps * (Fraction(x) / (2 * largest))
+        at_a_tie = abs(place - round(place)) < 1e-9  # steps is odd, so halves are ties of rounding
+        assert abs(level - float(formula(Fraction(x)))) < (2.1 / steps if at_a_tie else 1e-12)
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_levels(bits):
+    x = torch.linspace(-1, 1, 4001)
+    assert len(maniquant(x, bits).unique()) == 2**bits - 1
+    assert 0.0 in maniquant(x, bits).unique()
+    assert len(rf(x, bits).unique()) == 2**bits
+    assert rf(x, bits).abs().min() == pytest.approx(1 / (2**bits - 1), rel=1e-4)  # no zero level
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+@pytest.mark.parametrize("quantizer", ["maniquant", "rf"])
+@pytest.mark.parametrize("transform", ["identity", "tanh"])
+def test_a_zero_tensor_gives_finite_values_and_gradients(bits, quantizer, transform):
+    weight = torch.zeros(3, 4, requires_grad=True)
+    quantized = WeightQuantizer(bits, quantizer, transform)(weight)
+    quantized.sum().backward()
+    assert torch.isfinite(quantized).all()
+    assert torch.isfinite(weight.grad).all()
+    if bits == 1:
+        assert torch.equal(quantized, torch.ones(3, 4))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("quantizer", ["maniquant", "rf"])
+def test_straight_through_gives_the_exact_value_and_the_surrogate_gradient(bits, quantizer):
+    torch.manual_seed(0)
+    weight = torch.randn(64, 64, requires_grad=True)
+    upstream = torch.randn(64, 64)
+    out = WeightQuantizer(bits, quantizer)(weight)
+    plain = binarize(weight) if bits == 1 else {"maniquant": maniquant, "rf": rf}[quantizer](weight, bits)
+    assert torch.equal(out, plain)
+    out.backward(upstream)
+    assert torch.equal(weight.grad, upstream)
+
+    weight.grad = None
+    WeightQuantizer(bits, quantizer, gate=True)(weight).backward(upstream)
+    assert torch.equal(weight.grad, upstream * (weight.abs() <= 1))
+
+
+def test_dorefa_gradient_is_the_printed_chain_rule():
+    # ManiQuant §1: ∇_W = ∇_Q (1 − tanh² W) / max|tanh W|, the maximum not differentiated.
+    torch.manual_seed(0)
+    weight = torch.randn(5, 7, dtype=torch.float64, requires_grad=True)
+    upstream = torch.randn(5, 7, dtype=torch.float64)
+    WeightQuantizer(1, transform="tanh")(weight).backward(upstream)
+    t = weight.detach().tanh()
+    torch.testing.assert_close(weight.grad, upstream * (1 - t**2) / t.abs().max())
+
+
+def test_activations_are_gated_at_one():
+    a = torch.tensor([-2.0, -1.0, 0.5, 1.0, 2.0], requires_grad=True)
+    ActivationQuantizer(2)(a).sum().backward()
+    assert torch.equal(a.grad, torch.tensor([0.0, 1.0, 1.0, 1.0, 0.0]))
+
+
+def test_straight_through_under_vmap_and_double_backward():
+    x = torch.randn(4, 3, dtype=torch.float64)
+
+    def f(row):
+        return (straight_through(binarize(row), row) ** 2 * row).sum()
+
+    by_row = torch.stack([torch.func.grad(f)(row) for row in x])
+    torch.testing.assert_close(torch.func.vmap(torch.func.grad(f))(x), by_row)
+    assert torch.isfinite(torch.func.hessian(f)(x[0])).all()
+
+
+@pytest.mark.parametrize("quantizer", [maniquant, rf])
+@pytest.mark.parametrize("bits", [1, 0, 9, 2.0, True])
+def test_bad_bits(quantizer, bits):
+    with pytest.raises(lnegeom.InputError, match=r"bits must be an integer from 2 to 8, got"):
+        quantizer(torch.zeros(3), bits)
