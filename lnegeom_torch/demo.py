@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
 from lnegeom import flow, plot
@@ -91,7 +92,9 @@ def _flow(out: Path) -> dict[str, Any]:
     metric = flow.perturbed_flat(grid, AMPLITUDE, seed=0)
     solution = flow.ricci_deturck(metric, grid, t_end=12.0, progress=True)
     solution.save(out / "flow.npz")
-    plot.plot_decay(solution).figure.savefig(out / "decay.png", dpi=150)
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    plot.plot_decay(solution, figure.subplots())
+    figure.savefig(out / "decay.png", dpi=150)
     plot.plot_component(solution).savefig(out / "component.png", dpi=150)
     decay = flow.decay_rate(solution)
     return {

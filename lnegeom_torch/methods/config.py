@@ -28,7 +28,8 @@ class QuantConfig:
     activation_bits : int, optional
         1 to 8; None leaves activations alone. The first quantized layer always sees its raw input.
     quantizer : {"maniquant", "rf"}, optional
-        Which k-bit quantizer, for k ≥ 2: ManiQuant Eq. 31 or RF-DNN Eq. 38. By default the method's paper's.
+        Which k-bit quantizer, for k ≥ 2: ManiQuant Eq. 31 or RF-DNN Eq. 38. By default the method's paper's,
+        and ``"rf"`` for ``"ste"``, whose paper has one bit only.
     metric : NormalizedLNE, optional
         The metric on the latent weights; by default the method's own.
     gate : {"optimizer", "quantizer", "none"}, optional

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -69,6 +71,7 @@ def quantize_(model: nn.Module, config: QuantConfig) -> Method:
         if config.activation_bits is not None and position > 0:  # the first layer sees the data itself
             layer.activation_quantizer = ActivationQuantizer(config.activation_bits, config.chosen_quantizer)
             layer.register_forward_pre_hook(_quantize_input)
+    _warn_of_zeros(layers)
     return _ALGORITHMS.get(config.method, Method)(model, config, latents)
 
 
@@ -87,6 +90,18 @@ def _layers(model: nn.Module) -> dict[str, nn.Linear | nn.Conv2d]:
         if other != name:
             raise InputError(f"layers {other!r} and {name!r} share one weight; give each its own")
     return layers
+
+
+@torch.no_grad()
+def _warn_of_zeros(layers: dict[str, nn.Linear | nn.Conv2d]) -> None:
+    """Warn of layers whose weights all went to zero, which is what Eq. 31 does to small ones."""
+    dead = [name for name, layer in layers.items() if not layer.weight.is_meta and not layer.weight.any()]
+    if dead:
+        warnings.warn(
+            f"the quantized weights of {', '.join(map(repr, dead))} are all zero: ManiQuant's k-bit "
+            "quantizer has no scale, and these are below half its step; use quantizer='rf' or more bits",
+            stacklevel=3,
+        )
 
 
 def _quantize_input(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -42,7 +42,7 @@ _WEAK = NormalizedLNE(inverse="weak")  # the inverse that both papers' experimen
 
 METHODS = {
     "fp": MethodSpec("full precision, the reference", quantized=False),
-    "ste": MethodSpec("straight-through estimator (BNN; ManiQuant §1)", gate="optimizer"),
+    "ste": MethodSpec("straight-through estimator (BNN; ManiQuant §1)", quantizer="rf", gate="optimizer"),
     "dorefa": MethodSpec("DoReFa (ManiQuant §1)", transform="tanh"),
     "wcg": MethodSpec("weak curvature gradient (ManiQuant Algorithm 1)", metric=_WEAK, gate="optimizer"),
     "rf": MethodSpec(

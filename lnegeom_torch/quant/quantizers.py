@@ -71,7 +71,8 @@ def rf(x: Tensor, bits: int) -> Tensor:
     """RF-DNN's Q_k: ``2/(2^k − 1) round[(2^k − 1)(x / (2 max|x|) + ½)] − 1``, scaled by the largest entry.
 
     It has ``2^k`` levels, evenly spaced from −1 to 1, and therefore **no zero level**: 0 goes to one of
-    ``±1/(2^k − 1)``. A tensor of zeros, whose largest entry is 0, is not divided by it.
+    ``±1/(2^k − 1)``. A tensor of zeros, whose largest entry is 0, is not divided by it. On activations the
+    largest entry is the batch's, so that a sample's levels depend on the batch that it comes in.
 
     Parameters
     ----------

@@ -39,7 +39,9 @@ def main():
     measured = {}
     for method in options.methods:
         measured[method] = {lr: measure(method, lr, options.epochs, options.seeds) for lr in RATES}
-        print(method, {lr: v and round(statistics.mean(v), 2) for lr, v in measured[method].items()}, flush=True)
+        print(
+            method, {lr: v and round(statistics.mean(v), 2) for lr, v in measured[method].items()}, flush=True
+        )
     rows = [
         [method, *(f"{statistics.mean(v):.2f}" if v else "diverged" for v in by_rate.values())]
         for method, by_rate in measured.items()

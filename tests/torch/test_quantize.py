@@ -1,0 +1,297 @@
+"""quantize_: what it does to a model, and the traps of torch's parametrizations."""
+
+import contextlib
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+import lnegeom
+from lnegeom_torch import ManifoldSGD, NormalizedLNE, QuantConfig, RicciFlow, quantize_
+from lnegeom_torch.methods import METHODS
+from lnegeom_torch.nets import build
+
+METHOD_NAMES = [name for name in METHODS if name != "fp"]
+
+
+def network():
+    torch.manual_seed(0)
+    return build("lenet", channels=1, image_size=8, classes=10)
+
+
+def batch():
+    torch.manual_seed(1)
+    return torch.randn(16, 1, 8, 8), torch.randint(10, (16,))
+
+
+def quantized_layers(model):
+    return [m for m in model.modules() if isinstance(m, (nn.Linear, nn.Conv2d))]
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("bits", [(1, None), (1, 1), (2, 2), (4, 8)], ids=str)
+def test_every_method_trains_with_every_width(name, bits):
+    model = network()
+    config = QuantConfig(name, weight_bits=bits[0], activation_bits=bits[1])
+    too_coarse = name == "wcg" and bits[0] == 2  # Eq. 31 has no scale: small weights become zeros
+    with pytest.warns(UserWarning, match="are all zero") if too_coarse else contextlib.nullcontext():
+        method = quantize_(model, config)
+    optimizer = ManifoldSGD(method.param_groups(), lr=0.01, momentum=0.9)
+    before = {k: v.clone() for k, v in method.latents.items()}
+    losses = [method.step(optimizer, nn.functional.cross_entropy, *batch())[0] for _ in range(12)]
+    assert torch.isfinite(torch.stack(losses)).all()
+    assert losses[-1] < losses[0]
+    if too_coarse:
+        return
+    for layer in quantized_layers(model):
+        levels = len(layer.weight.unique())
+        assert levels > 16 if name == "fp" else 1 < levels <= 2 ** bits[0]
+    assert all(not torch.equal(before[k], v) for k, v in method.latents.items())
+
+
+def test_one_bit_weights_are_exactly_plus_and_minus_one_and_latents_keep_their_identity():
+    model = network()
+    originals = [layer.weight for layer in quantized_layers(model)]
+    method = quantize_(model, QuantConfig("ste"))
+    assert all(a is b for a, b in zip(originals, method.latents.values(), strict=True))
+    for layer in quantized_layers(model):
+        assert set(layer.weight.unique().tolist()) == {-1.0, 1.0}
+
+
+def test_param_groups_put_the_metric_on_latent_weights_only():
+    model = network()
+    method = quantize_(model, QuantConfig("wcg", metric=NormalizedLNE(0.3, "exact")))
+    latent, others = method.param_groups()
+    assert latent["metric"] == {"name": "NormalizedLNE", "chi": 0.3, "inverse": "exact"}
+    assert latent["gate"] is True
+    assert others["metric"] is None
+    assert others["gate"] is False
+    everything = {id(p) for p in model.parameters()}
+    grouped = [id(p) for group in (latent, others) for p in group["params"]]
+    assert sorted(grouped) == sorted(everything)  # each exactly once
+    norms = {
+        id(p)
+        for m in model.modules()
+        if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)
+        for p in m.parameters()
+    }
+    assert norms == {id(p) for p in others["params"]}
+
+
+def test_activations_are_quantized_except_the_first_input():
+    model = network()
+    quantize_(model, QuantConfig("ste", activation_bits=2, quantizer="maniquant"))
+    seen = []
+    for layer in quantized_layers(model):
+        # Hooks run in order of registration: this one sees what the quantizer's hook made.
+        layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    x, _ = batch()
+    model(x)
+    assert torch.equal(seen[0], x)
+    assert all(set(a.unique().tolist()) <= {-1.0, 0.0, 1.0} for a in seen[1:])
+    assert sum("activation_quantizer" in name for name, _ in model.named_modules()) == len(seen) - 1
+
+
+def test_algorithm_one_of_maniquant_by_hand():
+    # One linear layer: W ← W − η (I + χ p pᵀ/|p|²) ∂L/∂Ŵ · 1[|W| ≤ 1], with ∂L/∂Ŵ at the quantized weight.
+    torch.manual_seed(0)
+    layer = nn.Linear(3, 2, bias=False, dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight[0, 0] = 1.5
+    w = layer.weight.detach().clone()
+    x, y = torch.randn(7, 3, dtype=torch.float64), torch.randint(2, (7,))
+    method = quantize_(layer, QuantConfig("wcg"))
+    optimizer = ManifoldSGD(method.param_groups(), lr=0.2)
+    method.step(optimizer, nn.functional.cross_entropy, x, y)
+
+    q = torch.where(w >= 0, 1.0, -1.0).double().requires_grad_()
+    nn.functional.cross_entropy(x @ q.T, y).backward()
+    p = w.tanh().flatten()
+    metric = torch.eye(6, dtype=torch.float64) + 0.5 * torch.outer(p, p) / (p @ p)  # χ = 1/2 output channels
+    step = (metric @ q.grad.flatten()).reshape(2, 3) * (w.abs() <= 1)
+    torch.testing.assert_close(method.latents[""].detach(), w - 0.2 * step)
+
+
+class TestTraps:
+    """What torch documents, or does, with parametrized modules, and what we do about it."""
+
+    def test_a_deepcopy_trains_on_its_own(self):
+        model = network()
+        method = quantize_(model, QuantConfig("wcg"))
+        twin = copy.deepcopy(model)
+        assert type(quantized_layers(model)[0]) is type(quantized_layers(twin)[0])  # they share one class
+        before = [p.detach().clone() for p in twin.parameters()]
+        method.step(ManifoldSGD(method.param_groups(), lr=0.1), nn.functional.cross_entropy, *batch())
+        assert all(torch.equal(a, b) for a, b in zip(before, twin.parameters(), strict=True))
+        assert all(set(m.weight.unique().tolist()) == {-1.0, 1.0} for m in quantized_layers(twin))
+
+    def test_parameter_order_changes_and_param_groups_do_not_depend_on_it(self):
+        names = [n for n, _ in nn.Linear(3, 2).named_parameters()]
+        layer = nn.Linear(3, 2)
+        method = quantize_(layer, QuantConfig("ste"))
+        assert names == ["weight", "bias"]
+        assert [n for n, _ in layer.named_parameters()] == ["bias", "parametrizations.weight.original"]
+        latent, others = method.param_groups()
+        assert [tuple(p.shape) for p in latent["params"] + others["params"]] == [(2, 3), (2,)]
+
+    def test_the_model_itself_does_not_pickle_but_its_state_does(self):
+        model = network()
+        quantize_(model, QuantConfig("ste"))
+        with pytest.raises(RuntimeError, match="parametrized"):
+            pickle.dumps(model)
+        other = network()
+        quantize_(other, QuantConfig("ste"))
+        with torch.no_grad():
+            for p in other.parameters():
+                p.add_(1)
+        other.load_state_dict(pickle.loads(pickle.dumps(model.state_dict())))
+        x, _ = batch()
+        assert torch.equal(model.eval()(x), other.eval()(x))
+
+    def test_a_full_precision_checkpoint_loads_after_quantization(self):
+        plain = network()
+        with torch.no_grad():
+            for p in plain.parameters():
+                p.mul_(1.5)
+        before, after = network(), network()
+        before.load_state_dict(plain.state_dict())
+        quantize_(before, QuantConfig("ste"))
+        quantize_(after, QuantConfig("ste"))
+        result = after.load_state_dict(plain.state_dict())
+        assert not result.missing_keys
+        assert not result.unexpected_keys
+        for a, b in zip(before.state_dict().values(), after.state_dict().values(), strict=True):
+            assert torch.equal(a, b)
+        # A copy keeps the hook, and loads into itself.
+        twin = copy.deepcopy(after)
+        with torch.no_grad():
+            for p in after.parameters():
+                p.zero_()
+        twin.load_state_dict(plain.state_dict())
+        assert not any(torch.equal(p, torch.zeros_like(p)) for p in twin.parameters() if p.ndim > 1)
+        assert all(torch.equal(p, torch.zeros_like(p)) for p in after.parameters())
+
+    @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, while it traces
+    def test_compiled_and_exported_models_give_the_same_outputs(self):
+        model = network().eval()
+        quantize_(model, QuantConfig("ste", weight_bits=1, activation_bits=2))
+        x, _ = batch()
+        expected = model(x)
+        torch.testing.assert_close(torch.compile(model, backend="aot_eager")(x), expected)
+        torch.testing.assert_close(torch.export.export(model, (x,)).module()(x), expected)
+
+    def test_distributed_data_parallel(self, tmp_path):
+        import torch.distributed as dist
+
+        dist.init_process_group("gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1)
+        try:
+            model, plain = network(), network()
+            method, expected = (quantize_(m, QuantConfig("wcg")) for m in (model, plain))
+            parallel = nn.parallel.DistributedDataParallel(model)
+            optimizer = ManifoldSGD(method.param_groups(), lr=0.1)
+            x, y = batch()
+            nn.functional.cross_entropy(parallel(x), y).backward()
+            optimizer.step()
+            expected.step(ManifoldSGD(expected.param_groups(), lr=0.1), nn.functional.cross_entropy, x, y)
+            for a, b in zip(model.parameters(), plain.parameters(), strict=True):
+                torch.testing.assert_close(a, b)
+        finally:
+            dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("optimizer_class", [torch.optim.SGD, torch.optim.AdamW])
+def test_torchs_own_optimizers_take_the_groups(optimizer_class):
+    method = quantize_(network(), QuantConfig("wcg", gate="quantizer"))
+    optimizer = optimizer_class(method.param_groups(), lr=0.01)
+    losses = [method.step(optimizer, nn.functional.cross_entropy, *batch())[0] for _ in range(10)]
+    assert losses[-1] < losses[0]
+
+
+def test_the_gate_is_in_one_place():
+    for gate, optimizer_gate in (("optimizer", True), ("none", False)):
+        assert quantize_(network(), QuantConfig("ste", gate=gate)).param_groups()[0]["gate"] is optimizer_gate
+    groups = quantize_(network(), QuantConfig("ste", gate="quantizer")).param_groups()
+    with pytest.raises(lnegeom.InputError, match="gated at"):
+        ManifoldSGD(groups, lr=0.1, gate=True)
+
+
+def twice():
+    model = network()
+    quantize_(model, QuantConfig("ste"))
+    quantize_(model, QuantConfig("ste"))
+
+
+def tied():
+    a, b = nn.Linear(3, 3), nn.Linear(3, 3)
+    b.weight = a.weight
+    quantize_(nn.Sequential(a, b), QuantConfig("ste"))
+
+
+def rf_on_vectors():
+    method = quantize_(nn.Linear(4, 2), QuantConfig("rf"))
+    optimizer = ManifoldSGD(method.param_groups(), lr=0.1)
+    method.step(optimizer, nn.functional.cross_entropy, torch.randn(5, 4), torch.zeros(5).long())
+
+
+def rf_with_a_stranger():
+    method = quantize_(network(), QuantConfig("rf"))
+    optimizer = ManifoldSGD(nn.Linear(2, 2).parameters(), lr=0.1)
+    method.step(optimizer, nn.functional.cross_entropy, *batch())
+
+
+BAD = {
+    "method": (lambda: QuantConfig("hope"), r"method must be one of fp, ste, dorefa, wcg, rf, got 'hope'"),
+    "weight bits": (
+        lambda: QuantConfig("ste", weight_bits=0),
+        r"weight_bits must be an integer from 1 to 8, got 0",
+    ),
+    "activation bits": (
+        lambda: QuantConfig("ste", activation_bits=32),
+        r"activation_bits must be an integer",
+    ),
+    "quantizer": (
+        lambda: QuantConfig("ste", quantizer="x"),
+        r"quantizer must be one of maniquant, rf, got 'x'",
+    ),
+    "gate": (
+        lambda: QuantConfig("ste", gate="both"),
+        r"gate must be 'optimizer', 'quantizer' or 'none', got",
+    ),
+    "metric on ste": (
+        lambda: QuantConfig("ste", metric=NormalizedLNE()),
+        r"'ste' is Euclidean and takes no metric",
+    ),
+    "flow on wcg": (
+        lambda: QuantConfig("wcg", flow=RicciFlow()),
+        r"flow belongs to method 'rf', got method 'wcg'",
+    ),
+    "alpha": (lambda: RicciFlow(alpha=-1), r"alpha must be a finite number >= 0, got -1"),
+    "epsilon": (lambda: RicciFlow(epsilon=float("nan")), r"epsilon must be >= 0 .*, got nan"),
+    "virtual_lr": (lambda: RicciFlow(virtual_lr=0), r"virtual_lr must be a positive finite number, got 0"),
+    "equal translations": (
+        lambda: RicciFlow(rows=(1, 1)),
+        r"rows must be two different whole numbers of pixels",
+    ),
+    "far translations": (
+        lambda: RicciFlow(columns=(4, 0)),
+        r"columns must be .* below 4 in size, got \(4, 0\)",
+    ),
+    "no layers": (lambda: quantize_(nn.ReLU(), QuantConfig("ste")), r"no nn.Linear or nn.Conv2d to quantize"),
+    "no config": (lambda: quantize_(nn.Linear(2, 2), "ste"), r"expected a QuantConfig, got 'ste'"),
+    "twice": (twice, r"parametrized weight already; quantize a model once"),
+    "tied": (tied, r"layers '0' and '1' share one weight"),
+    "rf on vectors": (
+        rf_on_vectors,
+        r"expected inputs \(N, ..., H, W\) with H and W above 1, got shape \(5, 4\)",
+    ),
+    "a stranger's optimizer": (rf_with_a_stranger, r"holds none of this model's latent weights"),
+}
+
+
+@pytest.mark.parametrize(("call", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_refused_in_one_line(call, message):
+    with pytest.raises(lnegeom.InputError, match=message) as error:
+        call()
+    assert "\n" not in str(error.value)

@@ -1,0 +1,195 @@
+"""RF-DNN Algorithm 2 against a direct transcription with dense matrices, and its invariances."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from lnegeom_torch import ManifoldSGD, NormalizedLNE, QuantConfig, RicciFlow, quantize_
+from lnegeom_torch.nets import MLP
+from lnegeom_torch.ricci import translate
+
+METRIC = NormalizedLNE(0.4, "weak")
+NEVER = float("inf")
+
+
+def network(dropout=0.0):
+    torch.manual_seed(0)
+    return nn.Sequential(MLP(36, 4, hidden=(5,)), nn.Dropout(dropout))
+
+
+def batches(count=4):
+    torch.manual_seed(1)
+    return [(torch.randn(8, 1, 6, 6), torch.randint(4, (8,))) for _ in range(count)]
+
+
+def train(method, **options):
+    optimizer = ManifoldSGD(method.param_groups(), lr=0.1, momentum=0.9, **options)
+    return [method.step(optimizer, nn.functional.cross_entropy, x, y)[0] for x, y in batches()]
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_without_alpha_and_gate_it_is_its_metric_alone_bit_for_bit():
+    flow = RicciFlow(alpha=0.0, epsilon=NEVER)
+    with_flow, without = network(dropout=0.3), network(dropout=0.3)
+    method = quantize_(with_flow, QuantConfig("rf", metric=METRIC, flow=flow))
+    torch.manual_seed(7)
+    a = train(method)
+    torch.manual_seed(7)
+    b = train(quantize_(without, QuantConfig("wcg", metric=METRIC, gate="none")))
+    assert torch.equal(torch.stack(a), torch.stack(b))
+    assert torch.equal(weights(with_flow), weights(without))
+    assert all(value > 0 for value in method.residuals.values())  # the flow was computed all the same
+
+
+def test_the_virtual_passes_leave_buffers_and_random_state_untouched():
+    model = network(dropout=0.5).train()
+    method = quantize_(model, QuantConfig("rf"))
+    x, y = batches(1)[0]
+    buffers = {name: b.clone() for name, b in model.named_buffers()}
+    state = torch.get_rng_state()
+    steps = method._virtual_steps(nn.functional.cross_entropy, x, y, 0.1)
+    assert all(torch.equal(buffers[name], b) for name, b in model.named_buffers())
+    assert any("running_mean" in name for name in buffers)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(p.grad is None for p in model.parameters())
+    assert not any(step.requires_grad for step in steps)
+
+
+class DenseAlgorithm2:
+    """The printed algorithm with n × n matrices, for one network in double precision."""
+
+    def __init__(self, model, metric, flow, lr):
+        self.model, self.metric, self.flow, self.lr = model, metric, flow, lr
+        self.previous = None
+
+    def dense(self, w):
+        rho = self.metric.factor(w).flatten()
+        return torch.eye(rho.numel(), dtype=w.dtype) - torch.outer(rho, rho)
+
+    def gradients(self, latents, x, y):
+        model = copy.deepcopy(self.model).train()
+        layers = [m for m in model.modules() if isinstance(m, nn.Linear)]
+        for layer, w in zip(layers, latents, strict=True):
+            layer.weight.data = torch.where(w >= 0, 1.0, -1.0).double()
+        loss = nn.functional.cross_entropy(model(x), y)
+        return torch.autograd.grad(loss, [layer.weight for layer in layers])
+
+    def inverse_applied(self, w, g):
+        p = w.tanh().flatten()
+        matrix = torch.eye(p.numel(), dtype=w.dtype) + self.metric.chi * torch.outer(p, p) / (p @ p)
+        return (matrix @ g.flatten()).reshape(w.shape)
+
+    def latent_gradients(self, latents, x, y):
+        """Each layer's gradient for the optimizer's metric to act on, and its N (None at first)."""
+        shifts = self.flow.translations
+        virtual = [self.gradients(latents, translate(x, *s), y) for s in shifts]
+        real = self.gradients(latents, x, y)
+        (k1, k2), (j1, j2) = self.flow.rows, self.flow.columns
+        now, out = [], []
+        for i, w in enumerate(latents):
+            steps = [self.lr * self.inverse_applied(w, v[i]) for v in virtual]
+            w = w.clone().requires_grad_()
+            g = [self.dense(w - s) for s in steps]
+            now.append([m.detach() for m in g])
+            if self.previous is None:
+                out.append((real[i], None))
+                continue
+            pk1, pk2, pj1, pj2 = self.previous[i]
+            defect = g[0] - pk1 - (pk1 - pk2) / (k1 - k2) + (pj1 - pj2) / (j1 - j2)
+            n = (defect**2).sum()
+            (slope,) = torch.autograd.grad(n, w)
+            out.append(((real[i] + self.flow.alpha * slope) * (n <= self.flow.epsilon), n.detach()))
+        self.previous = now
+        return out
+
+
+@pytest.mark.parametrize("epsilon", [NEVER, 1e-4], ids=["open", "gated"])
+def test_algorithm_two_against_dense_matrices(epsilon):
+    flow = RicciFlow(alpha=30.0, epsilon=epsilon, rows=(2, -1), columns=(0, 1))
+    model = network().double()
+    dense = DenseAlgorithm2(copy.deepcopy(model), METRIC, flow, lr=0.1)
+    method = quantize_(model, QuantConfig("rf", metric=METRIC, flow=flow))
+    optimizer = ManifoldSGD(method.param_groups(), lr=0.1)
+    opened, tested = [], 0
+    for x, y in batches(6):
+        latents = [w.detach().clone() for w in method.latents.values()]
+        dense.model.load_state_dict(plain_state(model))
+        expected = dense.latent_gradients(latents, x.double(), y)
+        method.step(optimizer, nn.functional.cross_entropy, x.double(), y)
+        for (name, w), (gradient, n) in zip(method.latents.items(), expected, strict=True):
+            torch.testing.assert_close(w.grad, gradient, rtol=1e-9, atol=1e-12)
+            if n is not None:
+                torch.testing.assert_close(method.residuals[name], n, rtol=1e-9, atol=1e-14)
+                opened.append(bool(n <= epsilon))
+                tested += 1
+    assert tested == 10
+    assert all(opened) if epsilon == NEVER else 0 < sum(opened) < 10  # the gate both opened and closed
+
+
+def plain_state(model):
+    """The quantized model's state under a plain model's names."""
+    return {k.replace("parametrizations.weight.original", "weight"): v for k, v in model.state_dict().items()}
+
+
+def test_the_regularizer_acts():
+    strong, none = network(), network()
+    train(quantize_(strong, QuantConfig("rf", metric=METRIC, flow=RicciFlow(alpha=100.0, epsilon=NEVER))))
+    train(quantize_(none, QuantConfig("rf", metric=METRIC, flow=RicciFlow(alpha=0.0, epsilon=NEVER))))
+    assert not torch.equal(weights(strong), weights(none))
+
+
+def test_a_closed_gate_stops_the_latent_weights_only():
+    model = network()
+    method = quantize_(model, QuantConfig("rf", flow=RicciFlow(epsilon=0.0)))
+    optimizer = ManifoldSGD(method.param_groups(), lr=0.1)
+    data = batches(3)
+    method.step(optimizer, nn.functional.cross_entropy, *data[0])  # the first has no N, and no gate
+    latents, rest = ([p.detach().clone() for p in g["params"]] for g in method.param_groups())
+    method.step(optimizer, nn.functional.cross_entropy, *data[1])
+    after, after_rest = (g["params"] for g in method.param_groups())
+    assert all(torch.equal(a, b) for a, b in zip(latents, after, strict=True))
+    assert any(not torch.equal(a, b) for a, b in zip(rest, after_rest, strict=True))
+    assert method.diagnostics()["gate_open"] == 0.0
+    assert method.diagnostics() == {}  # reading starts anew
+
+
+def test_its_state_goes_on_where_it_stopped():
+    whole, first = network(), network()
+    data = batches(4)
+    config = QuantConfig("rf", flow=RicciFlow(alpha=100.0))
+    whole_method, method = quantize_(whole, config), quantize_(first, config)
+    for m, part in ((whole_method, data), (method, data[:2])):
+        optimizer = ManifoldSGD(m.param_groups(), lr=0.1)
+        for x, y in part:
+            m.step(optimizer, nn.functional.cross_entropy, x, y)
+    second = network()
+    resumed = quantize_(second, config)
+    second.load_state_dict(first.state_dict())
+    resumed.load_state_dict(method.state_dict())
+    optimizer = ManifoldSGD(resumed.param_groups(), lr=0.1)
+    for x, y in data[2:]:
+        resumed.step(optimizer, nn.functional.cross_entropy, x, y)
+    assert torch.equal(weights(whole), weights(second))
+
+
+def test_translation_moves_pixels_and_fills_with_zero():
+    image = torch.arange(1.0, 13.0).reshape(1, 1, 3, 4)
+    for rows, columns in ((1, 0), (-2, 1), (0, -3)):
+        moved = translate(image, rows, columns)
+        for i in range(3):
+            for j in range(4):
+                inside = 0 <= i - rows < 3 and 0 <= j - columns < 4
+                assert moved[0, 0, i, j] == (image[0, 0, i - rows, j - columns] if inside else 0)
+
+
+def test_virtual_step_follows_the_optimizers_rate_unless_given():
+    method = quantize_(network(), QuantConfig("rf"))
+    optimizer = ManifoldSGD(method.param_groups(), lr=0.25)
+    assert method._virtual_lr(optimizer) == 0.25
+    fixed = quantize_(network(), QuantConfig("rf", flow=RicciFlow(virtual_lr=0.5)))
+    assert fixed._virtual_lr(optimizer) == 0.5
