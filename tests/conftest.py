@@ -1,6 +1,10 @@
 """Fixtures shared by every test: one array library at a time."""
 
 import importlib
+import os
+
+# Small networks train faster on one thread, here and in the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import hypothesis
 import numpy as np

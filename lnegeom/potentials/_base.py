@@ -1,0 +1,121 @@
+"""The contract that every potential keeps."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+from lnegeom._array import Array, as_floating, check_vectors, diagonal_matrix, identity, matvec
+
+
+class Potential(abc.ABC):
+    """A strictly convex, smooth function ψ on an open convex domain of R^n.
+
+    Calling it gives the value. With ``η = ∇ψ(θ)`` (the dual coordinates) and the conjugate
+    ``ψ*(η) = sup_θ ⟨θ, η⟩ − ψ(θ)``::
+
+        ψ(θ) + ψ*(η) = ⟨θ, η⟩,    ∇ψ*(∇ψ(θ)) = θ,    ∇²ψ*(η) = ∇²ψ(θ)^{-1}.
+
+    Public methods validate the point; a subclass implements the underscored formulas.
+
+    Points have shape ``(..., n)``; results keep the array library, dtype and device of the point.
+
+    Attributes
+    ----------
+    dim : int or None
+        The dimension n, or None when any dimension will do.
+    """
+
+    dim: int | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+    def __call__(self, x: Any) -> Array:
+        """Value ψ(x), of shape ``(...)``."""
+        return self._value(*self._point(x))
+
+    def gradient(self, x: Any) -> Array:
+        """Gradient ∇ψ(x), the dual coordinates, of shape ``(..., n)``."""
+        return self._gradient(*self._point(x))
+
+    def hessian(self, x: Any) -> Array:
+        """Hessian ∇²ψ(x), of shape ``(..., n, n)``."""
+        return self._hessian(*self._point(x))
+
+    def third_derivative(self, x: Any) -> Array:
+        """Third derivative ∂_i∂_j∂_kψ(x), of shape ``(..., n, n, n)``."""
+        return self._third_derivative(*self._point(x))
+
+    @property
+    @abc.abstractmethod
+    def conjugate(self) -> Potential:
+        """The Legendre–Fenchel conjugate ψ*, itself a potential."""
+
+    def _point(self, x: Any) -> tuple[Any, Array]:
+        xp, x = as_floating(x=x)
+        check_vectors(xp, x, "x", self.dim)
+        self._check_domain(xp, x)
+        return xp, x
+
+    def _check_domain(self, xp: Any, x: Array) -> None:  # noqa: B027, since R^n needs no check
+        """Raise a GeometryError at the first point outside the domain; R^n by default."""
+
+    @abc.abstractmethod
+    def _value(self, xp: Any, x: Array) -> Array: ...
+
+    @abc.abstractmethod
+    def _gradient(self, xp: Any, x: Array) -> Array: ...
+
+    @abc.abstractmethod
+    def _hessian(self, xp: Any, x: Array) -> Array: ...
+
+    @abc.abstractmethod
+    def _third_derivative(self, xp: Any, x: Array) -> Array: ...
+
+    # The Hessian as an operator, for the metric it is; potentials with structure do better than O(n²).
+
+    def _hessian_inverse(self, xp: Any, x: Array) -> Array:
+        return xp.linalg.inv(self._hessian(xp, x))
+
+    def _hessian_apply(self, xp: Any, x: Array, vector: Array) -> Array:
+        return matvec(self._hessian(xp, x), vector)
+
+    def _hessian_solve(self, xp: Any, x: Array, covector: Array) -> Array:
+        return matvec(self._hessian_inverse(xp, x), covector)
+
+    def _hessian_logdet(self, xp: Any, x: Array) -> Array:
+        return xp.linalg.slogdet(self._hessian(xp, x))[1]
+
+
+class SeparablePotential(Potential):
+    """A sum of one function per coordinate: its derivatives are diagonal, stored and applied in O(n)."""
+
+    def hessian_diagonal(self, x: Any) -> Array:
+        """Diagonal of the Hessian, of shape ``(..., n)``."""
+        return self._hessian_diagonal(*self._point(x))
+
+    def _hessian(self, xp: Any, x: Array) -> Array:
+        return diagonal_matrix(xp, self._hessian_diagonal(xp, x))
+
+    def _third_derivative(self, xp: Any, x: Array) -> Array:
+        eye = identity(xp, x)
+        return (self._third_diagonal(xp, x)[..., None] * eye)[..., None] * eye
+
+    def _hessian_inverse(self, xp: Any, x: Array) -> Array:
+        return diagonal_matrix(xp, 1 / self._hessian_diagonal(xp, x))
+
+    def _hessian_apply(self, xp: Any, x: Array, vector: Array) -> Array:
+        return self._hessian_diagonal(xp, x) * vector
+
+    def _hessian_solve(self, xp: Any, x: Array, covector: Array) -> Array:
+        return covector / self._hessian_diagonal(xp, x)
+
+    def _hessian_logdet(self, xp: Any, x: Array) -> Array:
+        return xp.sum(xp.log(self._hessian_diagonal(xp, x)), axis=-1)
+
+    @abc.abstractmethod
+    def _hessian_diagonal(self, xp: Any, x: Array) -> Array: ...
+
+    @abc.abstractmethod
+    def _third_diagonal(self, xp: Any, x: Array) -> Array: ...

@@ -1,0 +1,91 @@
+"""Log-sum-exp, and negative entropy on the simplex."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lnegeom._array import Array, check_where, diagonal_matrix, identity
+from lnegeom.potentials._base import Potential
+
+
+class LogSumExp(Potential):
+    """``log(1 + Σ_i exp θ_i)``: the log-partition of a categorical variable with n + 1 outcomes.
+
+    The leading 1 stands for the reference outcome, whose parameter is 0; without it the Hessian would be
+    singular (a common shift of all parameters changes nothing). The conjugate is the negative Shannon
+    entropy of the n + 1 probabilities.
+
+    Examples
+    --------
+    >>> import lnegeom
+    >>> lnegeom.LogSumExp().gradient([0.0, 0.0])
+    array([0.33333333, 0.33333333])
+    """
+
+    @property
+    def conjugate(self) -> Potential:
+        """Negative Shannon entropy on the open simplex ``x_i > 0, Σ x_i < 1``."""
+        return _SimplexNegativeEntropy()
+
+    def _value(self, xp: Any, x: Array) -> Array:
+        shift = self._shift(xp, x)
+        return shift[..., 0] + xp.log(xp.exp(-shift[..., 0]) + xp.sum(xp.exp(x - shift), axis=-1))
+
+    def _gradient(self, xp: Any, x: Array) -> Array:
+        shift = self._shift(xp, x)
+        weights = xp.exp(x - shift)
+        return weights / (xp.exp(-shift) + xp.sum(weights, axis=-1, keepdims=True))
+
+    def _hessian(self, xp: Any, x: Array) -> Array:
+        p = self._gradient(xp, x)
+        return diagonal_matrix(xp, p) - p[..., :, None] * p[..., None, :]
+
+    def _third_derivative(self, xp: Any, x: Array) -> Array:
+        # The third cumulant of a one-hot vector, E[(e − p) ⊗ (e − p) ⊗ (e − p)].
+        p = self._gradient(xp, x)
+        eye = identity(xp, x)
+        pi, pj, pk = p[..., :, None, None], p[..., None, :, None], p[..., None, None, :]
+        ij, jk, ik = eye[:, :, None], eye[None, :, :], eye[:, None, :]
+        return pi * ij * jk - pi * pk * ij - pi * pj * jk - pi * pj * ik + 2 * pi * pj * pk
+
+    @staticmethod
+    def _shift(xp: Any, x: Array) -> Array:
+        largest = xp.max(x, axis=-1, keepdims=True)
+        return xp.where(largest > 0, largest, xp.zeros_like(largest))
+
+
+class _SimplexNegativeEntropy(Potential):
+    """Conjugate of `LogSumExp`: ``Σ x log x + r log r`` with ``r = 1 − Σ x``, the reference's probability."""
+
+    def __repr__(self) -> str:
+        return "LogSumExp().conjugate"
+
+    @property
+    def conjugate(self) -> LogSumExp:
+        return LogSumExp()
+
+    def _check_domain(self, xp: Any, x: Array) -> None:
+        check_where(xp, x > 0, x, "x", "{point} = {value}: expected positive probabilities")
+        total = xp.sum(x, axis=-1)
+        check_where(
+            xp,
+            total < 1,
+            total,
+            "x",
+            "the probabilities of {point} sum to {value}: expected a sum below 1; leave out the last outcome",
+        )
+
+    def _value(self, xp: Any, x: Array) -> Array:
+        rest = 1 - xp.sum(x, axis=-1)
+        return xp.sum(x * xp.log(x), axis=-1) + rest * xp.log(rest)
+
+    def _gradient(self, xp: Any, x: Array) -> Array:
+        return xp.log(x) - xp.log(1 - xp.sum(x, axis=-1, keepdims=True))
+
+    def _hessian(self, xp: Any, x: Array) -> Array:
+        return diagonal_matrix(xp, 1 / x) + 1 / (1 - xp.sum(x, axis=-1)[..., None, None])
+
+    def _third_derivative(self, xp: Any, x: Array) -> Array:
+        eye = identity(xp, x)
+        diagonal = ((-1 / x**2)[..., None] * eye)[..., None] * eye
+        return diagonal + 1 / (1 - xp.sum(x, axis=-1)[..., None, None, None]) ** 2

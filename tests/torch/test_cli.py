@@ -1,0 +1,132 @@
+"""The command line as a user meets it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from lnegeom.cli import main
+from lnegeom_torch.checkpoint import Checkpoint
+
+TRAIN = ["train", "--data", "digits", "--epochs", "3"]
+
+
+def lnegeom(*arguments, **options):
+    return [
+        sys.executable,
+        "-c",
+        "import sys; from lnegeom.cli import main; sys.exit(main())",
+        *map(str, arguments),
+    ]
+
+
+def test_train_writes_numbers_pictures_and_page(tmp_path, capsys):
+    out = tmp_path / "with a space"
+    assert (
+        main(
+            [
+                *TRAIN,
+                "--method",
+                "wcg",
+                "--inverse",
+                "exact",
+                "--chi",
+                "0.2",
+                "--seeds",
+                "2",
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
+    results = json.loads((out / "results.json").read_text())
+    assert results["config"]["quant"]["metric"] == {"chi": 0.2, "inverse": "exact"}
+    assert [run["seed"] for run in results["runs"]] == [0, 1]
+    assert results["accuracy"]["mean"] > 80
+    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert "data:image/png;base64" in (out / "index.html").read_text()
+    printed = capsys.readouterr().out
+    assert f"{results['accuracy']['mean']:.2f} ± " in printed
+
+    assert main([*TRAIN, "--out", str(out)]) == 2
+    assert "holds a run already; add --resume" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_ctrl_c_leaves_a_checkpoint_and_resume_ends_with_the_same_numbers(tmp_path):
+    options = ["train", "--method", "ste", "--epochs", "40", "--device", "cpu"]
+    out = tmp_path / "interrupted"
+    file = out / "seed-0" / "checkpoint.safetensors"
+    process = subprocess.Popen(
+        lnegeom(*options, "--out", out), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not (file.exists() and Checkpoint.load(file).data["history"]):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "--resume goes on" in stdout
+    assert "Traceback" not in stderr
+    assert 0 < len(Checkpoint.load(file).data["history"]) < 40
+
+    subprocess.run(lnegeom(*options, "--out", out, "--resume"), check=True, capture_output=True)
+    whole = tmp_path / "whole"
+    subprocess.run(lnegeom(*options, "--out", whole), check=True, capture_output=True)
+    interrupted, uninterrupted = (json.loads((d / "results.json").read_text())["runs"] for d in (out, whole))
+    assert interrupted == uninterrupted
+
+
+BAD = {
+    "unknown method": (["--method", "hope"], "method must be one of fp, ste, dorefa, wcg, rf, got 'hope'"),
+    "bit width": (["--weight-bits", "9"], "weight_bits must be an integer from 1 to 8, got 9"),
+    "activation bits": (["--activation-bits", "0"], "activation_bits must be an integer from 1 to 8, got 0"),
+    "chi": (["--chi", "1", "--inverse", "exact"], "chi must be in [0, 1) for the exact inverse, got 1.0"),
+    "weak chi": (["--chi", "-1"], "chi must be a finite number >= 0 for the weak inverse, got -1.0"),
+    "inverse": (["--inverse", "strong"], "inverse must be 'exact' or 'weak', got 'strong'"),
+    "chi on ste": (["--method", "ste", "--chi", "0.1"], "--chi and --inverse need a method with a metric"),
+    "alpha on wcg": (["--alpha", "1"], "flow belongs to method 'rf', got method 'wcg'"),
+    "data": (["--data", "cats"], "unknown data set 'cats'; known: digits, mnist, cifar10"),
+    "no root": (["--data", "mnist"], "mnist: looked for"),
+    "no folder": (["--data", "cifar10", "--root", "/nowhere"], "/nowhere"),
+    "model": (["--model", "gpt"], "unknown network 'gpt'; known: mlp, lenet, resnet20"),
+    "batch size": (["--batch-size", "1"], "batch_size 1"),
+    "learning rate": (["--lr", "0"], "lr must be a positive finite number, got 0.0"),
+    "device": (["--device", "toaster"], "device 'toaster' cannot be used"),
+    "seeds": (["--seeds", "0"], "seeds must be at least 1, got 0"),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_one_line_and_exit_code_two(options, message, tmp_path, capsys):
+    assert main(["train", *options, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("lnegeom train: error: ")
+    assert message in error
+
+
+@pytest.mark.parametrize("arguments", [[], ["sing"], ["train"], ["train", "--lr", "fast", "--out", "x"]])
+def test_bad_usage_is_one_line_and_exit_code_two(arguments, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert "--help" in error
+
+
+def test_help_teaches(capsys):
+    for arguments in (["--help"], ["train", "--help"], ["demo", "--help"]):
+        with pytest.raises(SystemExit) as exit_:
+            main(arguments)
+        assert exit_.value.code == 0
+    printed = capsys.readouterr().out
+    assert "lnegeom train --method wcg --seeds 3 --out runs/wcg" in printed
+    assert "Ctrl-C leaves a checkpoint" in printed

@@ -1,0 +1,156 @@
+"""Training: reproducible, resumable to the same numbers, and loud about bad input."""
+
+import contextlib
+import json
+import math
+
+import pytest
+import torch
+
+import lnegeom
+from lnegeom_torch import QuantConfig, RicciFlow
+from lnegeom_torch.checkpoint import Checkpoint
+from lnegeom_torch.data import load
+from lnegeom_torch.train import DivergedError, TrainConfig, accuracy, train
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load("digits")
+
+
+def config(method="wcg", **options):
+    return TrainConfig(quant=QuantConfig(method), epochs=4, lr=0.05, **options)
+
+
+def state(run):
+    return run.method.model.state_dict()
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(state(a).values(), state(b).values(), strict=True))
+
+
+@pytest.mark.parametrize("method", ["ste", "rf"])
+@pytest.mark.parametrize("epochs_done", [0, 2])
+def test_an_interrupted_run_resumes_to_the_same_numbers(digits, tmp_path, method, epochs_done, monkeypatch):
+    whole = train(config(method), 3, dataset=digits)
+    file = tmp_path / "run" / "checkpoint.safetensors"
+    batches_before = 22 * epochs_done + 5  # in the middle of an epoch
+
+    method_class = type(whole.method)
+    step, taken = method_class.step, []
+
+    def interrupted(*args):
+        if len(taken) == batches_before:
+            raise KeyboardInterrupt
+        taken.append(1)
+        return step(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(method_class, "step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(config(method), 3, dataset=digits, checkpoint=file)
+    assert len(Checkpoint.load(file).data["history"]) == epochs_done
+    torch.manual_seed(99)  # whatever happened in between
+    resumed = train(config(method), 3, dataset=digits, checkpoint=file, resume=True)
+    assert same(whole, resumed)
+    assert whole.history == resumed.history
+    again = train(config(method), 3, dataset=digits, checkpoint=file, resume=True)  # nothing left to do
+    assert again.history == whole.history
+
+
+def test_the_seed_decides_and_the_callers_random_state_is_left_alone(digits):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first, second, other = (train(config(), seed, dataset=digits) for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert same(first, second)
+    assert not same(first, other)
+
+
+def test_a_divergence_is_reported_and_the_last_good_state_kept(digits, tmp_path, monkeypatch):
+    from lnegeom_torch.methods import Method
+
+    step, taken = Method.step, []
+
+    def poisoned(self, *args):
+        taken.append(1)
+        loss, outputs = step(self, *args)
+        return (loss * math.nan if len(taken) > 2 * 22 else loss), outputs
+
+    monkeypatch.setattr(Method, "step", poisoned)
+    file = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(
+        DivergedError, match=r"'ste', seed 0, is no longer finite in epoch 3; lower the learning"
+    ) as e:
+        train(config("ste"), 0, dataset=digits, checkpoint=file)
+    assert str(file) in str(e.value)
+    kept = Checkpoint.load(file)
+    assert len(kept.data["history"]) == 2
+    assert all(torch.isfinite(t).all() for t in kept.tensors.values() if t.is_floating_point())
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(digits, tmp_path):
+    file = tmp_path / "checkpoint.safetensors"
+    train(config("ste"), 0, dataset=digits, checkpoint=file)
+    with pytest.raises(
+        lnegeom.InputError, match=r"cannot resume .*: momentum was 0.9, now 0.5; give the same"
+    ):
+        train(config("ste", momentum=0.5), 0, dataset=digits, checkpoint=file, resume=True)
+    with pytest.raises(lnegeom.InputError, match=r"holds seed 0, not 1"):
+        train(config("ste"), 1, dataset=digits, checkpoint=file, resume=True)
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(lnegeom.InputError, match=r"is not a readable checkpoint"):
+        train(config("ste"), 0, dataset=digits, checkpoint=file, resume=True)
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint at"):
+        train(config("ste"), 0, dataset=digits, checkpoint=tmp_path / "none", resume=True)
+
+
+def test_an_interrupted_write_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+    file = tmp_path / "run.safetensors"
+    Checkpoint({"a": torch.ones(2)}, {"epoch": 1}).save(file)
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with contextlib.suppress(KeyboardInterrupt):
+        Checkpoint({"a": torch.zeros(2)}, {"epoch": 2}).save(file)
+    assert Checkpoint.load(file).data == {"epoch": 1}
+
+
+def test_validation_is_held_out_of_training(digits):
+    tuned = train(config("ste", validation=0.25), 0)
+    assert tuned.history != train(config("ste"), 0).history
+    images = digits.hold_out(0.25)
+    assert len(images.test_labels) == pytest.approx(0.25 * len(digits.train_labels), rel=0.02)
+    expected = accuracy(tuned.method.model, images.test_images, images.test_labels)
+    assert tuned.history[-1]["accuracy"] == expected
+
+
+def test_accuracy_counts_and_leaves_the_mode_alone():
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.BatchNorm1d(3, affine=False)).train()
+    images = torch.eye(3).repeat(500, 1)[:, None]
+    labels = torch.arange(3).repeat(500)
+    labels[:150] = 5
+    assert accuracy(model, images, labels) == pytest.approx(90.0)
+    assert model.training
+
+
+def test_a_configuration_is_plain_data():
+    data = TrainConfig(quant=QuantConfig("rf", flow=RicciFlow(epsilon=math.inf))).to_data()
+    assert data["quant"]["flow"]["epsilon"] == "inf"
+    assert json.loads(json.dumps(data, allow_nan=False)) == data
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("epochs", 0, "epochs must be at least 1, got 0"),
+        ("lr", 0.0, "lr must be a positive finite number, got 0.0"),
+        ("lr", math.nan, "lr must be a positive finite number, got nan"),
+        ("momentum", 1.0, r"momentum must be in \[0, 1\), got 1.0"),
+        ("weight_decay", -1.0, "weight_decay must be a finite number >= 0, got -1.0"),
+        ("validation", 1.0, r"validation must be in \[0, 1\), got 1.0"),
+    ],
+)
+def test_bad_options(option, value, message):
+    with pytest.raises(lnegeom.InputError, match=message):
+        TrainConfig(**{option: value})
