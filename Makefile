@@ -1,0 +1,33 @@
+# Two commands: `make demo` sets everything up and runs the main job; `make test` passes the tests.
+# Paths are relative, so that the repository may live under a path with spaces.
+
+PYTHON ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: demo test check clean
+
+demo: $(VENV)/installed
+	$(VENV)/bin/python -m lnegeom demo --out runs/demo
+
+test: check
+	$(VENV)/bin/python -m pytest --cov --cov-report=term:skip-covered
+
+check: $(VENV)/installed-dev
+	$(VENV)/bin/python -m ruff format --check .
+	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m mypy
+	$(VENV)/bin/lint-imports --no-cache
+
+# An environment that an interrupted installation left behind is completed, not trusted.
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -c constraints.txt -e '.[all]'
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(PIP) install -c constraints.txt -e '.[all,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
