@@ -74,7 +74,8 @@ def run(config: TrainConfig, seeds: int, out: Path, *, resume: bool = False) -> 
     runs = []
     for seed, file in enumerate(files):
         started = resume and file.exists()
-        with tqdm(total=config.epochs, desc=f"{config.quant.method}, seed {seed}", unit="epoch") as bar:
+        title = f"{config.quant.method}, seed {seed}"
+        with tqdm(total=config.epochs, desc=title, unit="epoch", disable=None) as bar:  # None: terminals only
 
             def show(record: dict[str, float], bar: Any = bar) -> None:
                 bar.update(int(record["epoch"]) - bar.n)
