@@ -96,7 +96,9 @@ def _flow(out: Path) -> dict[str, Any]:
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     plot.plot_decay(solution, figure.subplots())
     figure.savefig(out / "decay.png", dpi=150)
-    plot.plot_component(solution).savefig(out / "component.png", dpi=150)
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    plot.plot_component(solution, axes=figure.subplots(1, 2, sharey=True))
+    figure.savefig(out / "component.png", dpi=150, bbox_inches="tight")
     decay = flow.decay_rate(solution)
     return {
         "grid": list(grid.shape),
