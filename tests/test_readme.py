@@ -1,0 +1,21 @@
+"""The README's code runs, and its numbers are the demo's kind of numbers."""
+
+import re
+from pathlib import Path
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def test_every_python_block_runs():
+    namespace = {}
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks:
+        exec(compile(block, str(README), "exec"), namespace)
+    assert namespace["metric"].ricci(namespace["theta"]).shape == (2, 3, 3)
+    assert namespace["loss"] > 0
+
+
+def test_every_link_leads_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", README.read_text()):
+        assert (README.parent / target).exists(), target
