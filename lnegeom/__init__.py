@@ -4,9 +4,36 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from lnegeom._array import GeometryError, InputError
+from lnegeom.curvature import (
+    christoffel,
+    einstein,
+    kretschmann,
+    ricci,
+    riemann,
+    scalar_curvature,
+    sectional_curvature,
+    weyl,
+)
 from lnegeom.divergences import KL, Bregman, Divergence, Euclidean, Hyperbolic
 from lnegeom.families import Categorical, ExponentialFamily, Normal
-from lnegeom.metrics import LNE, Hessian, Metric
+from lnegeom.metrics import (
+    LNE,
+    Conformal,
+    FromCallable,
+    Graph,
+    HalfSpace,
+    Hessian,
+    Kerr,
+    Metric,
+    Minkowski,
+    NormalizedLNE,
+    PoincareBall,
+    Product,
+    Pullback,
+    Schwarzschild,
+    Sphere,
+    Torus,
+)
 from lnegeom.potentials import LogCosh, LogSumExp, NegativeEntropy, Potential, SquaredNorm
 
 if TYPE_CHECKING:
@@ -17,22 +44,43 @@ __all__ = [
     "LNE",
     "Bregman",
     "Categorical",
+    "Conformal",
     "Divergence",
     "Euclidean",
     "ExponentialFamily",
+    "FromCallable",
     "GeometryError",
+    "Graph",
+    "HalfSpace",
     "Hessian",
     "Hyperbolic",
     "InputError",
+    "Kerr",
     "LogCosh",
     "LogSumExp",
     "Metric",
+    "Minkowski",
     "NegativeEntropy",
     "Normal",
+    "NormalizedLNE",
+    "PoincareBall",
     "Potential",
+    "Product",
+    "Pullback",
+    "Schwarzschild",
+    "Sphere",
     "SquaredNorm",
+    "Torus",
+    "christoffel",
+    "einstein",
     "flow",
+    "kretschmann",
     "plot",
+    "ricci",
+    "riemann",
+    "scalar_curvature",
+    "sectional_curvature",
+    "weyl",
 ]
 
 

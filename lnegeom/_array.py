@@ -18,7 +18,10 @@ Array = Any
 
 
 class InputError(ValueError):
-    """A bad argument: the message says what was expected, what came, and the fix."""
+    """A bad argument: the message says what was expected, what came, and the fix, in one line."""
+
+    def __init__(self, message: str):
+        super().__init__(" ".join(message.split()))  # the printed form of an array has line breaks
 
 
 class GeometryError(InputError):

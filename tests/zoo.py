@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import array_api_compat
 import hypothesis.extra.numpy as hnp
 import hypothesis.strategies as st
 import numpy as np
@@ -18,6 +19,7 @@ class Species:
     thing: Any
     dim: int
     to_point: Callable[[np.ndarray], np.ndarray]
+    tolerance: float = 1e-10  # relative and absolute; finite differences ask for more
 
     def points(self, batch=(3,)):
         """Strategy for arrays of valid points, of shape (*batch, dim)."""
@@ -69,8 +71,75 @@ POTENTIALS = [
     Species(lnegeom.Normal().log_partition.conjugate, 2, normal_dual),
 ]
 
+
+def wavy(x):
+    """A generic metric of three dimensions."""
+    xp = array_api_compat.array_namespace(x)
+    a, b, c = x[0], x[1], x[2]
+    rows = [
+        [2 + xp.sin(a + b), 0.3 * xp.cos(c), 0.1 * a * b],
+        [0.3 * xp.cos(c), 2 + xp.cos(a) * xp.sin(c), 0.2 * xp.sin(b)],
+        [0.1 * a * b, 0.2 * xp.sin(b), xp.exp(0.3 * a) + 1],
+    ]
+    return xp.stack([xp.stack(row) for row in rows])
+
+
+def expanding(x):
+    """A Lorentzian metric in which space grows with time."""
+    xp = array_api_compat.array_namespace(x)
+    growth, zero = xp.exp(0.4 * x[0]), 0 * x[0]
+    rows = [[zero - 1, zero + 0.1 * x[1]], [zero + 0.1 * x[1], growth]]
+    return xp.stack([xp.stack(row) for row in rows])
+
+
+def ellipsoid(x):
+    """A chart of the ellipsoid with half-axes 1, 2 and 3."""
+    xp = array_api_compat.array_namespace(x)
+    sine = xp.cos(x[0])
+    return xp.stack([sine * xp.cos(x[1]), 2 * sine * xp.sin(x[1]), 3 * xp.sin(x[0])])
+
+
+def bowl(x):
+    """A function of any number of variables."""
+    xp = array_api_compat.array_namespace(x)
+    return xp.sum(xp.cos(x) * xp.roll(x, 1)) / 2
+
+
+def outside_horizon(unit):
+    return np.stack([unit[..., 0], 4 + unit[..., 1], 1.5 + unit[..., 2], unit[..., 3]], axis=-1)
+
+
+def above(unit):
+    return np.concatenate([unit[..., :-1], 2.0 ** unit[..., -1:]], axis=-1)
+
+
+def off_centre(unit):
+    return np.where(unit < 0, unit / 2 - 0.5, unit / 2 + 0.5)
+
+
 METRICS = [
     Species(lnegeom.Euclidean(3), 3, scaled(5)),
+    Species(lnegeom.Torus([1.0, 2.0]), 2, scaled(3)),
+    Species(lnegeom.Minkowski(3), 3, scaled(3)),
+    Species(lnegeom.Sphere(3), 3, scaled(1.5)),
+    Species(lnegeom.Sphere(2, radius=2.5), 2, scaled(1.5)),
+    Species(lnegeom.PoincareBall(3), 3, scaled(0.5)),
+    Species(lnegeom.HalfSpace(2, radius=0.5), 2, above),
+    Species(lnegeom.Graph(lnegeom.LogCosh(1.0), sign=-1), 3, scaled(0.5)),
+    Species(lnegeom.Graph(lnegeom.LogSumExp(), sign=1), 3, scaled(2)),
+    Species(lnegeom.Graph(bowl, sign=1), 3, scaled(1), 1e-8),
+    Species(lnegeom.Conformal(lnegeom.SquaredNorm(), lnegeom.LNE(0.5)), 3, scaled(0.8)),
+    Species(lnegeom.Conformal(bowl, lnegeom.Minkowski(4)), 4, scaled(1), 1e-8),
+    Species(lnegeom.Conformal(bowl, lnegeom.Sphere(2)), 2, scaled(1), 1e-8),
+    Species(lnegeom.Product(lnegeom.Sphere(2), lnegeom.LNE(1.0), dims=(2, 2)), 4, scaled(0.6)),
+    Species(lnegeom.Product(lnegeom.Minkowski(2), lnegeom.HalfSpace(2)), 4, above),
+    Species(lnegeom.Pullback(ellipsoid, 2), 2, scaled(1), 1e-8),
+    Species(lnegeom.Pullback(ellipsoid, 2, lnegeom.Sphere(3)), 2, scaled(1), 1e-7),
+    Species(lnegeom.FromCallable(wavy, 3), 3, scaled(1), 1e-8),
+    Species(lnegeom.FromCallable(expanding, 2, negative=1), 2, scaled(1), 1e-8),
+    Species(lnegeom.NormalizedLNE(0.5), 3, off_centre, 1e-7),
+    Species(lnegeom.Schwarzschild(1.0), 4, outside_horizon, 1e-7),
+    Species(lnegeom.Kerr(1.0, 0.6), 4, outside_horizon, 1e-7),
     Species(lnegeom.LNE(tau=1.0), 3, scaled(0.5)),
     Species(lnegeom.LNE(tau=0.2), 4, scaled(2)),
     Species(lnegeom.LNE(tau=1.0), 1, scaled(2)),

@@ -1,8 +1,34 @@
 """Metrics, one kind a file; `Metric` is the contract they keep."""
 
 from lnegeom.metrics._base import Metric
+from lnegeom.metrics.black_holes import Kerr, Schwarzschild
+from lnegeom.metrics.conformal import Conformal
 from lnegeom.metrics.euclidean import Euclidean
+from lnegeom.metrics.from_callable import FromCallable
+from lnegeom.metrics.graph import Graph
 from lnegeom.metrics.hessian import Hessian
 from lnegeom.metrics.lne import LNE
+from lnegeom.metrics.normalized_lne import NormalizedLNE
+from lnegeom.metrics.product import Product
+from lnegeom.metrics.pullback import Pullback
+from lnegeom.metrics.spaces import HalfSpace, Minkowski, PoincareBall, Sphere, Torus
 
-__all__ = ["LNE", "Euclidean", "Hessian", "Metric"]
+__all__ = [
+    "LNE",
+    "Conformal",
+    "Euclidean",
+    "FromCallable",
+    "Graph",
+    "HalfSpace",
+    "Hessian",
+    "Kerr",
+    "Metric",
+    "Minkowski",
+    "NormalizedLNE",
+    "PoincareBall",
+    "Product",
+    "Pullback",
+    "Schwarzschild",
+    "Sphere",
+    "Torus",
+]

@@ -9,9 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.func import jacfwd
 
+import lnegeom
 from lnegeom._array import matvec
 
-TIGHT = {"rtol": 1e-10, "atol": 1e-10}
+
+def near(species):
+    return {"rtol": species.tolerance, "atol": species.tolerance}
+
+
 each_metric = pytest.mark.parametrize("species", zoo.METRICS, ids=repr)
 
 
@@ -21,25 +26,32 @@ class TestAlgebra:
     def test_matrix_is_symmetric_and_has_its_signature(self, species, data):
         g = species.thing.matrix(data.draw(species.points()))
         np.testing.assert_array_equal(g, np.swapaxes(g, -1, -2))
-        assert species.thing.signature[1] == 0
-        assert np.all(np.linalg.eigvalsh(g) > 0)
+        negative = np.sum(np.linalg.eigvalsh(g) < 0, axis=-1)
+        assert np.all(negative == species.thing.signature[1])
+        assert species.thing.signature[0] in (None, species.dim - species.thing.signature[1])
 
     @given(data=st.data())
     def test_inverse_and_logdet(self, species, data):
         x = data.draw(species.points())
         g = species.thing.matrix(x)
         product = g @ species.thing.inverse(x)
-        np.testing.assert_allclose(product, np.broadcast_to(np.eye(species.dim), g.shape), **TIGHT)
-        np.testing.assert_allclose(species.thing.logdet(x), np.linalg.slogdet(g)[1], **TIGHT)
+        np.testing.assert_allclose(product, np.broadcast_to(np.eye(species.dim), g.shape), **near(species))
+        np.testing.assert_allclose(species.thing.logdet(x), np.linalg.slogdet(g)[1], **near(species))
 
     @given(data=st.data())
     def test_musical_isomorphisms(self, species, data):
         metric, x = species.thing, data.draw(species.points())
         u, v = data.draw(zoo.cube(species.dim)), data.draw(zoo.cube(species.dim))
-        np.testing.assert_allclose(metric.flat(x, v), matvec(metric.matrix(x), v), **TIGHT)
-        np.testing.assert_allclose(metric.sharp(x, metric.flat(x, v)), v, **TIGHT)
-        np.testing.assert_allclose(metric.inner(x, u, v), np.sum(u * metric.flat(x, v), axis=-1), **TIGHT)
-        np.testing.assert_allclose(metric.norm(x, v) ** 2, metric.inner(x, v, v), **TIGHT)
+        np.testing.assert_allclose(metric.flat(x, v), matvec(metric.matrix(x), v), **near(species))
+        np.testing.assert_allclose(metric.sharp(x, metric.flat(x, v)), v, **near(species))
+        np.testing.assert_allclose(
+            metric.inner(x, u, v), np.sum(u * metric.flat(x, v), axis=-1), **near(species)
+        )
+        if metric.signature[1]:
+            with pytest.raises(lnegeom.GeometryError, match="indefinite"):
+                metric.norm(x, v)
+        else:
+            np.testing.assert_allclose(metric.norm(x, v) ** 2, metric.inner(x, v, v), **near(species))
 
 
 @each_metric
@@ -50,7 +62,7 @@ class TestConnectionAndCurvature:
         dg = jacfwd(species.thing.matrix)(torch.from_numpy(x)).numpy()  # (l, j, i): ∂_i g_lj
         lowered = np.einsum("lji->lij", dg) + np.einsum("lij->lij", dg) - np.einsum("ijl->lij", dg)
         expected = np.einsum("kl,lij->kij", np.linalg.inv(species.thing.matrix(x)), lowered) / 2
-        np.testing.assert_allclose(species.thing.christoffel(x), expected, **TIGHT)
+        np.testing.assert_allclose(species.thing.christoffel(x), expected, **near(species))
 
     @given(data=st.data())
     def test_riemann_matches_automatic_differentiation(self, species, data):
@@ -60,26 +72,26 @@ class TestConnectionAndCurvature:
         quadratic = np.einsum("rml,lvs->rsmv", gamma, gamma)
         expected = np.einsum("rvsm->rsmv", d) + quadratic
         expected = expected - np.swapaxes(expected, -1, -2)
-        np.testing.assert_allclose(species.thing.riemann(x), expected, **TIGHT)
+        np.testing.assert_allclose(species.thing.riemann(x), expected, **near(species))
 
     @given(data=st.data())
     def test_ricci_and_scalar_are_contractions(self, species, data):
         metric, x = species.thing, data.draw(species.points())
         v = data.draw(zoo.cube(species.dim))
         ricci = np.einsum("...rsrv->...sv", metric.riemann(x))
-        np.testing.assert_allclose(metric.ricci(x), ricci, **TIGHT)
-        np.testing.assert_allclose(metric.ricci_apply(x, v), matvec(ricci, v), **TIGHT)
+        np.testing.assert_allclose(metric.ricci(x), ricci, **near(species))
+        np.testing.assert_allclose(metric.ricci_apply(x, v), matvec(ricci, v), **near(species))
         scalar = np.einsum("...sv,...sv->...", metric.inverse(x), ricci)
-        np.testing.assert_allclose(metric.scalar_curvature(x), scalar, **TIGHT)
+        np.testing.assert_allclose(metric.scalar_curvature(x), scalar, **near(species))
 
     @given(data=st.data())
     def test_riemann_symmetries_and_first_bianchi_identity(self, species, data):
         x = data.draw(species.points())
         lowered = np.einsum("...ra,...asmv->...rsmv", species.thing.matrix(x), species.thing.riemann(x))
-        np.testing.assert_allclose(lowered, -np.einsum("...rsmv->...srmv", lowered), **TIGHT)
-        np.testing.assert_allclose(lowered, np.einsum("...rsmv->...mvrs", lowered), **TIGHT)
+        np.testing.assert_allclose(lowered, -np.einsum("...rsmv->...srmv", lowered), **near(species))
+        np.testing.assert_allclose(lowered, np.einsum("...rsmv->...mvrs", lowered), **near(species))
         cyclic = lowered + np.einsum("...rsmv->...rmvs", lowered) + np.einsum("...rsmv->...rvsm", lowered)
-        np.testing.assert_allclose(cyclic, 0, atol=1e-10)
+        np.testing.assert_allclose(cyclic, 0, atol=10 * species.tolerance)
 
 
 POINT_METHODS = ["matrix", "inverse", "logdet", "christoffel", "riemann", "ricci", "scalar_curvature"]
@@ -90,10 +102,13 @@ VECTOR_METHODS = ["sharp", "flat", "norm", "ricci_apply"]
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_backends_agree_and_keep_kind_dtype_and_batch(species, backend, dtype):
     rng = np.random.default_rng(0)
-    x = species.to_point(rng.uniform(-1, 1, (2, 3, species.dim)))
+    x = species.to_point(rng.uniform(-1, 1, (2, 2, species.dim)))
     v = rng.uniform(-1, 1, (species.dim,))
-    tolerance = {"rtol": 2e-4, "atol": 2e-4} if dtype == "float32" else {"rtol": 1e-12, "atol": 1e-12}
+    loose = 2e-3 if dtype == "float32" else 10 * species.tolerance
+    tolerance = {"rtol": loose, "atol": loose}
     for name in POINT_METHODS + VECTOR_METHODS:
+        if name == "norm" and species.thing.signature[1]:
+            continue
         extra = [v] if name in VECTOR_METHODS else []
         method = getattr(species.thing, name)
         result = method(backend.array(x, dtype), *(backend.array(e, dtype) for e in extra))
@@ -101,7 +116,7 @@ def test_backends_agree_and_keep_kind_dtype_and_batch(species, backend, dtype):
         assert str(result.dtype).endswith(dtype), name
         expected = method(x, *extra)
         assert tuple(result.shape) == expected.shape, name
-        assert expected.shape[:2] == (2, 3), name
+        assert expected.shape[:2] == (2, 2), name
         np.testing.assert_allclose(to_numpy(result), expected, err_msg=name, **tolerance)
         one_by_one = [[method(point, *extra) for point in row] for row in x]
-        np.testing.assert_allclose(expected, one_by_one, err_msg=name, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(expected, one_by_one, err_msg=name, rtol=1e-8, atol=1e-8)

@@ -1,0 +1,64 @@
+"""Scalar fields: what a metric needs of a function, from closed forms or from a user's callable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from lnegeom._array import Array, InputError
+from lnegeom.derivatives import Derivatives, check_source, evaluate, jet
+
+__all__ = ["ScalarField", "as_field"]
+
+
+class ScalarField(Protocol):
+    """A smooth function with its gradient and Hessian; every `Potential` is one.
+
+    The arguments are an array namespace and points ``(..., n)`` that are finite.
+    """
+
+    def _check_domain(self, xp: Any, x: Array) -> None: ...
+
+    def _value(self, xp: Any, x: Array) -> Array: ...
+
+    def _gradient(self, xp: Any, x: Array) -> Array: ...
+
+    def _hessian(self, xp: Any, x: Array) -> Array: ...
+
+
+class _CallableField:
+    """A scalar field from a function of one point, differentiated as `lnegeom.derivatives` can."""
+
+    def __init__(self, function: Callable[[Array], Array], derivatives: Derivatives):
+        self.function = function
+        self.derivatives = derivatives
+
+    def __repr__(self) -> str:
+        return getattr(self.function, "__name__", repr(self.function))
+
+    def _check_domain(self, xp: Any, x: Array) -> None:
+        pass
+
+    def _value(self, xp: Any, x: Array) -> Array:
+        return evaluate(self.function, x)
+
+    def _gradient(self, xp: Any, x: Array) -> Array:
+        return jet(self.function, x, derivatives=self.derivatives).first
+
+    def _hessian(self, xp: Any, x: Array) -> Array:
+        return jet(self.function, x, derivatives=self.derivatives).second
+
+
+def as_field(function: Any, derivatives: Derivatives = "auto") -> ScalarField:
+    """A scalar field from a potential or another field, or from a function of one point ``(n,) → ()``.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    if all(hasattr(function, name) for name in ("_value", "_gradient", "_hessian", "_check_domain")):
+        return function  # type: ignore[no-any-return]
+    if not callable(function):
+        raise InputError(f"expected a Potential or a function of one point, got {function!r}")
+    return _CallableField(function, check_source(derivatives))

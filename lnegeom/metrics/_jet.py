@@ -1,0 +1,28 @@
+"""Metrics whose connection and curvature come from their jet."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+from lnegeom import tensors
+from lnegeom._array import Array
+from lnegeom.metrics._base import Metric
+
+
+class JetMetric(Metric):
+    """A metric that knows ∂g and ∂²g: Christoffel symbols, Riemann and Ricci follow."""
+
+    @abc.abstractmethod
+    def _jet(self, xp: Any, local: Any) -> tuple[Array, Array]:
+        """``∂_a g_ij`` as ``(..., i, j, a)`` and ``∂_a ∂_b g_ij`` as ``(..., i, j, a, b)``."""
+
+    def _christoffel(self, xp: Any, local: Any) -> Array:
+        return tensors.christoffel(xp, self._inverse(xp, local), self._jet(xp, local)[0])
+
+    def _riemann(self, xp: Any, local: Any) -> Array:
+        inverse = self._inverse(xp, local)
+        return tensors.apply_first(xp, inverse, tensors.lowered_riemann(xp, inverse, *self._jet(xp, local)))
+
+    def _ricci(self, xp: Any, local: Any) -> Array:
+        return tensors.ricci(xp, self._inverse(xp, local), *self._jet(xp, local))

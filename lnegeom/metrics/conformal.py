@@ -1,0 +1,124 @@
+"""A metric times a positive function."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from lnegeom._array import Array, InputError, check_vectors, dot, matvec
+from lnegeom.derivatives import Derivatives
+from lnegeom.fields import as_field
+from lnegeom.metrics._base import Metric
+from lnegeom.metrics.euclidean import Euclidean
+from lnegeom.tensors import apply_first
+
+
+class _Local(NamedTuple):
+    x: Array
+    base: Any
+    scale: Array  # e^{2f}
+
+
+class Conformal(Metric):
+    """The metric ``g = e^{2f} ĝ``, conformal to a base metric ĝ, flat by default.
+
+    With ``f_i = ∂_i f``, ``f^k = ĝ^{kl} f_l``, and ``T = ∇̂²f − df⊗df + ½ |df|²_ĝ ĝ``::
+
+        Γ^k_ij = Γ̂^k_ij + δ^k_i f_j + δ^k_j f_i − ĝ_ij f^k
+        R_ijkl = e^{2f} [R̂_ijkl − (ĝ_ik T_jl + ĝ_jl T_ik − ĝ_il T_jk − ĝ_jk T_il)]
+        Ric = R̂ic − (n − 2)(∇̂²f − df⊗df) − (Δ̂f + (n − 2) |df|²_ĝ) ĝ
+
+    (Besse, *Einstein Manifolds*, Theorem 1.159). `sharp`, `flat` and `logdet` cost what they cost for ĝ.
+
+    Parameters
+    ----------
+    f : Potential or callable
+        Logarithm of the factor's square root: a potential, or a function of one point ``(n,) → ()``.
+    base : Metric, optional
+        ĝ; the flat metric when left out.
+    derivatives : {"auto", "torch", "jax", "finite"}
+        Where the derivatives of a callable f come from.
+
+    Examples
+    --------
+    Hyperbolic space in its half-plane model:
+
+    >>> import numpy as np, lnegeom
+    >>> plane = lnegeom.Conformal(lambda x: -np.log(x[1]))
+    >>> round(float(plane.scalar_curvature([0.3, 2.0])), 8)
+    -2.0
+    """
+
+    def __init__(self, f: Any, base: Metric | None = None, *, derivatives: Derivatives = "auto"):
+        base = Euclidean() if base is None else base
+        if not isinstance(base, Metric):
+            raise InputError(f"base must be a Metric, got {base!r}")
+        self.f = as_field(f, derivatives)
+        self.base = base
+        self.dim = base.dim if base.dim is not None else getattr(f, "dim", None)
+
+    def __repr__(self) -> str:
+        return f"Conformal({self.f!r}, {self.base!r})"
+
+    @property
+    def signature(self) -> tuple[int | None, int]:
+        """Numbers of positive and negative eigenvalues: the base's."""
+        return self.base.signature
+
+    def _local(self, xp: Any, x: Array) -> _Local:
+        self.f._check_domain(xp, x)
+        scale = xp.exp(2 * self.f._value(xp, x))
+        check_vectors(xp, scale[..., None], "e^{2f}", None)
+        return _Local(x, self.base._local(xp, x), scale)
+
+    def _matrix(self, xp: Any, local: _Local) -> Array:
+        return local.scale[..., None, None] * self.base._matrix(xp, local.base)
+
+    def _inverse(self, xp: Any, local: _Local) -> Array:
+        return self.base._inverse(xp, local.base) / local.scale[..., None, None]
+
+    def _sharp(self, xp: Any, local: _Local, covector: Array) -> Array:
+        return self.base._sharp(xp, local.base, covector) / local.scale[..., None]
+
+    def _flat(self, xp: Any, local: _Local, vector: Array) -> Array:
+        return self.base._flat(xp, local.base, vector) * local.scale[..., None]
+
+    def _logdet(self, xp: Any, local: _Local) -> Array:
+        return self.base._logdet(xp, local.base) + local.x.shape[-1] * xp.log(local.scale)
+
+    def _christoffel(self, xp: Any, local: _Local) -> Array:
+        slope = self.f._gradient(xp, local.x)
+        g = self.base._matrix(xp, local.base)
+        delta = xp.eye(slope.shape[-1], dtype=slope.dtype, device=slope.device)
+        mixed = delta[:, :, None] * slope[..., None, None, :]  # δ^k_i f_j
+        up = self.base._sharp(xp, local.base, slope)
+        rest = mixed + xp.matrix_transpose(mixed) - up[..., :, None, None] * g[..., None, :, :]
+        return self.base._christoffel(xp, local.base) + rest
+
+    def _riemann(self, xp: Any, local: _Local) -> Array:
+        slope, bend, squared, g = self._second_order(xp, local)
+        outer = slope[..., :, None] * slope[..., None, :]
+        t = bend - outer + squared[..., None, None] * g / 2
+        term = g[..., :, None, :, None] * t[..., None, :, None, :]  # g_ik T_jl
+        term = term + t[..., :, None, :, None] * g[..., None, :, None, :]  # + T_ik g_jl
+        lowered = term - xp.matrix_transpose(term)
+        correction = apply_first(xp, self.base._inverse(xp, local.base), lowered)
+        return self.base._riemann(xp, local.base) - correction
+
+    def _ricci(self, xp: Any, local: _Local) -> Array:
+        slope, bend, squared, g = self._second_order(xp, local)
+        n = slope.shape[-1]
+        laplacian = xp.sum(self.base._inverse(xp, local.base) * bend, axis=(-2, -1))
+        outer = slope[..., :, None] * slope[..., None, :]
+        trace_part = (laplacian + (n - 2) * squared)[..., None, None] * g
+        return self.base._ricci(xp, local.base) - (n - 2) * (bend - outer) - trace_part
+
+    def _second_order(self, xp: Any, local: _Local) -> tuple[Array, Array, Array, Array]:
+        """``df``, ``∇̂²f``, ``|df|²_ĝ`` and ``ĝ``."""
+        slope = self.f._gradient(xp, local.x)
+        gamma = self.base._christoffel(xp, local.base)
+        bend = self.f._hessian(xp, local.x) - xp.sum(slope[..., :, None, None] * gamma, axis=-3)
+        squared = dot(xp, slope, self.base._sharp(xp, local.base, slope))
+        return slope, bend, squared, self.base._matrix(xp, local.base)
+
+    def _ricci_apply(self, xp: Any, local: _Local, vector: Array) -> Array:
+        return matvec(self._ricci(xp, local), vector)

@@ -1,0 +1,99 @@
+"""The metric of a user's function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from lnegeom._array import Array, GeometryError, InputError, positive_integer
+from lnegeom.derivatives import Derivatives, check_source, evaluate, jet
+from lnegeom.metrics._checks import check_matrix
+from lnegeom.metrics._jet import JetMetric
+
+
+class _Local(NamedTuple):
+    x: Array
+    matrix: Array
+
+
+class FromCallable(JetMetric):
+    """A metric from a function that maps one point ``(n,)`` to its matrix ``(n, n)``.
+
+    Batching and derivatives are the library's: `torch.func` for torch arrays, JAX for JAX arrays, else
+    finite differences of eighth order with an error estimate (`lnegeom.derivatives.jet`).
+
+    Parameters
+    ----------
+    function : callable
+        Maps a point to a symmetric matrix, in the library of the points it will be given.
+    dim : int
+        The dimension n.
+    negative : int
+        How many eigenvalues are negative: 0 for a Riemannian metric, 1 for a Lorentzian one.
+    derivatives : {"auto", "torch", "jax", "finite"}
+        Where derivatives come from.
+    vectorized : bool
+        Whether the function maps points ``(..., n)`` to matrices ``(..., n, n)`` at once, which spares
+        finite differences a loop over points.
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range.
+    GeometryError
+        At a point where the matrix has the wrong shape, is not finite or symmetric, or does not have the
+        signature.
+
+    Examples
+    --------
+    >>> import numpy as np, lnegeom
+    >>> sphere = lnegeom.FromCallable(lambda x: np.diag([1.0, np.sin(x[0]) ** 2]), dim=2)
+    >>> round(float(sphere.scalar_curvature([1.0, 0.3])), 8)
+    2.0
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Array], Array],
+        dim: int,
+        *,
+        negative: int = 0,
+        derivatives: Derivatives = "auto",
+        vectorized: bool = False,
+    ):
+        if not callable(function):
+            raise InputError(f"expected a function of a point, got {function!r}")
+        self.function = function
+        self.dim: int = positive_integer("dim", dim)
+        if not 0 <= negative <= self.dim:
+            raise InputError(f"negative must be from 0 to dim = {self.dim}, got {negative}")
+        self.negative = negative
+        self.derivatives = check_source(derivatives)
+        self.vectorized = vectorized
+
+    def __repr__(self) -> str:
+        name = getattr(self.function, "__name__", repr(self.function))
+        return f"FromCallable({name}, dim={self.dim})"
+
+    @property
+    def signature(self) -> tuple[int, int]:
+        """Numbers of positive and negative eigenvalues."""
+        return self.dim - self.negative, self.negative
+
+    def _local(self, xp: Any, x: Array) -> _Local:
+        matrix = evaluate(self.function, x, vectorized=self.vectorized)
+        if tuple(matrix.shape) != (*x.shape, self.dim):
+            raise GeometryError(
+                f"the function returned shape {tuple(matrix.shape)} for points {tuple(x.shape)}: expected "
+                f"({self.dim}, {self.dim}) at each point"
+            )
+        matrix = xp.astype(matrix, x.dtype, copy=False)
+        check_matrix(xp, matrix, self.negative)
+        return _Local(x, matrix)
+
+    def _matrix(self, xp: Any, local: _Local) -> Array:
+        return local.matrix
+
+    def _jet(self, xp: Any, local: _Local) -> tuple[Array, Array]:
+        found = jet(self.function, local.x, derivatives=self.derivatives, vectorized=self.vectorized)
+        return found.first, found.second

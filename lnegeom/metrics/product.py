@@ -1,0 +1,126 @@
+"""The product of metrics."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from lnegeom._array import Array, InputError
+from lnegeom.metrics._base import Metric
+
+
+class _Local(NamedTuple):
+    x: Array
+    parts: list[Any]
+
+
+class Product(Metric):
+    """The product metric ``g₁ ⊕ g₂ ⊕ …``, coordinates one factor after the other.
+
+    Factors that apply in O(n) keep doing so: only the full matrices and tensors are formed in n dimensions.
+
+    Parameters
+    ----------
+    *factors : Metric
+        At least one, each of a known dimension (``Euclidean(2)`` rather than ``Euclidean()``).
+    dims : sequence of int, optional
+        The dimensions of the factors, where a factor such as ``LNE(tau)`` leaves its own open.
+
+    Examples
+    --------
+    >>> import lnegeom
+    >>> cylinder = lnegeom.Product(lnegeom.Sphere(2), lnegeom.Euclidean(1))
+    >>> round(float(cylinder.scalar_curvature([0.1, 0.2, 5.0])), 12)
+    2.0
+    """
+
+    def __init__(self, *factors: Metric, dims: Any = None):
+        if not factors or not all(isinstance(factor, Metric) for factor in factors):
+            raise InputError(f"expected one metric or more, got {factors!r}")
+        named = [factor.dim for factor in factors] if dims is None else list(dims)
+        if len(named) != len(factors):
+            raise InputError(f"dims names {len(named)} dimensions for {len(factors)} factors")
+        self.dims: list[int] = []
+        for factor, size in zip(factors, named, strict=True):
+            if size is None:
+                raise InputError(f"{factor!r} has no dimension of its own; name all of them with dims=")
+            if factor.dim not in (None, size):
+                raise InputError(f"{factor!r} has dimension {factor.dim}, not {size}; correct dims")
+            self.dims.append(size)
+        self.factors = factors
+        self.dim = sum(self.dims)
+
+    def __repr__(self) -> str:
+        return f"Product({', '.join(map(repr, self.factors))})"
+
+    @property
+    def signature(self) -> tuple[int, int]:
+        """Numbers of positive and negative eigenvalues."""
+        negative = sum(factor.signature[1] for factor in self.factors)
+        return sum(self.dims) - negative, negative
+
+    def _local(self, xp: Any, x: Array) -> _Local:
+        pieces = self._split(x)
+        return _Local(x, [f._local(xp, piece) for f, piece in zip(self.factors, pieces, strict=True)])
+
+    def _split(self, x: Array) -> list[Array]:
+        pieces, start = [], 0
+        for size in self.dims:
+            pieces.append(x[..., start : start + size])
+            start += size
+        return pieces
+
+    def _vector(self, xp: Any, local: _Local, vector: Array, apply: Callable[..., Array]) -> Array:
+        rows = zip(self.factors, local.parts, self._split(vector), strict=True)
+        return xp.concat([apply(factor)(xp, part, piece) for factor, part, piece in rows], axis=-1)
+
+    def _blocks(self, xp: Any, local: _Local, rank: int, tensor: Callable[..., Array]) -> Array:
+        """A tensor of a rank that vanishes unless all indices belong to one factor."""
+        n = sum(self.dims)
+        total, start = None, 0
+        for factor, part, size in zip(self.factors, local.parts, self.dims, strict=True):
+            block = tensor(factor)(xp, part)
+            for axis in range(-rank, 0):
+                shape = list(block.shape)
+                pads = []
+                for length in (start, n - start - size):
+                    shape[axis] = length
+                    pads.append(xp.zeros(tuple(shape), dtype=block.dtype, device=block.device))
+                block = xp.concat([pads[0], block, pads[1]], axis=axis)
+            total = block if total is None else total + block
+            start += size
+        return total
+
+    def _matrix(self, xp: Any, local: _Local) -> Array:
+        return self._blocks(xp, local, 2, lambda factor: factor._matrix)
+
+    def _inverse(self, xp: Any, local: _Local) -> Array:
+        return self._blocks(xp, local, 2, lambda factor: factor._inverse)
+
+    def _sharp(self, xp: Any, local: _Local, covector: Array) -> Array:
+        return self._vector(xp, local, covector, lambda factor: factor._sharp)
+
+    def _flat(self, xp: Any, local: _Local, vector: Array) -> Array:
+        return self._vector(xp, local, vector, lambda factor: factor._flat)
+
+    def _logdet(self, xp: Any, local: _Local) -> Array:
+        parts = zip(self.factors, local.parts, strict=True)
+        return functools.reduce(operator.add, (factor._logdet(xp, part) for factor, part in parts))
+
+    def _christoffel(self, xp: Any, local: _Local) -> Array:
+        return self._blocks(xp, local, 3, lambda factor: factor._christoffel)
+
+    def _riemann(self, xp: Any, local: _Local) -> Array:
+        return self._blocks(xp, local, 4, lambda factor: factor._riemann)
+
+    def _ricci(self, xp: Any, local: _Local) -> Array:
+        return self._blocks(xp, local, 2, lambda factor: factor._ricci)
+
+    def _ricci_apply(self, xp: Any, local: _Local, vector: Array) -> Array:
+        return self._vector(xp, local, vector, lambda factor: factor._ricci_apply)
+
+    def _scalar_curvature(self, xp: Any, local: _Local) -> Array:
+        parts = zip(self.factors, local.parts, strict=True)
+        return functools.reduce(operator.add, (f._scalar_curvature(xp, part) for f, part in parts))

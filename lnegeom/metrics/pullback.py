@@ -1,0 +1,146 @@
+"""The metric that an embedding induces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from lnegeom._array import Array, InputError, positive_integer
+from lnegeom.derivatives import Derivatives, check_source, jet
+from lnegeom.metrics._base import Metric
+from lnegeom.metrics._checks import check_matrix
+from lnegeom.metrics.euclidean import Euclidean
+from lnegeom.tensors import apply_first
+
+
+class _Local(NamedTuple):
+    """The jet of the embedding, and the ambient metric where it lands."""
+
+    tangents: Array  # (..., A, i): ∂_i f^A
+    second: Array  # (..., A, i, j)
+    ambient: Any
+    matrix: Array
+
+
+class Pullback(Metric):
+    """The metric ``g = fᵀ G`` that an embedding f induces from an ambient metric G, flat by default.
+
+    With ``∇̂_i ∂_j f^A = ∂_i ∂_j f^A + Γ̂^A_BC ∂_i f^B ∂_j f^C`` and its part ``N_ij`` normal to the image::
+
+        Γ_{ij,k} = G(∇̂_i ∂_j f, ∂_k f),    R_ijkl = R̂(∂_i, ∂_j, ∂_k, ∂_l) + G(N_ik, N_jl) − G(N_il, N_jk)
+
+    (Gauss), so that second derivatives of the embedding suffice.
+
+    Parameters
+    ----------
+    embedding : callable
+        Maps one point ``(n,)`` to a point ``(N,)`` of the ambient space.
+    dim : int
+        The dimension n.
+    ambient : Metric, optional
+        G; Euclidean when left out.
+    negative : int
+        How many eigenvalues of the induced metric are negative.
+    derivatives : {"auto", "torch", "jax", "finite"}
+        Where the derivatives of the embedding come from.
+    vectorized : bool
+        Whether the embedding maps points ``(..., n)`` to ``(..., N)`` at once.
+
+    Examples
+    --------
+    >>> import numpy as np, lnegeom
+    >>> def sphere(x):
+    ...     return np.stack([np.sin(x[0]) * np.cos(x[1]), np.sin(x[0]) * np.sin(x[1]), np.cos(x[0])])
+    >>> round(float(lnegeom.Pullback(sphere, dim=2).scalar_curvature([1.0, 0.3])), 8)
+    2.0
+    """
+
+    def __init__(
+        self,
+        embedding: Callable[[Array], Array],
+        dim: int,
+        ambient: Metric | None = None,
+        *,
+        negative: int = 0,
+        derivatives: Derivatives = "auto",
+        vectorized: bool = False,
+    ):
+        if not callable(embedding):
+            raise InputError(f"expected an embedding, a function of a point, got {embedding!r}")
+        ambient = Euclidean() if ambient is None else ambient
+        if not isinstance(ambient, Metric):
+            raise InputError(f"ambient must be a Metric, got {ambient!r}")
+        self.embedding = embedding
+        self.dim: int = positive_integer("dim", dim)
+        self.ambient = ambient
+        self.negative = negative
+        self.derivatives = check_source(derivatives)
+        self.vectorized = vectorized
+
+    def __repr__(self) -> str:
+        name = getattr(self.embedding, "__name__", repr(self.embedding))
+        return f"Pullback({name}, dim={self.dim}, ambient={self.ambient!r})"
+
+    @property
+    def signature(self) -> tuple[int, int]:
+        """Numbers of positive and negative eigenvalues."""
+        return self.dim - self.negative, self.negative
+
+    def _local(self, xp: Any, x: Array) -> _Local:
+        found = jet(self.embedding, x, derivatives=self.derivatives, vectorized=self.vectorized)
+        size = found.value.shape[-1]
+        if found.value.ndim != x.ndim or (self.ambient.dim or size) != size:
+            raise InputError(
+                f"the embedding returned points of shape {tuple(found.value.shape)} for {tuple(x.shape)}: "
+                f"expected (..., {self.ambient.dim or 'N'})"
+            )
+        ambient = self.ambient._local(xp, found.value)
+        tangents = found.first
+        matrix = xp.matrix_transpose(tangents) @ self.ambient._matrix(xp, ambient) @ tangents
+        matrix = (matrix + xp.matrix_transpose(matrix)) / 2
+        check_matrix(xp, matrix, self.negative)
+        return _Local(tangents, found.second, ambient, matrix)
+
+    def _matrix(self, xp: Any, local: _Local) -> Array:
+        return local.matrix
+
+    def _christoffel(self, xp: Any, local: _Local) -> Array:
+        return self._tangential(xp, local, self._acceleration(xp, local))
+
+    def _riemann(self, xp: Any, local: _Local) -> Array:
+        acceleration = self._acceleration(xp, local)
+        tangential = self._tangential(xp, local, acceleration)
+        tangents, n = local.tangents, self.dim
+        batch, size = tuple(tangents.shape[:-2]), tangents.shape[-2]
+        wide = xp.reshape(tangential, (*batch, n, n * n))
+        normal = xp.reshape(acceleration, (*batch, size, n * n)) - tangents @ wide
+        g = self.ambient._matrix(xp, local.ambient)
+        # products[i, k, j, l] = G(N_ik, N_jl)
+        products = xp.reshape(xp.matrix_transpose(normal) @ g @ normal, (*batch, n, n, n, n))
+        term = xp.moveaxis(products, -3, -2)  # (i, j, k, l)
+        lowered = term - xp.matrix_transpose(term) + self._ambient_curvature(xp, local)
+        return apply_first(xp, self._inverse(xp, local), lowered)
+
+    def _acceleration(self, xp: Any, local: _Local) -> Array:
+        """``∇̂_i ∂_j f^A``, ``(..., A, i, j)``."""
+        t = local.tangents[..., None, :, :]
+        gamma = self.ambient._christoffel(xp, local.ambient)
+        return local.second + xp.matrix_transpose(t) @ gamma @ t
+
+    def _tangential(self, xp: Any, local: _Local, acceleration: Array) -> Array:
+        """Γ^k_ij: the components along the image."""
+        batch, n = tuple(local.tangents.shape[:-2]), self.dim
+        wide = xp.reshape(acceleration, (*batch, -1, n * n))
+        projector = xp.matrix_transpose(local.tangents) @ self.ambient._matrix(xp, local.ambient)
+        return xp.reshape(self._inverse(xp, local) @ (projector @ wide), (*batch, n, n, n))
+
+    def _ambient_curvature(self, xp: Any, local: _Local) -> Array:
+        """``R̂(∂_i, ∂_j, ∂_k, ∂_l)``: every index of the ambient tensor pulled back."""
+        if isinstance(self.ambient, Euclidean):
+            return xp.zeros_like(local.matrix[..., None, None])
+        g = self.ambient._matrix(xp, local.ambient)
+        tensor = apply_first(xp, g, self.ambient._riemann(xp, local.ambient))
+        down = xp.matrix_transpose(local.tangents)
+        for _ in range(4):  # each pass pulls the first index back and moves it last
+            tensor = xp.moveaxis(apply_first(xp, down, tensor), -4, -1)
+        return tensor

@@ -1,0 +1,82 @@
+"""Connection and curvature from a metric's jet: g, ∂g, ∂²g in; Γ, Riemann, Ricci out.
+
+The jet's derivative axes come last: `dg[..., i, j, a] = ∂_a g_ij`, `ddg[..., i, j, a, b] = ∂_a ∂_b g_ij`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lnegeom._array import Array
+
+__all__ = ["apply_first", "christoffel", "lowered_christoffel", "lowered_riemann", "ricci"]
+
+
+def lowered_christoffel(xp: Any, dg: Array) -> Array:
+    """``Γ_{ij,k} = ½ (∂_i g_kj + ∂_j g_ki − ∂_k g_ij)``, stored ``(..., k, i, j)``."""
+    first = xp.moveaxis(dg, -1, -2)  # (k, i, j): ∂_i g_kj
+    return (first + dg - xp.moveaxis(dg, -1, -3)) / 2
+
+
+def apply_first(xp: Any, matrix: Array, tensor: Array) -> Array:
+    """Apply matrices ``(..., a, b)`` to the first index of tensors ``(..., b, …)`` of the same batch."""
+    batch, shape = tuple(matrix.shape[:-2]), tuple(tensor.shape[matrix.ndim - 2 :])
+    wide = xp.reshape(tensor, (*batch, shape[0], -1))
+    return xp.reshape(matrix @ wide, (*batch, matrix.shape[-2], *shape[1:]))
+
+
+def christoffel(xp: Any, inverse: Array, dg: Array) -> Array:
+    """``Γ^k_ij``, ``(..., k, i, j)``."""
+    return apply_first(xp, inverse, lowered_christoffel(xp, dg))
+
+
+def lowered_riemann(xp: Any, inverse: Array, dg: Array, ddg: Array) -> Array:
+    """Riemann tensor with all indices down, ``(..., i, j, k, l)``.
+
+    ``R_ijkl = ½(∂_j∂_k g_il + ∂_i∂_l g_jk − ∂_i∂_k g_jl − ∂_j∂_l g_ik) + Γ_{p,jk}Γ^p_il − Γ_{p,ik}Γ^p_jl``.
+    """
+    n = dg.shape[-1]
+    batch = dg.shape[:-3]
+    low = lowered_christoffel(xp, dg)
+    wide = xp.reshape(low, (*batch, n, n * n))
+    # product[j, k, i, l] = Γ_{p,jk} g^{pq} Γ_{q,il}
+    product = xp.reshape(xp.matrix_transpose(wide) @ (inverse @ wide), (*batch, n, n, n, n))
+    # half[i, j, k, l] = ½ (∂_j∂_k g_il − ∂_i∂_k g_jl) + Γ_{p,jk} Γ^p_il, antisymmetrised in k and l below
+    il_jk = xp.moveaxis(ddg, -3, -1)  # (i, j, k, l): ∂_j∂_k g_il
+    half = (il_jk - _swap(xp, il_jk, -4, -3)) / 2 + xp.moveaxis(product, -2, -4)
+    return half - xp.matrix_transpose(half)
+
+
+def ricci(xp: Any, inverse: Array, dg: Array, ddg: Array) -> Array:
+    """``Ric_jl = g^{ik} R_ijkl`` without forming the Riemann tensor."""
+    n = dg.shape[-1]
+    batch = dg.shape[:-3]
+    flat = xp.reshape(inverse, (*batch, n * n, 1))
+
+    def traced(tensor: Array) -> Array:
+        """Contract the last two of four axes with the inverse metric."""
+        return xp.reshape(xp.reshape(tensor, (*batch, n * n, n * n)) @ flat, (*batch, n, n))
+
+    low = lowered_christoffel(xp, dg)
+    up = apply_first(xp, inverse, low)
+    mixed = traced(xp.moveaxis(ddg, -4, -2))  # (l, j, i, k): ∂_j∂_k g_il, so g^{ik} of it
+    laplacian = traced(ddg)
+    hessian = traced(xp.moveaxis(xp.moveaxis(ddg, -4, -1), -4, -1))  # (a, b, i, j): ∂_a∂_b g_ij
+    second = (mixed + xp.matrix_transpose(mixed) - laplacian - hessian) / 2
+    # contracted[p] = g^{ik} Γ^p_ik;  mixed_up[p, k, l] = g^{ki} Γ^p_il
+    contracted = xp.reshape(up, (*batch, n, n * n)) @ flat
+    mixed_up = inverse[..., None, :, :] @ up
+    first_term = _as_rows(xp, low, batch, n) @ xp.reshape(mixed_up, (*batch, n * n, n))
+    second_term = xp.matrix_transpose(xp.reshape(low, (*batch, n, n * n))) @ contracted
+    return second + first_term - xp.reshape(second_term, (*batch, n, n))
+
+
+def _as_rows(xp: Any, low: Array, batch: tuple[int, ...], n: int) -> Array:
+    """Γ_{p,jk} as rows j, columns (p, k)."""
+    return xp.reshape(xp.moveaxis(low, -2, -3), (*batch, n, n * n))
+
+
+def _swap(xp: Any, tensor: Array, a: int, b: int) -> Array:
+    axes = list(range(tensor.ndim))
+    axes[a], axes[b] = axes[b], axes[a]
+    return xp.permute_dims(tensor, tuple(axes))

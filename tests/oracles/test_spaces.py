@@ -1,0 +1,167 @@
+"""Spaces whose curvature is known, and metrics that are one and the same."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+import zoo
+from hypothesis import given
+
+import lnegeom
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+@pytest.mark.parametrize("radius", [1.0, 2.5])
+@pytest.mark.parametrize(
+    ("space", "sign"), [(lnegeom.Sphere, 1), (lnegeom.PoincareBall, -1), (lnegeom.HalfSpace, -1)]
+)
+def test_constant_curvature(space, sign, n, radius):
+    metric = space(n, radius)
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0.1, 0.4, (4, n))
+    k = sign / radius**2
+    g = metric.matrix(x)
+    np.testing.assert_allclose(metric.ricci(x), k * (n - 1) * g, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(metric.scalar_curvature(x), k * n * (n - 1), rtol=1e-10)
+    u, v = rng.normal(size=(2, 4, n))
+    np.testing.assert_allclose(lnegeom.sectional_curvature(metric, x, u, v), k, rtol=1e-8)
+    lowered = lnegeom.riemann(metric, x, lowered=True)
+    expected = k * (np.einsum("...ik,...jl->...ijkl", g, g) - np.einsum("...il,...jk->...ijkl", g, g))
+    np.testing.assert_allclose(lowered, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_stereographic_chart_is_isometric_to_the_embedded_sphere():
+    sphere = lnegeom.Sphere(2, radius=1.5)
+    x = np.array([[0.3, -0.4], [2.0, 1.0]])
+    y = sphere.embed(x)
+    np.testing.assert_allclose(np.linalg.norm(y, axis=-1), 1.5)
+    np.testing.assert_allclose(sphere.project(y), x)
+    induced = lnegeom.Pullback(sphere.embed, 2, vectorized=True)
+    np.testing.assert_allclose(induced.matrix(x), sphere.matrix(x), atol=1e-10)
+    np.testing.assert_allclose(induced.ricci(x), sphere.ricci(x), atol=1e-8)
+
+
+@given(x=zoo.cube(3).map(lambda u: 0.5 * u))
+def test_lne_is_the_minkowski_graph_of_log_cosh(x):
+    lne, graph = lnegeom.LNE(1.0), lnegeom.Graph(lnegeom.LogCosh(1.0), sign=-1)
+    for name in ("matrix", "inverse", "logdet", "christoffel", "riemann", "ricci", "scalar_curvature"):
+        np.testing.assert_allclose(getattr(lne, name)(x), getattr(graph, name)(x), rtol=1e-11, atol=1e-12)
+
+
+@given(x=zoo.cube(2))
+def test_a_graph_is_a_pullback_of_its_ambient_space(x):
+    def height(y):
+        return y[0] * y[1] / 3 + y[0] ** 2 / 4
+
+    for sign in (1, -1):
+        ambient = lnegeom.Euclidean(3) if sign > 0 else lnegeom.Minkowski(3)
+        graph = lnegeom.Graph(height, sign)
+        induced = lnegeom.Pullback(lambda y: np.stack([height(y), y[0], y[1]]), 2, ambient)
+        for name in ("matrix", "christoffel", "riemann", "ricci"):
+            np.testing.assert_allclose(
+                getattr(graph, name)(x), getattr(induced, name)(x), rtol=1e-7, atol=1e-8, err_msg=name
+            )
+
+
+def test_hyperbolic_ambient_space_and_a_totally_geodesic_plane():
+    plane = lnegeom.Pullback(lambda y: np.stack([y[0], 0 * y[0], y[1]]), 2, lnegeom.HalfSpace(3))
+    x = np.array([0.3, 1.7])
+    np.testing.assert_allclose(plane.scalar_curvature(x), -2.0, atol=1e-8)
+    horosphere = lnegeom.Pullback(lambda y: np.stack([y[0], y[1], 0 * y[0] + 2]), 2, lnegeom.HalfSpace(3))
+    np.testing.assert_allclose(horosphere.riemann(x), 0, atol=1e-8)  # flat, though it is curved from outside
+
+
+def test_black_holes_are_vacuum_and_schwarzschild_has_its_kretschmann_scalar():
+    x = np.array([[0.0, 4.0, 1.0, 0.0], [3.0, 7.0, 2.0, 1.0]])
+    for metric in (lnegeom.Schwarzschild(1.3), lnegeom.Kerr(1.3, 0.9)):
+        assert np.abs(metric.riemann(x)).max() > 1e-3
+        np.testing.assert_allclose(metric.ricci(x), 0, atol=1e-8)
+        exact = metric.ricci(torch.from_numpy(x))
+        np.testing.assert_allclose(exact, 0, atol=1e-12)
+    hole = lnegeom.Schwarzschild(1.3)
+    np.testing.assert_allclose(lnegeom.kretschmann(hole, x), 48 * 1.3**2 / x[:, 1] ** 6, rtol=1e-7)
+    np.testing.assert_allclose(lnegeom.weyl(hole, x), lnegeom.riemann(hole, x, lowered=True), atol=1e-7)
+
+
+def test_normalised_lne_has_the_scalar_curvature_of_its_limit_near_zero():
+    # math: R ≈ −(n−1)(n−2) χ / ((1−χ) |θ|²) as θ → 0.
+    n, chi = 4, 0.6
+    theta = 1e-3 * np.array([1.0, -2.0, 0.5, 1.5])
+    metric = lnegeom.NormalizedLNE(chi, derivatives="torch")
+    expected = -(n - 1) * (n - 2) * chi / ((1 - chi) * np.sum(theta**2))
+    np.testing.assert_allclose(metric.scalar_curvature(theta), expected, rtol=1e-4)
+    with pytest.raises(lnegeom.GeometryError, match=r"discontinuous at x\[1\], where .* = 0"):
+        metric.christoffel(np.stack([theta, 0 * theta]))
+    np.testing.assert_array_equal(metric.sharp(0 * theta, theta), theta)
+
+
+@given(x=zoo.cube(4).map(lambda u: 0.5 * u))
+def test_weyl_with_an_index_up_is_conformally_invariant(x):
+    base = lnegeom.Product(lnegeom.Sphere(2), lnegeom.LNE(0.8), dims=(2, 2))
+    scaled = lnegeom.Conformal(lnegeom.LogCosh(0.7), base)
+    up = [np.einsum("...ia,...ajkl->...ijkl", m.inverse(x), lnegeom.weyl(m, x)) for m in (base, scaled)]
+    assert np.abs(up[0]).max() > 1e-2
+    np.testing.assert_allclose(up[0], up[1], atol=1e-9)
+    np.testing.assert_allclose(np.einsum("...ijil->...jl", up[0]), 0, atol=1e-10)  # trace-free
+
+
+def test_einstein_tensor_vanishes_in_two_dimensions_and_weyl_in_three():
+    x = np.array([0.3, -0.2])
+    np.testing.assert_allclose(lnegeom.einstein(lnegeom.LNE(1.0), x), 0, atol=1e-12)
+    np.testing.assert_allclose(lnegeom.weyl(lnegeom.LNE(1.0), [0.3, -0.2, 0.1]), 0, atol=1e-12)
+    with pytest.raises(lnegeom.GeometryError, match="needs n >= 3, got n = 2"):
+        lnegeom.weyl(lnegeom.LNE(1.0), x)
+    with pytest.raises(lnegeom.GeometryError, match="span no plane"):
+        lnegeom.sectional_curvature(lnegeom.LNE(1.0), x, [1.0, 2.0], [2.0, 4.0])
+
+
+@given(x=zoo.cube(3), seed=zoo.st.integers(0, 50))
+def test_curvature_is_invariant_under_a_change_of_coordinates(x, seed):
+    # y = x + a quadratic map: R and Kretschmann are scalars, whatever the chart.
+    bend = 0.1 * np.random.default_rng(seed).uniform(-1, 1, (3, 3, 3))
+
+    def change(y):
+        return y + np.einsum("kij,i,j->k", bend, y, y)
+
+    def pulled(y):
+        jacobian = np.eye(3) + np.einsum("kij,i->kj", bend, y) + np.einsum("kij,j->ki", bend, y)
+        return jacobian.T @ zoo.wavy(change(y)) @ jacobian
+
+    here, there = lnegeom.FromCallable(pulled, 3), lnegeom.FromCallable(zoo.wavy, 3)
+    image = np.stack([change(point) for point in x])
+    np.testing.assert_allclose(here.scalar_curvature(x), there.scalar_curvature(image), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(
+        lnegeom.kretschmann(here, x), lnegeom.kretschmann(there, image), rtol=1e-6, atol=1e-7
+    )
+
+
+def test_second_bianchi_identity():
+    # ∇_[m R_ij]kl = 0, the derivative of the tensor by automatic differentiation.
+    x = torch.tensor([0.3, -0.4, 0.5], dtype=torch.float64)
+    metric = lnegeom.FromCallable(zoo.wavy, 3)
+    lowered = lnegeom.riemann(metric, x, lowered=True).numpy()
+    gamma = metric.christoffel(x).numpy()
+    derivative = torch.func.jacfwd(lambda y: lnegeom.riemann(metric, y, lowered=True))(x).numpy()  # (ijkl, m)
+    covariant = derivative.copy()
+    for axis in range(4):
+        moved = np.moveaxis(lowered, axis, 0)  # (a, …)
+        term = np.tensordot(gamma, moved, axes=(0, 0))  # Γ^a_{m i} R_{a …}: (m, i, …)
+        covariant -= np.moveaxis(np.moveaxis(term, 0, -1), 0, axis)
+    cyclic = covariant + np.einsum("jmkli->ijklm", covariant) + np.einsum("miklj->ijklm", covariant)
+    assert np.abs(covariant).max() > 1e-2
+    np.testing.assert_allclose(cyclic, 0, atol=1e-12)
+
+
+def test_metrics_of_a_product_do_not_see_each_other():
+    product = lnegeom.Product(lnegeom.Sphere(2), lnegeom.HalfSpace(2))
+    x = np.array([0.2, 0.3, 0.4, 1.5])
+    riemann = product.riemann(x)
+    for index in itertools.product(range(4), repeat=4):
+        if {i < 2 for i in index} == {True, False}:
+            assert riemann[index] == 0
+    np.testing.assert_allclose(riemann[:2, :2, :2, :2], lnegeom.Sphere(2).riemann(x[:2]))
+    np.testing.assert_allclose(product.scalar_curvature(x), 0, atol=1e-12)
+    large = lnegeom.Product(lnegeom.LNE(1e-3), lnegeom.Euclidean(1), dims=(200_000, 1))
+    v = np.ones(200_001)
+    np.testing.assert_allclose(large.flat(0.001 * v, large.sharp(0.001 * v, v)), v, atol=1e-10)

@@ -1,0 +1,182 @@
+"""Derivatives of users' functions: each source against exact ones."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lnegeom
+from lnegeom.derivatives import jet
+
+POINTS = np.array([[0.3, -0.5, 1.0], [2.0, 0.1, -1.0]])
+
+
+def field(x):
+    module = torch if isinstance(x, torch.Tensor) else np
+    return module.stack([module.sin(x[0] * x[1]), module.exp(x[2]) * x[0] ** 3])
+
+
+def exact():
+    a, b, c = POINTS.T
+    zero, e = 0 * a, np.exp(c)
+    first = np.array([[b * np.cos(a * b), a * np.cos(a * b), zero], [3 * a**2 * e, zero, a**3 * e]])
+    cross = np.cos(a * b) - a * b * np.sin(a * b)
+    second = np.array(
+        [
+            [
+                [-(b**2) * np.sin(a * b), cross, zero],
+                [cross, -(a**2) * np.sin(a * b), zero],
+                [zero, zero, zero],
+            ],
+            [[6 * a * e, zero, 3 * a**2 * e], [zero, zero, zero], [3 * a**2 * e, zero, a**3 * e]],
+        ]
+    )
+    return np.moveaxis(first, -1, 0), np.moveaxis(second, -1, 0)
+
+
+@pytest.mark.parametrize(
+    ("points", "source", "used", "tolerance"),
+    [
+        (POINTS, "auto", "finite", 1e-9),
+        (POINTS, "torch", "torch", 1e-13),
+        (torch.from_numpy(POINTS), "auto", "torch", 1e-13),
+        (torch.from_numpy(POINTS), "finite", "finite", 1e-9),
+    ],
+)
+def test_each_source_is_exact_to_its_order(points, source, used, tolerance):
+    found = jet(field, points, derivatives=source)
+    first, second = exact()
+    assert found.source == used
+    assert type(found.second) is type(points)
+    np.testing.assert_allclose(found.first, first, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(found.second, second, rtol=tolerance, atol=tolerance)
+    error = np.abs(np.asarray(found.second) - second).max()
+    if used == "finite":
+        assert error / 100 < found.error < 1e-8  # an estimate of the error's size
+    else:
+        assert found.error == 0
+
+
+@given(scale=st.floats(-3, 3), place=st.floats(-5, 5))
+def test_finite_differences_find_their_step_at_any_scale(scale, place):
+    k = 10.0**scale
+    found = jet(lambda x: np.sin(k * x[0]), np.array([place]))
+    np.testing.assert_allclose(found.second[0, 0], -(k**2) * np.sin(k * place), rtol=1e-6, atol=1e-6 * k**2)
+
+
+def test_vectorized_functions_are_called_once_a_step_and_agree():
+    calls = []
+
+    def both(x):
+        calls.append(x.shape)
+        return np.stack([np.sin(x[..., 0] * x[..., 1]), np.exp(x[..., 2]) * x[..., 0] ** 3], axis=-1)
+
+    one, all_ = jet(field, POINTS), jet(both, POINTS, vectorized=True)
+    np.testing.assert_array_equal(one.second, all_.second)
+    assert len(calls) < 20
+
+
+def test_single_precision_is_differenced_in_double():
+    found = jet(lambda x: np.cos(x[0]) * x[1], np.array([0.5, 2.0], dtype=np.float32))
+    assert found.second.dtype == np.float32
+    np.testing.assert_allclose(found.second[0, 0], -2 * np.cos(0.5), rtol=1e-6)
+
+
+def test_a_step_out_of_the_domain_is_taken_again_shorter():
+    found = jet(lambda x: np.log(x[0]), np.array([0.01]))
+    np.testing.assert_allclose(found.second[0, 0], -1e4, rtol=1e-8)
+
+
+def test_gradients_flow_through():
+    x = torch.tensor([0.3, 0.4, 0.5], dtype=torch.float64, requires_grad=True)
+    jet(field, x).second.sum().backward()
+    assert torch.isfinite(x.grad).all()
+    assert x.grad.abs().max() > 0
+
+
+BAD = {
+    "unknown source": (
+        lambda: jet(field, POINTS, derivatives="guess"),
+        "must be one of auto, torch, jax, finite",
+    ),
+    "not defined": (
+        lambda: jet(lambda x: np.log(x[0] - 9), POINTS),
+        "no finite derivatives by differences at point 0",
+    ),
+    "numpy in torch": (
+        lambda: jet(lambda x: np.sin(x.numpy()), torch.from_numpy(POINTS)),
+        "torch could not differentiate the function",
+    ),
+    "metric of the wrong shape": (
+        lambda: lnegeom.FromCallable(lambda x: np.eye(3), 2).matrix([0.0, 0.0]),
+        r"returned shape \(3, 3\) for points \(2,\): expected \(2, 2\) at each point",
+    ),
+    "asymmetric": (
+        lambda: lnegeom.FromCallable(lambda x: np.array([[1.0, 0.1], [0.0, 1.0]]), 2).matrix([[0.0, 0.0]]),
+        r"g\[0\] is asymmetric by 0.1: expected g = gᵀ",
+    ),
+    "not definite": (
+        lambda: lnegeom.FromCallable(lambda x: np.diag([1.0, x[0]]), 2).matrix([[1.0, 0.0], [-2.0, 0.0]]),
+        r"g\[1\] has eigenvalue -2: expected a positive one, all but 0",
+    ),
+    "not Lorentzian": (
+        lambda: lnegeom.FromCallable(lambda x: np.eye(2), 2, negative=1).matrix([0.0, 0.0]),
+        r"g has eigenvalue 1: expected a negative one, 1 in all",
+    ),
+    "nan": (
+        lambda: lnegeom.FromCallable(lambda x: np.eye(2) * np.nan, 2).matrix([0.0, 0.0]),
+        r"g\[0, 0\] is nan",
+    ),
+    "not a function": (lambda: lnegeom.FromCallable(np.eye(2), 2), "expected a function of a point"),
+    "sign": (lambda: lnegeom.Graph(lnegeom.LogCosh(1.0), sign=2), r"sign must be 1 \(Euclidean\) or -1"),
+    "not space-like": (
+        lambda: lnegeom.Graph(lnegeom.SquaredNorm(), sign=-1).matrix([[0.5, 0.5], [1.0, 1.0]]),
+        r"not space-like at x\[1\]: \|dphi\|\^2 = 2, expected below 1",
+    ),
+    "no base": (lambda: lnegeom.Conformal(np.cos, 3), "base must be a Metric, got 3"),
+    "no factor": (lambda: lnegeom.Product(3), r"expected one metric or more, got \(3,\)"),
+    "open dimension": (
+        lambda: lnegeom.Product(lnegeom.LNE(1.0)),
+        "has no dimension of its own; name all of them",
+    ),
+    "wrong dims": (lambda: lnegeom.Product(lnegeom.Sphere(2), dims=(3,)), "has dimension 2, not 3"),
+    "off the sphere": (
+        lambda: lnegeom.Sphere(2).project([1.0, 1.0, 0.0]),
+        r"y has length 1.41421: expected the radius",
+    ),
+    "the north pole": (lambda: lnegeom.Sphere(2).project([0.0, 0.0, 1.0]), r"y is the north pole"),
+    "outside the ball": (
+        lambda: lnegeom.PoincareBall(2).matrix([0.9, 0.9]),
+        r"x has \|x\|\^2 = 1.62: expected it below",
+    ),
+    "below the half-space": (
+        lambda: lnegeom.HalfSpace(2).matrix([0.0, -1.0]),
+        r"last coordinate -1: expected it positive",
+    ),
+    "inside the horizon": (
+        lambda: lnegeom.Kerr(1.0, 0.6).matrix([0.0, 1.5, 1.0, 0.0]),
+        r"x has r = 1.5: expected it outside the horizon, 1.8",
+    ),
+    "no horizon": (lambda: lnegeom.Kerr(1.0, 1.0), "spin must be below the mass 1.0 in size, got 1.0"),
+    "chi": (lambda: lnegeom.NormalizedLNE(1.0), r"chi must be in \[0, 1\), got 1.0; g is singular"),
+    "flat embedding": (
+        lambda: lnegeom.Pullback(lambda x: np.stack([x[0], x[0]]), 2).matrix([1.0, 1.0]),
+        r"g has eigenvalue .*: expected a positive one",
+    ),
+}
+
+
+@pytest.mark.parametrize(("call", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_refused_in_one_line(call, message):
+    with pytest.raises(lnegeom.InputError, match=message) as error:
+        call()
+    assert "\n" not in str(error.value)
+
+
+def test_a_source_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jax.numpy", None)
+    with pytest.raises(lnegeom.InputError, match="needs jax, which is not installed; use 'finite'"):
+        jet(field, POINTS, derivatives="jax")
