@@ -162,46 +162,37 @@ def _pairs(n: int) -> list[tuple[int, int]]:
 
 
 def _automatic(source: str, function: Callable[[Array], Array], x: Array, vectorized: bool) -> Jet:
-    """Forward over forward, over the n(n+1)/2 pairs of directions that symmetry leaves."""
+    """Forward over forward, all directions at once, so that each level's tangents are shared."""
     library = _library(source)
     transforms = importlib.import_module("torch.func" if source == "torch" else "jax")
     batch, n = tuple(x.shape[:-1]), x.shape[-1]
     points = x.reshape(-1, n)
-    pairs = _pairs(n)
     eye = library.eye(n, dtype=x.dtype) if source == "jax" else library.eye(n, dtype=x.dtype, device=x.device)
     whole = function if vectorized else transforms.vmap(function)
 
-    def along(a: Array, b: Array) -> tuple[Array, Array]:
-        def first(y: Array) -> Array:
+    def along(f: Callable[[Array], Array], direction: Array) -> Any:
+        return transforms.jvp(f, (points,), (library.broadcast_to(direction, points.shape),))
+
+    def gradient(y: Array) -> Array:
+        def one(b: Array) -> Array:
             return transforms.jvp(whole, (y,), (library.broadcast_to(b, y.shape),))[1]
 
-        found: tuple[Array, Array] = transforms.jvp(
-            first, (points,), (library.broadcast_to(a, points.shape),)
-        )
-        return found
+        return transforms.vmap(one)(eye)  # (b, point, *out)
 
     try:
         value = whole(points)
-        rows, columns = ([pair[side] for pair in pairs] for side in (0, 1))
-        first, second = transforms.vmap(along)(eye[rows, :], eye[columns, :])
+        first, second = transforms.vmap(lambda a: along(gradient, a), out_dims=(None, 0))(eye)
     except (RuntimeError, TypeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
             f"{source} could not differentiate the function ({reason}); build its result with stack, "
             "not by assignment, or pass derivatives='finite'"
         ) from error
-    diagonal = [k for k, (a, b) in enumerate(pairs) if a == b]
-    place = {pair: k for k, pair in enumerate(pairs)}
-    full = [place[min(a, b), max(a, b)] for a in range(n) for b in range(n)]
     out = tuple(value.shape[1:])
-
-    def arranged(rows: Array, shape: tuple[int, ...]) -> Array:
-        return library.moveaxis(rows, 0, -1).reshape(batch + out + shape)
-
     return Jet(
         value.reshape(batch + out),
-        arranged(first[diagonal, ...], (n,)),
-        arranged(second[full, ...], (n, n)),
+        library.moveaxis(first, 0, -1).reshape((*batch, *out, n)),
+        library.moveaxis(second, (0, 1), (-2, -1)).reshape((*batch, *out, n, n)),
         source,
         0.0,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lnegeom._array import Array, InputError
+from lnegeom._array import Array, InputError, matvec
 from lnegeom.metrics._base import Metric
 from lnegeom.potentials import Potential, SeparablePotential
 
@@ -82,7 +82,16 @@ class Hessian(Metric):
     def _ricci(self, xp: Any, x: Array) -> Array:
         if self._is_flat:
             return xp.zeros_like(x)[..., None] * x[..., None, :]
-        return super()._ricci(xp, x)
+        # Ric_jl = ¼ (T_jkq T^kq_l − T_jlq T^kq_k), without the Riemann tensor
+        third = self.potential._third_derivative(xp, x)
+        inverse = self._inverse(xp, x)
+        n, batch = x.shape[-1], x.shape[:-1]
+        flat = xp.reshape(third, (*batch, n, n * n))
+        raised = xp.reshape(inverse @ flat, (*batch, n * n, n)) @ inverse
+        raised = xp.reshape(raised, (*batch, n, n, n))  # (k, l, q): T^k_l^q
+        traced = xp.linalg.trace(xp.moveaxis(raised, -1, -3))  # T^k_k^q
+        first = flat @ xp.reshape(xp.moveaxis(raised, -2, -1), (*batch, n * n, n))
+        return (first - matvec(third, traced[..., None, :])) / 4
 
     def _ricci_apply(self, xp: Any, x: Array, vector: Array) -> Array:
         if self._is_flat:
