@@ -16,6 +16,7 @@ from lnegeom.curvature import (
 )
 from lnegeom.divergences import KL, Bregman, Divergence, Euclidean, Hyperbolic
 from lnegeom.families import Categorical, ExponentialFamily, Normal
+from lnegeom.geodesics import Geodesic, distance, exp, geodesic, log, parallel_transport
 from lnegeom.metrics import (
     LNE,
     Conformal,
@@ -49,6 +50,7 @@ __all__ = [
     "Euclidean",
     "ExponentialFamily",
     "FromCallable",
+    "Geodesic",
     "GeometryError",
     "Graph",
     "HalfSpace",
@@ -72,9 +74,14 @@ __all__ = [
     "SquaredNorm",
     "Torus",
     "christoffel",
+    "distance",
     "einstein",
+    "exp",
     "flow",
+    "geodesic",
     "kretschmann",
+    "log",
+    "parallel_transport",
     "plot",
     "ricci",
     "riemann",

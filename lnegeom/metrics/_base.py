@@ -89,6 +89,11 @@ class Metric(abc.ABC):
         """Christoffel symbols Γ^k_ij, of shape ``(..., k, i, j)``."""
         return self._christoffel(*self._at(x))
 
+    def christoffel_apply(self, x: Any, u: Any, v: Any) -> Array:
+        """``Γ^k_ij u^i v^j``, of shape ``(..., n)``; O(n) where the metric's structure allows."""
+        xp, local, u, v = self._at(x, u=u, v=v)
+        return self._christoffel_apply(xp, local, u, v)
+
     def riemann(self, x: Any) -> Array:
         """Riemann tensor R^r_smv, of shape ``(..., r, s, m, v)``."""
         return self._riemann(*self._at(x))
@@ -137,6 +142,11 @@ class Metric(abc.ABC):
 
     @abc.abstractmethod
     def _christoffel(self, xp: Any, local: Any) -> Array: ...
+
+    def _christoffel_apply(self, xp: Any, local: Any, u: Array, v: Array) -> Array:
+        return xp.sum(
+            self._christoffel(xp, local) * u[..., None, :, None] * v[..., None, None, :], axis=(-2, -1)
+        )
 
     @abc.abstractmethod
     def _riemann(self, xp: Any, local: Any) -> Array: ...

@@ -94,6 +94,13 @@ class Conformal(Metric):
         rest = mixed + xp.matrix_transpose(mixed) - up[..., :, None, None] * g[..., None, :, :]
         return self.base._christoffel(xp, local.base) + rest
 
+    def _christoffel_apply(self, xp: Any, local: _Local, u: Array, v: Array) -> Array:
+        slope = self.f._gradient(xp, local.x)
+        up = self.base._sharp(xp, local.base, slope)
+        inner = dot(xp, u, self.base._flat(xp, local.base, v))[..., None]
+        mixed = u * dot(xp, slope, v)[..., None] + v * dot(xp, slope, u)[..., None]
+        return self.base._christoffel_apply(xp, local.base, u, v) + mixed - up * inner
+
     def _riemann(self, xp: Any, local: _Local) -> Array:
         slope, bend, squared, g = self._second_order(xp, local)
         outer = slope[..., :, None] * slope[..., None, :]

@@ -49,6 +49,9 @@ class Euclidean(Metric):
     def _christoffel(self, xp: Any, local: Array) -> Array:
         return _zeros(xp, local, rank=3)
 
+    def _christoffel_apply(self, xp: Any, local: Array, u: Array, v: Array) -> Array:
+        return xp.zeros_like(local + u + v)
+
     def _riemann(self, xp: Any, local: Array) -> Array:
         return _zeros(xp, local, rank=4)
 

@@ -90,6 +90,10 @@ class Graph(Metric):
         second = self.phi._hessian(xp, local.x)
         return self.sign * (local.p / local.w[..., None])[..., :, None, None] * second[..., None, :, :]
 
+    def _christoffel_apply(self, xp: Any, local: _Local, u: Array, v: Array) -> Array:
+        bend = dot(xp, u, matvec(self.phi._hessian(xp, local.x), v))
+        return self.sign * local.p * (bend / local.w)[..., None]
+
     def _riemann(self, xp: Any, local: _Local) -> Array:
         second = self.phi._hessian(xp, local.x)
         raised = self._inverse(xp, local) @ second

@@ -68,6 +68,12 @@ class Hessian(Metric):
         lowered = xp.reshape(third, (*x.shape[:-1], n, n * n))
         return xp.reshape(self._inverse(xp, x) @ lowered, third.shape) / 2
 
+    def _christoffel_apply(self, xp: Any, x: Array, u: Array, v: Array) -> Array:
+        if isinstance(self.potential, SeparablePotential):
+            ratio = self.potential._third_diagonal(xp, x) / self.potential._hessian_diagonal(xp, x)
+            return ratio * u * v / 2
+        return super()._christoffel_apply(xp, x, u, v)
+
     def _riemann(self, xp: Any, x: Array) -> Array:
         third = self.potential._third_derivative(xp, x)
         inverse = self._inverse(xp, x)

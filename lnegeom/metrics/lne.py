@@ -40,8 +40,8 @@ class LNE(Metric):
         Ric = −(1/w) [diag(H h − h²) − (h∘u)(h∘u)ᵀ / w]
         R   = −(1/w) [H² − Σ h_i² (1 + 2u_i²/w) − (Σ h_i u_i² / w)²]
 
-    Ricci is negative definite for n ≥ 2. `sharp`, `flat`, `inner`, `norm`, `logdet`, `ricci_apply` and
-    `scalar_curvature` take O(n) time and memory.
+    Ricci is negative definite for n ≥ 2. `sharp`, `flat`, `inner`, `norm`, `logdet`,
+    `christoffel_apply`, `ricci_apply` and `scalar_curvature` take O(n) time and memory.
 
     Parameters
     ----------
@@ -128,6 +128,9 @@ class LNE(Metric):
     def _christoffel(self, xp: Any, local: _Local) -> Array:
         scaled = local.u / local.w[..., None]
         return -scaled[..., :, None, None] * diagonal_matrix(xp, local.h)[..., None, :, :]
+
+    def _christoffel_apply(self, xp: Any, local: _Local, u: Array, v: Array) -> Array:
+        return -local.u * (xp.sum(local.h * u * v, axis=-1) / local.w)[..., None]
 
     def _riemann(self, xp: Any, local: _Local) -> Array:
         # R^r_smv = −(1/w)(A^r_m P_sv − A^r_v P_sm), with P = diag(h) and A = g^{-1} P

@@ -112,6 +112,10 @@ class Product(Metric):
     def _christoffel(self, xp: Any, local: _Local) -> Array:
         return self._blocks(xp, local, 3, lambda factor: factor._christoffel)
 
+    def _christoffel_apply(self, xp: Any, local: _Local, u: Array, v: Array) -> Array:
+        rows = zip(self.factors, local.parts, self._split(u), self._split(v), strict=True)
+        return xp.concat([f._christoffel_apply(xp, part, a, b) for f, part, a, b in rows], axis=-1)
+
     def _riemann(self, xp: Any, local: _Local) -> Array:
         return self._blocks(xp, local, 4, lambda factor: factor._riemann)
 

@@ -85,6 +85,13 @@ class TestConnectionAndCurvature:
         np.testing.assert_allclose(metric.scalar_curvature(x), scalar, **near(species))
 
     @given(data=st.data())
+    def test_christoffel_application_is_a_contraction(self, species, data):
+        metric, x = species.thing, data.draw(species.points())
+        u, v = data.draw(zoo.cube(species.dim)), data.draw(zoo.cube(species.dim))
+        expected = np.einsum("...kij,...i,...j->...k", metric.christoffel(x), u, v)
+        np.testing.assert_allclose(metric.christoffel_apply(x, u, v), expected, **near(species))
+
+    @given(data=st.data())
     def test_riemann_symmetries_and_first_bianchi_identity(self, species, data):
         x = data.draw(species.points())
         lowered = np.einsum("...ra,...asmv->...rsmv", species.thing.matrix(x), species.thing.riemann(x))
