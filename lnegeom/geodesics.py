@@ -203,7 +203,7 @@ def _log(metric: Metric, x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
     missed = float(np.abs(found.fun).max())
     if not missed < 1e3 * _TOLERANCE * (1 + np.abs(y).max()):
         raise GeometryError(
-            f"shooting from x did not arrive at y: it remained {missed:.3g} away; y may lie beyond a conjugate "
+            f"shooting from x did not arrive at y: it remained {missed:.3g} away; y may be past a conjugate "
             "point, or out of reach within the chart"
         )
     return np.asarray(found.x)

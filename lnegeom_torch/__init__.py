@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from lnegeom_torch import data, methods, metrics, nets, optim, quant, ricci, train
     from lnegeom_torch.methods import Method, QuantConfig, quantize_
     from lnegeom_torch.metrics import NormalizedLNE
-    from lnegeom_torch.optim import ManifoldSGD
+    from lnegeom_torch.optim import ManifoldAdamW, ManifoldSGD
     from lnegeom_torch.ricci import RicciFlow
 
 _ORIGIN = {
+    "ManifoldAdamW": "optim",
     "ManifoldSGD": "optim",
     "Method": "methods",
     "NormalizedLNE": "metrics",
@@ -24,6 +25,7 @@ _ORIGIN = {
 _ROOMS = ("data", "methods", "metrics", "nets", "optim", "quant", "ricci", "train")
 
 __all__ = [
+    "ManifoldAdamW",
     "ManifoldSGD",
     "Method",
     "NormalizedLNE",

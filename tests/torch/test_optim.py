@@ -1,4 +1,4 @@
-"""ManifoldSGD: torch's SGD, bit for bit, without geometry; the stated inverse with it."""
+"""torch's optimizers, bit for bit, without geometry; the stated inverse with it."""
 
 import copy
 import io
@@ -9,17 +9,22 @@ import torch
 from torch import nn
 
 import lnegeom
-from lnegeom_torch import ManifoldSGD, NormalizedLNE
+from lnegeom_torch import ManifoldAdamW, ManifoldSGD, NormalizedLNE
 
+SGD, ADAMW = (ManifoldSGD, torch.optim.SGD), (ManifoldAdamW, torch.optim.AdamW)
 CONFIGURATIONS = [
-    {},
-    {"momentum": 0.9},
-    {"momentum": 0.9, "dampening": 0.1},
-    {"momentum": 0.9, "nesterov": True},
-    {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01},
-    {"weight_decay": 0.1, "maximize": True},
-    {"momentum": 0.9, "foreach": True},
-    {"momentum": 0.9, "fused": True},
+    (SGD, {}),
+    (SGD, {"momentum": 0.9}),
+    (SGD, {"momentum": 0.9, "dampening": 0.1}),
+    (SGD, {"momentum": 0.9, "nesterov": True}),
+    (SGD, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
+    (SGD, {"weight_decay": 0.1, "maximize": True}),
+    (SGD, {"momentum": 0.9, "foreach": True}),
+    (SGD, {"momentum": 0.9, "fused": True}),
+    (ADAMW, {}),
+    (ADAMW, {"weight_decay": 0.1, "amsgrad": True}),
+    (ADAMW, {"maximize": True, "foreach": True}),
+    (ADAMW, {"fused": True}),
 ]
 
 
@@ -38,19 +43,44 @@ def descend(model, optimizer, steps=6):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-@pytest.mark.parametrize("options", CONFIGURATIONS, ids=str)
+@pytest.mark.parametrize(("pair", "options"), CONFIGURATIONS, ids=str)
 @pytest.mark.parametrize("metric", [NormalizedLNE(0.0, "exact"), NormalizedLNE(0.0, "weak"), None], ids=str)
-def test_without_curvature_it_is_torch_sgd_bit_for_bit(options, metric, monkeypatch):
+def test_without_curvature_they_are_torchs_own_bit_for_bit(pair, options, metric, monkeypatch):
     calls = []
     general = NormalizedLNE.natural_gradient
     monkeypatch.setattr(NormalizedLNE, "natural_gradient", lambda *args: (calls.append(1), general(*args))[1])
     ours, theirs = network(), network()
-    a = descend(ours, ManifoldSGD(ours.parameters(), lr=0.1, metric=metric, **options))
-    b = descend(theirs, torch.optim.SGD(theirs.parameters(), lr=0.1, **options))
+    a = descend(ours, pair[0](ours.parameters(), lr=0.1, metric=metric, **options))
+    b = descend(theirs, pair[1](theirs.parameters(), lr=0.1, **options))
     assert torch.equal(a, b)
     assert not torch.equal(a, torch.cat([p.detach().flatten() for p in network().parameters()]))
     # The formula ran, for each tensor at each step: χ = 0 is no bypass.
     assert len(calls) == (0 if metric is None else 6 * 4)
+
+
+@pytest.mark.parametrize("options", [{"foreach": False}, {"foreach": True}, {"fused": True}], ids=str)
+@pytest.mark.parametrize(("pair"), [SGD, ADAMW], ids=["sgd", "adamw"])
+def test_with_a_metric_they_are_torchs_own_on_natural_gradients(pair, options):
+    metric = NormalizedLNE(0.6)
+    w = torch.randn(5, 4)
+    a, b = nn.Parameter(w.clone()), nn.Parameter(w.clone())
+    ours, theirs = pair[0]([a], lr=0.1, metric=metric, **options), pair[1]([b], lr=0.1, **options)
+    for _ in range(4):
+        gradient = torch.randn(5, 4)
+        a.grad, b.grad = gradient.clone(), metric.natural_gradient(b.detach(), gradient)
+        ours.step()
+        theirs.step()
+        assert torch.equal(a.grad, gradient)
+    assert torch.equal(a, b)
+
+
+def test_a_complex_weight_is_a_pair_of_real_ones():
+    w, g = (torch.randn(4, 3, dtype=torch.complex64) for _ in range(2))
+    a, b = nn.Parameter(w.clone()), nn.Parameter(torch.view_as_real(w).clone())
+    a.grad, b.grad = g, torch.view_as_real(g).clone()
+    for p in (a, b):
+        ManifoldSGD([p], lr=0.1, metric=NormalizedLNE(0.5), gate=True).step()
+    torch.testing.assert_close(torch.view_as_real(a.detach()), b.detach())
 
 
 @pytest.mark.parametrize("chi", [0.1, 0.5, 0.9])
