@@ -114,7 +114,7 @@ def check_finite(xp: Any, value: Array, name: str) -> None:
     if not holds(xp.any(bad)):
         return  # only the sum overflowed
     index = first_index(xp, bad)
-    number = float(value[index])
+    number = _number(value, index)
     raise GeometryError(
         f"{label(name, index)} is {number}: expected finite numbers; remove or repair that entry",
         index=index,
@@ -155,10 +155,15 @@ def check_where(xp: Any, valid: Array, value: Array, name: str, message: str) ->
     if holds(xp.all(valid)):
         return
     index = first_index(xp, ~valid)
-    number = float(value[index])
+    number = _number(value, index)
     raise GeometryError(
         message.format(point=label(name, index), value=f"{number:.6g}"), index=index, value=number
     )
+
+
+def _number(array: Array, index: tuple[int, ...]) -> float:
+    entry = array[index]
+    return float(entry.detach() if array_api_compat.is_torch_array(entry) else entry)
 
 
 def positive(name: str, value: float) -> float:

@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser(commands).parse_args(arguments)
     try:
         commands[options.command].run(options)
-    except (InputError, FileNotFoundError) as error:
+    except (InputError, OSError) as error:
         return _complain(options.command, str(error), _BAD_INPUT)
     except ImportError as error:
         return _complain(

@@ -15,12 +15,11 @@ from tqdm.auto import tqdm
 
 from lnegeom import InputError
 from lnegeom.report import Page, text_table, write_json
-from lnegeom_torch import data
 from lnegeom_torch.figures import learning_curves
 from lnegeom_torch.methods import QuantConfig
 from lnegeom_torch.metrics import NormalizedLNE
 from lnegeom_torch.ricci import RicciFlow
-from lnegeom_torch.train import LAST_EPOCHS, Run, TrainConfig, train
+from lnegeom_torch.train import LAST_EPOCHS, Run, TrainConfig, load_dataset, train
 
 __all__ = ["environment", "from_options", "mean_and_deviation", "run"]
 
@@ -68,9 +67,7 @@ def run(config: TrainConfig, seeds: int, out: Path, *, resume: bool = False) -> 
     files = [out / f"seed-{seed}" / "checkpoint.safetensors" for seed in range(seeds)]
     if not resume and any(file.exists() for file in files):
         raise InputError(f"{out} holds a run already; add --resume to go on with it, or choose another --out")
-    dataset = data.load(config.data, config.root)
-    if config.validation > 0:
-        dataset = dataset.hold_out(config.validation)
+    dataset = load_dataset(config)
     runs = []
     for seed, file in enumerate(files):
         started = resume and file.exists()

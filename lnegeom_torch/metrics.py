@@ -68,21 +68,22 @@ class NormalizedLNE:
 
     def natural_gradient(self, weight: Tensor, gradient: Tensor) -> Tensor:
         """``g⁻¹ ∂L/∂W`` of the shape of the weight, as a new tensor."""
-        p = torch.tanh(weight)
+        # Half precision holds neither the squares of small weights nor the sum over a large layer.
+        p = torch.tanh(weight.to(torch.promote_types(weight.dtype, torch.float32)))
         chi = self._chi(weight)
         scale = chi / (1 - chi) if self.inverse == "exact" else chi
-        # Half-precision weights of a whole layer overflow their own dtype's range: accumulate in float32.
-        wide = torch.promote_types(weight.dtype, torch.float32)
-        squared = torch.sum(p * p, dtype=wide)
-        product = torch.sum(p * gradient, dtype=wide)
+        squared, product = torch.sum(p * p), torch.sum(p * gradient)
         coefficient = scale * product / torch.where(squared > 0, squared, torch.ones_like(squared))
-        return gradient + p * coefficient.to(gradient.dtype)
+        step: Tensor = (p * coefficient).to(gradient.dtype)
+        return gradient + step
 
     def factor(self, weight: Tensor) -> Tensor:
         """The ρ of ``g = I − ρρᵀ``, of the shape of the weight: ``√χ p/|p|``, or 0 where p = 0."""
-        p = torch.tanh(weight)
+        p = torch.tanh(weight.to(torch.promote_types(weight.dtype, torch.float32)))
         squared = torch.sum(p * p)
-        return p * torch.sqrt(self._chi(weight) / torch.where(squared > 0, squared, torch.ones_like(squared)))
+        length = torch.sqrt(torch.where(squared > 0, squared, torch.ones_like(squared)))
+        rho: Tensor = (p * (self._chi(weight) ** 0.5 / length)).to(weight.dtype)
+        return rho
 
     def _chi(self, weight: Tensor) -> float:
         return min(1 / weight.shape[0], 0.5) if self.chi is None else float(self.chi)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lnegeom import InputError
+from lnegeom._array import real
 from lnegeom.flow import discrete_flow_residual
 
 __all__ = ["Factors", "RicciFlow", "residual", "translate"]
@@ -62,6 +63,8 @@ class RicciFlow:
     virtual_lr: float | None = None
 
     def __post_init__(self) -> None:
+        for name in ("alpha", "epsilon") if self.virtual_lr is None else ("alpha", "epsilon", "virtual_lr"):
+            real(name, getattr(self, name))
         if not 0 <= self.alpha < math.inf:
             raise InputError(f"alpha must be a finite number >= 0, got {self.alpha}")
         if not self.epsilon >= 0:
@@ -70,7 +73,8 @@ class RicciFlow:
             raise InputError(f"virtual_lr must be a positive finite number, got {self.virtual_lr}")
         for name in ("rows", "columns"):
             pair = getattr(self, name)
-            if len(pair) != 2 or pair[0] == pair[1] or any(abs(k) >= 4 or k != int(k) for k in pair):
+            whole = isinstance(pair, tuple | list) and all(isinstance(k, int) for k in pair)
+            if not whole or len(pair) != 2 or pair[0] == pair[1] or any(abs(k) >= 4 for k in pair):
                 raise InputError(
                     f"{name} must be two different whole numbers of pixels below 4 in size, got {pair}"
                 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -16,17 +15,13 @@ from torch import nn
 from lnegeom import InputError
 from lnegeom_torch import data, nets
 from lnegeom_torch.checkpoint import Checkpoint, capture, restore
-from lnegeom_torch.methods import Method, QuantConfig, quantize_
+from lnegeom_torch.methods import DivergedError, Method, QuantConfig, quantize_
 from lnegeom_torch.optim import ManifoldSGD
 
-__all__ = ["DivergedError", "Run", "TrainConfig", "accuracy", "train"]
+__all__ = ["Run", "TrainConfig", "accuracy", "load_dataset", "train"]
 
 LAST_EPOCHS = 5
 """A run's accuracy is the mean over this many last epochs, as the papers report theirs."""
-
-
-class DivergedError(RuntimeError):
-    """The loss became infinite or NaN; the checkpoint of the last good epoch is kept."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +73,15 @@ class TrainConfig:
 
     def to_data(self) -> dict[str, Any]:
         """The configuration as JSON would give it back (infinity as text)."""
-        text = json.dumps(asdict(self)).replace("Infinity", '"inf"')
-        plain: dict[str, Any] = json.loads(text)
+
+        def finite(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {key: finite(entry) for key, entry in value.items()}
+            if isinstance(value, list | tuple):
+                return [finite(entry) for entry in value]
+            return str(value) if isinstance(value, float) and math.isinf(value) else value
+
+        plain: dict[str, Any] = finite(asdict(self))
         return plain
 
 
@@ -136,7 +138,7 @@ def train(
     InputError
         If the checkpoint to resume from belongs to another configuration or seed.
     """
-    dataset = _dataset(config) if dataset is None else dataset.to(torch.device(config.device))
+    dataset = (load_dataset(config) if dataset is None else dataset).to(torch.device(config.device))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = nets.build(
@@ -144,6 +146,7 @@ def train(
             channels=dataset.channels,
             image_size=dataset.image_size,
             classes=dataset.classes,
+            activation=_activation(config.quant),
         ).to(config.device)
         method = quantize_(model, config.quant)
         optimizer = ManifoldSGD(
@@ -164,9 +167,10 @@ def train(
         elif checkpoint is not None:
             capture(method, optimizer, generator, {**identity, "history": history}).save(checkpoint)
         for epoch in range(len(history), config.epochs):
-            record = _epoch(config, epoch, dataset, method, optimizer, generator)
-            if not math.isfinite(record["loss"]):
-                raise DivergedError(_divergence(config, seed, epoch, checkpoint))
+            try:
+                record = _epoch(config, epoch, dataset, method, optimizer, generator)
+            except DivergedError:
+                raise DivergedError(_divergence(config, seed, epoch, checkpoint)) from None
             history.append(record)
             if checkpoint is not None:
                 capture(method, optimizer, generator, {**identity, "history": history}).save(checkpoint)
@@ -186,11 +190,18 @@ def accuracy(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> fl
     return 100 * right / len(labels)
 
 
-def _dataset(config: TrainConfig) -> data.Dataset:
+def _activation(quant: QuantConfig) -> type[nn.Module]:
+    """Hardtanh where the papers' symmetric quantizers see next to nothing of what a ReLU leaves."""
+    needs_both_signs = quant.activation_bits == 1 or (
+        quant.activation_bits == 2 and quant.chosen_quantizer == "rf"
+    )
+    return nn.Hardtanh if needs_both_signs else nn.ReLU
+
+
+def load_dataset(config: TrainConfig) -> data.Dataset:
+    """The data set of a configuration, its validation share held out."""
     dataset = data.load(config.data, config.root)
-    if config.validation > 0:
-        dataset = dataset.hold_out(config.validation)
-    return dataset.to(torch.device(config.device))
+    return dataset.hold_out(config.validation) if config.validation > 0 else dataset
 
 
 def _epoch(
@@ -221,13 +232,22 @@ def _epoch(
 def _check_same(saved: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
     if saved["seed"] != wanted["seed"]:
         raise InputError(f"{path} holds seed {saved['seed']}, not {wanted['seed']}; use another folder")
+    before, now = _leaves(saved["config"]), _leaves(wanted["config"])
     different = [
-        f"{key} was {saved['config'].get(key)!r}, now {value!r}"
-        for key, value in wanted["config"].items()
-        if saved["config"].get(key) != value
+        f"{key} was {before.get(key)!r}, now {now.get(key)!r}"
+        for key in dict.fromkeys([*before, *now])
+        if before.get(key) != now.get(key)
     ]
     if different:
         raise InputError(f"cannot resume {path}: {'; '.join(different)}; give the same options again")
+
+
+def _leaves(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested configuration as flat names and values, ``quant.method`` and so on."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
 
 
 def _divergence(config: TrainConfig, seed: int, epoch: int, checkpoint: Path | None) -> str:

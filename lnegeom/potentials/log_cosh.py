@@ -48,15 +48,19 @@ class LogCosh(SeparablePotential):
         # No overflow for large z; for small z the terms of `large` cancel, and |z| is not differentiable.
         large = size + xp.log1p(xp.exp(-2 * size)) - math.log(2)
         small = xp.log1p(2 * xp.sinh(xp.where(size < 1, z, xp.zeros_like(z)) / 2) ** 2)
-        return xp.sum(xp.where(size < 1, small, large), axis=-1) / self.tau**2
+        return xp.sum(xp.where(size < 1, small, large), axis=-1) / self.tau / self.tau
 
     def _gradient(self, xp: Any, x: Array) -> Array:
         return xp.tanh(self.tau * x) / self.tau
 
     def _hessian_diagonal(self, xp: Any, x: Array) -> Array:
         # 1/cosh², not 1 − tanh², which cancels to zero; capped where cosh would overflow.
-        largest = math.log(float(xp.finfo(x.dtype).max)) / 4
+        largest = math.log(float(xp.finfo(x.dtype).max)) / 2
         return xp.cosh(xp.clip(self.tau * x, -largest, largest)) ** -2
+
+    def _hessian_logdet(self, xp: Any, x: Array) -> Array:
+        size = xp.abs(self.tau * x)
+        return -2 * xp.sum(size + xp.log1p(xp.exp(-2 * size)) - math.log(2), axis=-1)
 
     def _third_diagonal(self, xp: Any, x: Array) -> Array:
         return -2 * self.tau * xp.tanh(self.tau * x) * self._hessian_diagonal(xp, x)

@@ -40,6 +40,36 @@ class LogSumExp(Potential):
         p = self._gradient(xp, x)
         return diagonal_matrix(xp, p) - p[..., :, None] * p[..., None, :]
 
+    # In closed form, for the Hessian is all but singular where one outcome is nearly certain.
+
+    def _hessian_inverse(self, xp: Any, x: Array) -> Array:
+        p, rest = self._probabilities(xp, x)
+        return diagonal_matrix(xp, 1 / p) + 1 / rest[..., None]
+
+    def _hessian_apply(self, xp: Any, x: Array, vector: Array) -> Array:
+        p, _ = self._probabilities(xp, x)
+        return p * (vector - xp.sum(p * vector, axis=-1, keepdims=True))
+
+    def _hessian_solve(self, xp: Any, x: Array, covector: Array) -> Array:
+        p, rest = self._probabilities(xp, x)
+        return covector / p + xp.sum(covector, axis=-1, keepdims=True) / rest
+
+    def _hessian_logdet(self, xp: Any, x: Array) -> Array:
+        value = self._value(xp, x)
+        return xp.sum(x - value[..., None], axis=-1) - value
+
+    def _probabilities(self, xp: Any, x: Array) -> tuple[Array, Array]:
+        """The probabilities (..., n) and the reference's (..., 1), none of which may vanish."""
+        p = self._gradient(xp, x)
+        rest = xp.exp(-self._value(xp, x))[..., None]
+        both = xp.concat([p, rest], axis=-1)
+        smallest = xp.min(both, axis=-1)
+        message = (
+            "at {point} an outcome has probability {value}: expected a positive one; theta is too far out"
+        )
+        check_where(xp, smallest > 0, smallest, "x", message)
+        return p, rest
+
     def _third_derivative(self, xp: Any, x: Array) -> Array:
         # The third cumulant of a one-hot vector, E[(e − p) ⊗ (e − p) ⊗ (e − p)].
         p = self._gradient(xp, x)

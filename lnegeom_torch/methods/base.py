@@ -8,12 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lnegeom import InputError
 from lnegeom_torch.methods.config import QuantConfig
 from lnegeom_torch.metrics import metric_to_data
 
-__all__ = ["LossFunction", "Method"]
+__all__ = ["DivergedError", "LossFunction", "Method"]
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
+
+_LATENT = "parametrizations.weight.original"
+
+
+class DivergedError(RuntimeError):
+    """The loss is infinite or NaN. The optimizer's step was not taken: the weights are the last good ones."""
 
 
 class Method:
@@ -25,26 +32,39 @@ class Method:
         The model, quantized in place.
     config : QuantConfig
         What was asked for.
-    latents : dict of str to Parameter
-        The latent weights by layer name: the same objects that the model had before it was quantized.
+    layers : tuple of str
+        Names of the quantized layers, in the model's order.
     """
 
-    def __init__(self, model: nn.Module, config: QuantConfig, latents: dict[str, nn.Parameter]):
+    def __init__(self, model: nn.Module, config: QuantConfig, layers: tuple[str, ...]):
         self.model = model
         self.config = config
-        self.latents = latents
+        self.layers = layers
+
+    @property
+    def latents(self) -> dict[str, nn.Parameter]:
+        """The latent weights by layer name, as the model has them now.
+
+        They are the Parameters that the model had before it was quantized, until FSDP2's `fully_shard` or
+        ``load_state_dict(assign=True)`` puts others in their place: build the optimizer after those.
+        """
+        return {
+            name: self.model.get_parameter(f"{name}.{_LATENT}" if name else _LATENT) for name in self.layers
+        }
 
     def param_groups(self) -> list[dict[str, Any]]:
         """Parameter groups for an optimizer: latent weights with the metric and gate, then all the others.
 
-        `ManifoldSGD` understands the metric and the gate; torch's own optimizers ignore them.
+        `ManifoldSGD` and `ManifoldAdamW` understand the metric and the gate. torch's own optimizers ignore
+        both: for the gate alone, let the quantizer have it, ``QuantConfig(gate="quantizer")``.
         """
-        latent = {id(p) for p in self.latents.values()}
+        latents = self.latents
+        latent = {id(p) for p in latents.values()}
         others = [p for p in self.model.parameters() if id(p) not in latent]
         gate = self.config.chosen_gate
         groups: list[dict[str, Any]] = [
             {
-                "params": list(self.latents.values()),
+                "params": list(latents.values()),
                 "metric": metric_to_data(self.config.chosen_metric),
                 **({"quantizer_gate": True} if gate == "quantizer" else {"gate": gate == "optimizer"}),
             },
@@ -70,12 +90,35 @@ class Method:
         -------
         loss, outputs : Tensor
             Detached, from before the step.
+
+        Raises
+        ------
+        InputError
+            If the batch is empty.
+        DivergedError
+            If the loss is not finite; no step is taken.
         """
+        loss, outputs = self._backward(optimizer, loss_function, inputs, targets)
+        optimizer.step()
+        return loss, outputs
+
+    def _backward(
+        self, optimizer: torch.optim.Optimizer, loss_function: LossFunction, inputs: Tensor, targets: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Leave the gradients of a batch in the parameters, or raise if there is nothing good to leave."""
+        if inputs.numel() == 0:
+            raise InputError(
+                f"inputs have shape {tuple(inputs.shape)}, an empty batch: expected a sample at least"
+            )
         optimizer.zero_grad()
         outputs = self.model(inputs)
         loss = loss_function(outputs, targets)
+        if not torch.isfinite(loss):
+            raise DivergedError(
+                f"the loss is {loss.item()}: expected a finite one, so no step was taken; look for bad "
+                "values in the batch, or lower the learning rate"
+            )
         loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
         return loss.detach(), outputs.detach()
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -69,6 +69,10 @@ class QuantConfig:
             raise InputError(f"quantizer must be one of {', '.join(QUANTIZERS)}, got {self.quantizer!r}")
         if self.gate not in (None, "optimizer", "quantizer", "none"):
             raise InputError(f"gate must be 'optimizer', 'quantizer' or 'none', got {self.gate!r}")
+        if not isinstance(self.metric, NormalizedLNE | None):
+            raise InputError(f"metric must be a NormalizedLNE or None, got {self.metric!r}")
+        if not isinstance(self.flow, RicciFlow | None):
+            raise InputError(f"flow must be a RicciFlow or None, got {self.flow!r}")
         if self.flow is not None and self.method != "rf":
             raise InputError(f"flow belongs to method 'rf', got method {self.method!r}; leave flow out")
         if self.metric is not None and self.spec.metric is None:

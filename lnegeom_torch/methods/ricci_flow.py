@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -28,15 +30,14 @@ class RicciFlowMethod(Method):
         N of the last iteration, by layer name, 0-d.
     """
 
-    def __init__(self, model: nn.Module, config: QuantConfig, latents: dict[str, nn.Parameter]):
-        super().__init__(model, config, latents)
+    def __init__(self, model: nn.Module, config: QuantConfig, layers: tuple[str, ...]):
+        super().__init__(model, config, layers)
         self.flow = config.flow or RicciFlow()
-        metric = config.chosen_metric
-        assert metric is not None  # the registry gives `rf` one, and QuantConfig cannot take it away
-        self.metric: NormalizedLNE = metric
+        # The registry gives `rf` a metric, and QuantConfig cannot take it away.
+        self.metric = cast(NormalizedLNE, config.chosen_metric)
         self.residuals: dict[str, Tensor] = {}
         self._previous: dict[str, Factors] = {}
-        self._seen: list[tuple[Tensor, Tensor]] = []
+        self._seen, self._largest, self._open = 0, torch.zeros(()), torch.zeros(())
 
     def step(
         self, optimizer: torch.optim.Optimizer, loss_function: LossFunction, inputs: Tensor, targets: Tensor
@@ -48,17 +49,21 @@ class RicciFlowMethod(Method):
             self._virtual_steps(loss_function, translate(inputs, *shift), targets, lr)
             for shift in self.flow.translations
         ]
-        optimizer.zero_grad()
-        outputs = self.model(inputs)
-        loss = loss_function(outputs, targets)
-        loss.backward()  # type: ignore[no-untyped-call]
-        for layer, (name, weight) in enumerate(self.latents.items()):
-            self._follow_flow(name, weight, [virtual[layer] for virtual in steps])
+        loss, outputs = self._backward(optimizer, loss_function, inputs, targets)
+        for name, weight in self._trained().items():
+            if weight.grad is not None:
+                self._follow_flow(name, weight, [virtual[name] for virtual in steps])
         if self.residuals:
             values = torch.stack(list(self.residuals.values()))
-            self._seen.append((values.max(), (values <= self.flow.epsilon).float().mean()))
+            self._largest = self._largest.to(values.device) + values.max()
+            self._open = self._open.to(values.device) + (values <= self.flow.epsilon).float().mean()
+            self._seen += 1
         optimizer.step()
-        return loss.detach(), outputs.detach()
+        return loss, outputs
+
+    def _trained(self) -> dict[str, nn.Parameter]:
+        """The latent weights that are not frozen."""
+        return {name: weight for name, weight in self.latents.items() if weight.requires_grad}
 
     def state_dict(self) -> dict[str, Tensor]:
         """The ρ of the last iteration's metrics, four for each layer."""
@@ -72,7 +77,7 @@ class RicciFlowMethod(Method):
         """Restore what `state_dict` returned."""
         self._previous = {
             name: Factors(*(state[f"{name}.{key}"] for key in Factors._fields))
-            for name in self.latents
+            for name in self.layers
             if f"{name}.k1" in state
         }
 
@@ -80,22 +85,29 @@ class RicciFlowMethod(Method):
         """Largest N over layers and the share of layers let through, each averaged since the last call."""
         if not self._seen:
             return {}
-        largest, open_share = (torch.stack(values).mean().item() for values in zip(*self._seen, strict=True))
-        self._seen.clear()
-        return {"largest_residual": largest, "gate_open": open_share}
+        found = {
+            "largest_residual": self._largest.item() / self._seen,
+            "gate_open": self._open.item() / self._seen,
+        }
+        self._seen, self._largest, self._open = 0, torch.zeros(()), torch.zeros(())
+        return found
 
     def _virtual_steps(
         self, loss_function: LossFunction, inputs: Tensor, targets: Tensor, lr: float | Tensor
-    ) -> list[Tensor]:
+    ) -> dict[str, Tensor]:
         """``lr · g⁻¹ ∂L/∂Ŵ`` for each layer on translated inputs, leaving no trace in the model."""
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         devices = [inputs.device] if inputs.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             loss = loss_function(functional_call(self.model, buffers, (inputs,)), targets)
-            gradients = torch.autograd.grad(loss, list(self.latents.values()))
+            trained = self._trained()
+            found = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
+        steps = {}
         with torch.no_grad():
-            pairs = zip(self.latents.values(), gradients, strict=True)
-            return [lr * self.metric.natural_gradient(weight, gradient) for weight, gradient in pairs]
+            for (name, weight), gradient in zip(trained.items(), found, strict=True):
+                gradient = torch.zeros_like(weight) if gradient is None else gradient
+                steps[name] = lr * self.metric.natural_gradient(weight, gradient)
+        return steps
 
     def _follow_flow(self, name: str, weight: nn.Parameter, steps: list[Tensor]) -> None:
         """Add ``α ∂N/∂W`` to a layer's gradient, gate it by N ≤ ε, and keep its metrics for the next time."""
@@ -107,9 +119,9 @@ class RicciFlowMethod(Method):
             with torch.enable_grad():
                 value = residual(self.flow, newest, previous)
             (slope,) = torch.autograd.grad(value, latent)
-            assert weight.grad is not None
-            weight.grad.add_(slope, alpha=self.flow.alpha)
-            weight.grad.mul_((value <= self.flow.epsilon).to(weight.dtype))
+            gradient = cast(Tensor, weight.grad)
+            gradient.add_(slope, alpha=self.flow.alpha)
+            gradient.mul_((value <= self.flow.epsilon).to(weight.dtype))
             self.residuals[name] = value.detach()
         rest = (self.metric.factor(weight.detach() - step) for step in steps[1:])
         self._previous[name] = Factors(newest.detach(), *rest)

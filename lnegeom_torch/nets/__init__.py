@@ -14,7 +14,9 @@ from lnegeom_torch.nets.resnet import ResNet20
 __all__ = ["MLP", "LeNet", "ResNet20", "build", "glorot_"]
 
 
-def build(name: str, *, channels: int, image_size: int, classes: int) -> nn.Module:
+def build(
+    name: str, *, channels: int, image_size: int, classes: int, activation: type[nn.Module] = nn.ReLU
+) -> nn.Module:
     """Build a network for images ``(N, channels, image_size, image_size)``.
 
     Weights come from torch's global random numbers: `torch.manual_seed` first makes them reproducible.
@@ -25,6 +27,8 @@ def build(name: str, *, channels: int, image_size: int, classes: int) -> nn.Modu
         Which network.
     channels, image_size, classes : int
         As in `lnegeom_torch.data.Dataset`.
+    activation : type of module
+        Stands in every ReLU's place. Activations of 1 bit want `nn.Hardtanh`: the sign of a ReLU is constant.
 
     Returns
     -------
@@ -48,4 +52,10 @@ def build(name: str, *, channels: int, image_size: int, classes: int) -> nn.Modu
     }
     if name not in networks:
         raise InputError(f"unknown network {name!r}; known: {', '.join(networks)}")
-    return networks[name]()
+    network = networks[name]()
+    if activation is not nn.ReLU:
+        for module in list(network.modules()):
+            for key, child in module.named_children():
+                if isinstance(child, nn.ReLU):
+                    setattr(module, key, activation())
+    return network

@@ -24,9 +24,14 @@ class MetricMixin(torch.optim.Optimizer):
         """To be called before torch's constructor, which adds the groups."""
         self._own_defaults = {"metric": metric_to_data(metric), "gate": bool(gate)}
 
+    def _own(self) -> dict[str, Any]:
+        # A copied or unpickled optimizer keeps only torch's own attributes, `defaults` among them.
+        source = self.__dict__.get("_own_defaults", self.__dict__.get("defaults", {}))
+        return {key: source[key] for key in ("metric", "gate")}
+
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, with its own metric and gate or the optimizer's."""
-        group = {**self._own_defaults, **param_group}
+        group = {**self._own(), **param_group}
         group["metric"] = metric_to_data(group["metric"])
         if group["gate"] and group.get("quantizer_gate", False):
             raise InputError(
@@ -36,17 +41,20 @@ class MetricMixin(torch.optim.Optimizer):
         super().add_param_group(group)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load a state, which must have been saved under the same metric and gate."""
-        for index, (group, saved) in enumerate(
-            zip(self.param_groups, state_dict["param_groups"], strict=False)
-        ):
+        """Load a state, saved under the same metric and gate, or by torch's own optimizer, which has none."""
+        groups = [
+            {**{k: group[k] for k in ("metric", "gate", "quantizer_gate") if k in group}, **saved}
+            for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=False)
+        ]
+        groups += state_dict["param_groups"][len(groups) :]  # torch reports a wrong number of groups
+        for index, (group, saved) in enumerate(zip(self.param_groups, groups, strict=False)):
             for key in ("metric", "gate"):
-                if saved.get(key, group[key]) != group[key]:
+                if saved[key] != group[key]:
                     raise InputError(
                         f"parameter group {index} has {key} = {group[key]}, the loaded state {saved[key]}; "
                         "build the optimizer as the saved one was built"
                     )
-        super().load_state_dict(state_dict)
+        super().load_state_dict({**state_dict, "param_groups": groups})
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

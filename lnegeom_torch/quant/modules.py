@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lnegeom_torch.quant.quantizers import QUANTIZERS, binarize, straight_through
+from lnegeom import InputError
+from lnegeom_torch.quant.quantizers import QUANTIZERS, binarize, check_bits, straight_through
 
 __all__ = ["ActivationQuantizer", "WeightQuantizer"]
 
@@ -15,6 +16,9 @@ class _Quantizer(nn.Module):
 
     def __init__(self, bits: int, quantizer: str, gate: bool):
         super().__init__()
+        check_bits("bits", bits)
+        if quantizer not in QUANTIZERS:
+            raise InputError(f"quantizer must be one of {', '.join(QUANTIZERS)}, got {quantizer!r}")
         self.bits = bits
         self.quantizer = quantizer
         self.gate = gate
@@ -50,6 +54,8 @@ class WeightQuantizer(_Quantizer):
         self, bits: int, quantizer: str = "maniquant", transform: str = "identity", gate: bool = False
     ):
         super().__init__(bits, quantizer, gate)
+        if transform not in ("identity", "tanh"):
+            raise InputError(f"transform must be 'identity' or 'tanh', got {transform!r}")
         self.transform = transform
 
     def extra_repr(self) -> str:
@@ -66,7 +72,12 @@ class WeightQuantizer(_Quantizer):
 
 
 class ActivationQuantizer(_Quantizer):
-    """Activation to quantized activation, with the gradient dropped where ``|a| > 1`` (ManiQuant Eq. 10).
+    """Activation to quantized activation.
+
+    The gradient is dropped where ``|a| > 1`` (ManiQuant Eq. 10), except by ``"rf"`` with two bits and more,
+    which scales by the largest entry and clips nothing. Both quantizers are symmetric about 0, so that a ReLU
+    before them wastes half of their levels: of one bit it leaves a constant, of two bits of ``"rf"`` next to
+    one. There use `nn.Hardtanh` before them, as `lnegeom train` does.
 
     Parameters
     ----------
@@ -77,7 +88,7 @@ class ActivationQuantizer(_Quantizer):
     """
 
     def __init__(self, bits: int, quantizer: str = "maniquant"):
-        super().__init__(bits, quantizer, gate=True)
+        super().__init__(bits, quantizer, gate=bits == 1 or quantizer == "maniquant")
 
     def forward(self, activation: Tensor) -> Tensor:
         """Quantize an activation of any shape."""

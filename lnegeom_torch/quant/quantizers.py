@@ -95,14 +95,14 @@ def rf(x: Tensor, bits: int) -> Tensor:
     steps: int = 2 ** check_bits("bits", bits, least=2) - 1
     largest = x.abs().amax()
     largest = torch.where(largest > 0, largest, torch.ones_like(largest))
-    return torch.round(steps * (x / (2 * largest) + 0.5)) * (2 / steps) - 1
+    return torch.round(steps * (x / largest / 2 + 0.5)) * (2 / steps) - 1
 
 
 QUANTIZERS: dict[str, Callable[[Tensor, int], Tensor]] = {"maniquant": maniquant, "rf": rf}
 
 
 def straight_through(quantized: Tensor, surrogate: Tensor) -> Tensor:
-    """The value of `quantized`, exactly, with the gradient of `surrogate`.
+    """The value of `quantized`, exactly, with the gradient of a finite `surrogate`.
 
     ``surrogate = x`` passes the gradient unchanged; ``surrogate = x.clamp(-1, 1)`` passes it only where
     ``|x| ≤ 1`` (BNN). Plain tensor operations, so compilation, export, vmap and double backward all work.

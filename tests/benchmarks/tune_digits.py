@@ -14,7 +14,8 @@ import torch
 
 from lnegeom.report import text_table, write_json
 from lnegeom_torch import QuantConfig
-from lnegeom_torch.train import DivergedError, TrainConfig, train
+from lnegeom_torch.methods import DivergedError
+from lnegeom_torch.train import TrainConfig, train
 
 METHODS = ["fp", "ste", "dorefa", "wcg", "rf"]
 RATES = [0.003, 0.01, 0.03, 0.1, 0.3, 1.0]

@@ -41,7 +41,12 @@ def test_log_cosh_is_stable_at_both_ends():
     psi = lnegeom.LogCosh(1.0)
     np.testing.assert_allclose(psi([1e-9]), 0.5e-18, rtol=1e-12)
     np.testing.assert_allclose(psi([1e6]), 1e6 - np.log(2), rtol=1e-14)
-    assert psi.hessian([[400.0]]) > 0  # 1 − tanh² would be 0
+    for z, dtype in ((25.0, "float32"), (40.0, "float32"), (200.0, "float64"), (350.0, "float64")):
+        point = np.array([z], dtype=dtype)
+        np.testing.assert_allclose(psi.hessian(point), 4 * np.exp(-2 * z), rtol=1e-4)  # 1 − tanh² would be 0
+    far = lnegeom.Hessian(psi).logdet([0.0, 600.0])
+    np.testing.assert_allclose(far, np.log(4) - 1200, rtol=1e-12)
+    assert lnegeom.LogCosh(1e-200)([1.0, 2.0]) == 0  # 2.5, but for underflow; not NaN
     assert lnegeom.LogSumExp()([1e4, -1e4]) == 1e4
     assert lnegeom.LogSumExp()([-1e4, -1e4]) == 0
 
@@ -54,6 +59,17 @@ def test_hyperbolic_divergence_is_kl_of_spins(tau):
     spin = lnegeom.KL(lnegeom.Categorical(2))
     kl = sum(spin([2 * tau * a], [2 * tau * b]) for a, b in zip(old, new, strict=True))
     np.testing.assert_allclose(lnegeom.Hyperbolic(tau)(new, old), kl / tau**2, rtol=1e-12)
+
+
+def test_categorical_fisher_metric_where_one_outcome_is_nearly_certain():
+    metric = lnegeom.Hessian(lnegeom.LogSumExp())
+    for t in (30.0, 38.0, 100.0):
+        p, rest = 1.0, np.exp(-t)  # the first outcome's probability is 1 − 2 e^{−t}
+        np.testing.assert_allclose(metric.inverse([t, 0.0])[0, 0], 1 / p + 1 / rest, rtol=1e-10)
+        np.testing.assert_allclose(metric.sharp([t, 0.0], [1.0, 0.0])[0], 1 / rest, rtol=1e-10)
+        np.testing.assert_allclose(metric.logdet([t, 0.0]), -2 * t, atol=1e-10)
+    with pytest.raises(lnegeom.GeometryError, match="an outcome has probability 0: expected a positive one"):
+        metric.sharp([800.0, -800.0], [1.0, 0.0])
 
 
 def test_hyperbolic_divergence_matches_its_printed_formula():

@@ -100,6 +100,7 @@ BAD = {
     "batch size": (["--batch-size", "1"], "batch_size 1"),
     "learning rate": (["--lr", "0"], "lr must be a positive finite number, got 0.0"),
     "device": (["--device", "toaster"], "device 'toaster' cannot be used"),
+    "all zeros": (["--weight-bits", "2"], "are all zero: ManiQuant's k-bit quantizer has no scale"),
     "seeds": (["--seeds", "0"], "seeds must be at least 1, got 0"),
 }
 
@@ -110,6 +111,13 @@ def test_bad_input_is_one_line_and_exit_code_two(options, message, tmp_path, cap
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("lnegeom train: error: ")
     assert message in error
+
+
+@pytest.mark.parametrize("command", ["train", "demo"])
+def test_a_file_in_the_way_is_one_line(command, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main([command, "--out", str(tmp_path / "file")]) == 2
+    assert "Traceback" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [[], ["sing"], ["train"], ["train", "--lr", "fast", "--out", "x"]])

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import pickle
 
 import numpy as np
 import pytest
@@ -121,20 +122,23 @@ def test_a_zero_layer_is_euclidean_and_half_precision_does_not_overflow(dtype):
     zero, g = torch.zeros(4, 3, dtype=dtype), torch.randn(4, 3).to(dtype)
     assert torch.equal(NormalizedLNE(0.5).natural_gradient(zero, g), g)
     assert torch.equal(NormalizedLNE(0.5).factor(zero), zero)
-    w = torch.full((300, 300), 3.0, dtype=dtype)  # |p|² = 90,000 exceeds float16
-    natural = NormalizedLNE(0.5).natural_gradient(w, torch.ones_like(w))
-    torch.testing.assert_close(natural, torch.full_like(w, 2.0), rtol=1e-2, atol=0)
+    for size, value in ((300, 3.0), (30, 1e-4)):  # |p|² = 90,000, or p² = 1e-8: neither fits float16
+        w = torch.full((size, size), value, dtype=dtype)
+        natural = NormalizedLNE(0.5).natural_gradient(w, torch.ones_like(w))
+        torch.testing.assert_close(natural, torch.full_like(w, 2.0), rtol=1e-2, atol=0)
+        length = NormalizedLNE(0.5).factor(w).float().norm()
+        torch.testing.assert_close(length, torch.tensor(0.5**0.5), rtol=1e-2, atol=0)
 
 
 def test_gate_drops_gradients_outside_one_after_the_metric():
-    w = nn.Parameter(torch.tensor([[0.5, 2.0]]))
+    w = nn.Parameter(torch.tensor([[0.5, 2.0, 1.0]]))  # 1 itself is inside: |W| ≤ 1
     optimizer = ManifoldSGD([w], lr=1.0, metric=NormalizedLNE(0.5, "weak"), gate=True)
-    w.grad = torch.tensor([[1.0, 1.0]])
+    w.grad = torch.tensor([[1.0, 1.0, 1.0]])
     before = w.detach().clone()
     natural = NormalizedLNE(0.5, "weak").natural_gradient(before, w.grad)
     optimizer.step()
-    assert torch.equal(w.detach(), before - natural * torch.tensor([[1.0, 0.0]]))
-    assert torch.equal(w.grad, torch.tensor([[1.0, 1.0]]))  # the user's gradient is not written to
+    assert torch.equal(w.detach(), before - natural * torch.tensor([[1.0, 0.0, 1.0]]))
+    assert torch.equal(w.grad, torch.ones(1, 3))  # the user's gradient is not written to
 
 
 def test_metric_belongs_to_the_group():
@@ -163,6 +167,25 @@ def test_state_is_plain_data_and_its_metric_is_checked_on_load():
     other = ManifoldSGD(model.parameters(), lr=0.1, metric=NormalizedLNE(0.4), gate=True)
     with pytest.raises(lnegeom.InputError, match=r"group 0 has metric = .*0.4.*, the loaded state .*0.5"):
         other.load_state_dict(state)
+
+
+def test_a_state_of_torchs_own_optimizer_keeps_our_metric_and_gate():
+    w = nn.Parameter(torch.ones(2, 2))
+    plain = torch.optim.SGD([w], lr=0.3, momentum=0.9)
+    ours = ManifoldSGD([w], lr=0.1, momentum=0.9, metric=NormalizedLNE(0.5), gate=True)
+    ours.load_state_dict(plain.state_dict())
+    (group,) = ours.param_groups
+    assert group["metric"]["chi"] == 0.5
+    assert group["gate"] is True
+    assert group["lr"] == 0.3
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
+def test_a_copy_keeps_its_metric_for_groups_to_come(duplicate):
+    copied = duplicate(ManifoldSGD([nn.Parameter(torch.ones(2))], metric=NormalizedLNE(0.5), gate=True))
+    copied.add_param_group({"params": [nn.Parameter(torch.ones(3))]})
+    assert [g["metric"]["chi"] for g in copied.param_groups] == [0.5, 0.5]
+    assert [g["gate"] for g in copied.param_groups] == [True, True]
 
 
 BAD = {

@@ -1,8 +1,10 @@
 """quantize_: what it does to a model, and the traps of torch's parametrizations."""
 
-import contextlib
 import copy
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch import nn
 
 import lnegeom
 from lnegeom_torch import ManifoldSGD, NormalizedLNE, QuantConfig, RicciFlow, quantize_
-from lnegeom_torch.methods import METHODS
+from lnegeom_torch.methods import METHODS, DivergedError
 from lnegeom_torch.nets import build
 
 METHOD_NAMES = [name for name in METHODS if name != "fp"]
@@ -35,16 +37,16 @@ def quantized_layers(model):
 def test_every_method_trains_with_every_width(name, bits):
     model = network()
     config = QuantConfig(name, weight_bits=bits[0], activation_bits=bits[1])
-    too_coarse = name == "wcg" and bits[0] == 2  # Eq. 31 has no scale: small weights become zeros
-    with pytest.warns(UserWarning, match="are all zero") if too_coarse else contextlib.nullcontext():
-        method = quantize_(model, config)
+    if name == "wcg" and bits[0] == 2:  # Eq. 31 has no scale: small weights become zeros
+        with pytest.raises(lnegeom.InputError, match="are all zero"):
+            quantize_(model, config)
+        return
+    method = quantize_(model, config)
     optimizer = ManifoldSGD(method.param_groups(), lr=0.01, momentum=0.9)
     before = {k: v.clone() for k, v in method.latents.items()}
     losses = [method.step(optimizer, nn.functional.cross_entropy, *batch())[0] for _ in range(12)]
     assert torch.isfinite(torch.stack(losses)).all()
     assert losses[-1] < losses[0]
-    if too_coarse:
-        return
     for layer in quantized_layers(model):
         levels = len(layer.weight.unique())
         assert levels > 16 if name == "fp" else 1 < levels <= 2 ** bits[0]
@@ -200,6 +202,27 @@ class TestTraps:
         finally:
             dist.destroy_process_group()
 
+    def test_a_sharded_model_trains_as_the_whole_one(self, tmp_path):
+        # FSDP2 puts other parameters in the place of the latent weights.
+        worker = Path(__file__).with_name("fsdp_worker.py")
+        processes = [
+            subprocess.Popen(
+                [sys.executable, worker, str(rank), tmp_path / "rendezvous"], stderr=subprocess.PIPE
+            )
+            for rank in range(2)
+        ]
+        for process in processes:
+            _, errors = process.communicate(timeout=120)
+            assert process.returncode == 0, errors.decode()
+
+    def test_assigning_a_state_keeps_the_metric_on_the_latent_weights(self):
+        model = network()
+        method = quantize_(model, QuantConfig("wcg"))
+        model.load_state_dict({k: v.clone() for k, v in model.state_dict().items()}, assign=True)
+        latent, others = method.param_groups()
+        assert len(latent["params"]) == len(method.layers)
+        assert not any(p.ndim > 1 for p in others["params"])
+
 
 @pytest.mark.parametrize("optimizer_class", [torch.optim.SGD, torch.optim.AdamW])
 def test_torchs_own_optimizers_take_the_groups(optimizer_class):
@@ -207,6 +230,54 @@ def test_torchs_own_optimizers_take_the_groups(optimizer_class):
     optimizer = optimizer_class(method.param_groups(), lr=0.01)
     losses = [method.step(optimizer, nn.functional.cross_entropy, *batch())[0] for _ in range(10)]
     assert losses[-1] < losses[0]
+
+
+def test_each_method_is_what_its_paper_prints():
+    expected = {
+        "fp": ("identity", None, "none"),
+        "ste": ("identity", None, "optimizer"),
+        "dorefa": ("tanh", None, "none"),
+        "wcg": ("identity", NormalizedLNE(None, "weak"), "optimizer"),
+        "rf": ("identity", NormalizedLNE(0.5, "weak"), "none"),
+    }
+    assert {n: (s.transform, s.metric, s.gate) for n, s in METHODS.items()} == expected
+
+
+def test_attention_is_left_alone_and_keyword_calls_are_quantized():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.attention, self.head = (
+                nn.Linear(8, 8),
+                nn.MultiheadAttention(8, 2),
+                nn.Linear(8, 3),
+            )
+
+        def forward(self, x):
+            x = self.stem(x)
+            return self.head(input=self.attention(x, x, x)[0])
+
+    method = quantize_(Net(), QuantConfig("ste", activation_bits=1))
+    assert method.layers == ("stem", "head")
+    seen = []
+    method.model.head.register_forward_hook(
+        lambda layer, inputs, named, out: seen.append(named), with_kwargs=True
+    )
+    method.model(torch.randn(5, 2, 8))
+    assert set(seen[0]["input"].unique().tolist()) == {-1.0, 1.0}
+
+
+@pytest.mark.parametrize("name", ["ste", "rf"])
+def test_a_bad_batch_takes_no_step(name):
+    method = quantize_(network(), QuantConfig(name))
+    optimizer = ManifoldSGD(method.param_groups(), lr=0.1)
+    before = [p.detach().clone() for p in method.model.parameters()]
+    x, y = batch()
+    with pytest.raises(DivergedError, match="the loss is nan: expected a finite one, so no step was taken"):
+        method.step(optimizer, nn.functional.cross_entropy, x * torch.nan, y)
+    with pytest.raises(lnegeom.InputError, match="an empty batch"):
+        method.step(optimizer, nn.functional.cross_entropy, x[:0], y[:0])
+    assert all(torch.equal(a, b) for a, b in zip(before, method.model.parameters(), strict=True))
 
 
 def test_the_gate_is_in_one_place():
@@ -279,7 +350,13 @@ BAD = {
         r"columns must be .* below 4 in size, got \(4, 0\)",
     ),
     "no layers": (lambda: quantize_(nn.ReLU(), QuantConfig("ste")), r"no nn.Linear or nn.Conv2d to quantize"),
-    "no config": (lambda: quantize_(nn.Linear(2, 2), "ste"), r"expected a QuantConfig, got 'ste'"),
+    "no config": (lambda: quantize_(nn.Linear(2, 2), "ste"), r"expected quantize_\(model, QuantConfig"),
+    "no model": (lambda: quantize_("net", QuantConfig("ste")), r"expected quantize_\(model, QuantConfig"),
+    "metric by name": (lambda: QuantConfig("wcg", metric="weak"), r"metric must be a NormalizedLNE or None"),
+    "flow as a dict": (lambda: QuantConfig("rf", flow={"alpha": 1}), r"flow must be a RicciFlow or None"),
+    "alpha as text": (lambda: RicciFlow(alpha="a"), r"alpha must be a number, got 'a'"),
+    "rows as a number": (lambda: RicciFlow(rows=1), r"rows must be two different whole numbers"),
+    "rows as floats": (lambda: RicciFlow(rows=(1.0, -1.0)), r"rows must be two different whole numbers"),
     "twice": (twice, r"parametrized weight already; quantize a model once"),
     "tied": (tied, r"layers '0' and '1' share one weight"),
     "rf on vectors": (

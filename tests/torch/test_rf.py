@@ -57,7 +57,7 @@ def test_the_virtual_passes_leave_buffers_and_random_state_untouched():
     assert any("running_mean" in name for name in buffers)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(p.grad is None for p in model.parameters())
-    assert not any(step.requires_grad for step in steps)
+    assert not any(step.requires_grad for step in steps.values())
 
 
 class DenseAlgorithm2:
@@ -86,10 +86,10 @@ class DenseAlgorithm2:
 
     def latent_gradients(self, latents, x, y):
         """Each layer's gradient for the optimizer's metric to act on, and its N (None at first)."""
-        shifts = self.flow.translations
+        (k1, k2), (j1, j2) = self.flow.rows, self.flow.columns
+        shifts = (k1, 0), (k2, 0), (0, j1), (0, j2)
         virtual = [self.gradients(latents, translate(x, *s), y) for s in shifts]
         real = self.gradients(latents, x, y)
-        (k1, k2), (j1, j2) = self.flow.rows, self.flow.columns
         now, out = [], []
         for i, w in enumerate(latents):
             steps = [self.lr * self.inverse_applied(w, v[i]) for v in virtual]
@@ -175,6 +175,39 @@ def test_its_state_goes_on_where_it_stopped():
     for x, y in data[2:]:
         resumed.step(optimizer, nn.functional.cross_entropy, x, y)
     assert torch.equal(weights(whole), weights(second))
+
+
+def test_frozen_and_unused_layers_are_left_alone():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.frozen, self.unused = MLP(36, 5), nn.Linear(5, 4), nn.Linear(2, 2)
+            self.frozen.weight.requires_grad_(False)
+
+        def forward(self, x):
+            return self.frozen(self.used(x))
+
+    torch.manual_seed(0)
+    model = Net()
+    method = quantize_(model, QuantConfig("rf"))
+    before = {name: w.detach().clone() for name, w in method.latents.items()}
+    train(method)
+    moved = {name: not torch.equal(before[name], w) for name, w in method.latents.items()}
+    assert not moved.pop("frozen")
+    assert not moved.pop("unused")
+    assert all(moved.values())
+
+
+def test_an_n_equal_to_epsilon_passes_the_gate():
+    model = network()
+    method = quantize_(model, QuantConfig("rf", flow=RicciFlow(alpha=0.0)))
+    weight = next(iter(method.latents.values()))
+    zero = [torch.zeros_like(weight)] * 4
+    object.__setattr__(method.flow, "epsilon", 0.0)  # a resting weight has N = 0 exactly
+    for _ in range(2):
+        weight.grad = torch.ones_like(weight)
+        method._follow_flow("layers.1", weight, zero)
+    assert torch.equal(weight.grad, torch.ones_like(weight))
 
 
 def test_translation_moves_pixels_and_fills_with_zero():

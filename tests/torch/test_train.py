@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -74,10 +75,9 @@ def test_a_divergence_is_reported_and_the_last_good_state_kept(digits, tmp_path,
 
     step, taken = Method.step, []
 
-    def poisoned(self, *args):
+    def poisoned(self, optimizer, loss_function, x, y):
         taken.append(1)
-        loss, outputs = step(self, *args)
-        return (loss * math.nan if len(taken) > 2 * 22 else loss), outputs
+        return step(self, optimizer, loss_function, x * math.nan if len(taken) > 2 * 22 else x, y)
 
     monkeypatch.setattr(Method, "step", poisoned)
     file = tmp_path / "checkpoint.safetensors"
@@ -127,14 +127,52 @@ def test_validation_is_held_out_of_training(digits):
 
 def test_accuracy_counts_and_leaves_the_mode_alone():
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.BatchNorm1d(3, affine=False)).train()
+    running = model[1].running_mean.clone()
     images = torch.eye(3).repeat(500, 1)[:, None]
     labels = torch.arange(3).repeat(500)
     labels[:150] = 5
     assert accuracy(model, images, labels) == pytest.approx(90.0)
     assert model.training
+    assert torch.equal(model[1].running_mean, running)  # the test images leave no trace
+
+
+@pytest.mark.parametrize("method", ["ste", "dorefa", "wcg", "rf"])
+def test_one_bit_networks_reach_96_per_cent_on_digits(digits, method):
+    from lnegeom_torch.demo import LEARNING_RATES
+
+    epochs = 20 if method == "rf" else 40
+    run = train(
+        TrainConfig(quant=QuantConfig(method), epochs=epochs, lr=LEARNING_RATES[method]), 0, dataset=digits
+    )
+    assert run.accuracy >= 96
+
+
+@pytest.mark.parametrize("bits", [(1, 1), (2, 2), (1, 8)], ids=str)
+@pytest.mark.parametrize("method", ["ste", "dorefa"])
+def test_quantized_activations_learn(digits, method, bits):
+    quant = QuantConfig(method, weight_bits=bits[0], activation_bits=bits[1])
+    assert train(TrainConfig(quant=quant, epochs=10), 0, dataset=digits).accuracy > 60  # chance is 10
+
+
+def test_the_learning_rate_falls_along_a_whole_cosine_and_momentum_is_nesterovs(digits, monkeypatch):
+    import lnegeom_torch.train as room
+
+    made = []
+
+    class Watched(room.ManifoldSGD):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            made.append(self)
+
+    monkeypatch.setattr(room, "ManifoldSGD", Watched)
+    run = train(config("ste"), 0, dataset=digits)
+    rates = [record["lr"] for record in run.history]
+    np.testing.assert_allclose(rates, [0.05 * (1 + math.cos(math.pi * t / 4)) / 2 for t in range(4)])
+    assert all(group["nesterov"] for group in made[0].param_groups)
 
 
 def test_a_configuration_is_plain_data():
+    assert TrainConfig(root="/data/Infinity").to_data()["root"] == "/data/Infinity"
     data = TrainConfig(quant=QuantConfig("rf", flow=RicciFlow(epsilon=math.inf))).to_data()
     assert data["quant"]["flow"]["epsilon"] == "inf"
     assert json.loads(json.dumps(data, allow_nan=False)) == data
