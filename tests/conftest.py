@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 # Deterministic, so that a failure on one machine fails on every machine.
-hypothesis.settings.register_profile("lnegeom", deadline=None, derandomize=True, max_examples=15)
+hypothesis.settings.register_profile("lnegeom", deadline=None, derandomize=True, max_examples=10)
 hypothesis.settings.load_profile("lnegeom")
 
 
