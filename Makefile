@@ -11,7 +11,7 @@ demo: $(VENV)/installed
 	$(VENV)/bin/python -m lnegeom demo --out runs/demo
 
 test: check
-	$(VENV)/bin/python -m pytest -n auto --cov --cov-report=term:skip-covered
+	$(VENV)/bin/python -m pytest -n 2 --cov --cov-report=term:skip-covered
 
 check: $(VENV)/installed-dev
 	$(VENV)/bin/python -m ruff format --check .

@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from lnegeom._array import GeometryError, InputError
+from lnegeom.connections import DualConnections
 from lnegeom.curvature import (
     christoffel,
     einstein,
@@ -15,7 +16,20 @@ from lnegeom.curvature import (
     weyl,
 )
 from lnegeom.divergences import KL, Bregman, Divergence, Euclidean, Hyperbolic
-from lnegeom.families import Categorical, ExponentialFamily, Normal
+from lnegeom.dually_flat import DuallyFlat
+from lnegeom.families import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    Dirichlet,
+    Exponential,
+    ExponentialFamily,
+    Gamma,
+    MultivariateNormal,
+    Normal,
+    Poisson,
+    VonMisesFisher,
+)
 from lnegeom.geodesics import Geodesic, distance, exp, geodesic, log, parallel_transport
 from lnegeom.metrics import (
     LNE,
@@ -43,13 +57,20 @@ if TYPE_CHECKING:
 __all__ = [
     "KL",
     "LNE",
+    "Bernoulli",
+    "Beta",
     "Bregman",
     "Categorical",
     "Conformal",
+    "Dirichlet",
     "Divergence",
+    "DualConnections",
+    "DuallyFlat",
     "Euclidean",
+    "Exponential",
     "ExponentialFamily",
     "FromCallable",
+    "Gamma",
     "Geodesic",
     "GeometryError",
     "Graph",
@@ -62,10 +83,12 @@ __all__ = [
     "LogSumExp",
     "Metric",
     "Minkowski",
+    "MultivariateNormal",
     "NegativeEntropy",
     "Normal",
     "NormalizedLNE",
     "PoincareBall",
+    "Poisson",
     "Potential",
     "Product",
     "Pullback",
@@ -73,6 +96,7 @@ __all__ = [
     "Sphere",
     "SquaredNorm",
     "Torus",
+    "VonMisesFisher",
     "christoffel",
     "distance",
     "einstein",

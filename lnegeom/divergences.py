@@ -7,6 +7,7 @@ from typing import Any
 
 from lnegeom import metrics
 from lnegeom._array import Array, InputError, as_floating, check_broadcast, check_vectors, dot, positive
+from lnegeom.connections import DualConnections, HessianConnections
 from lnegeom.families import ExponentialFamily
 from lnegeom.potentials import LogCosh, Potential
 
@@ -16,8 +17,10 @@ __all__ = ["KL", "Bregman", "Divergence", "Euclidean", "Hyperbolic"]
 class Divergence(abc.ABC):
     """A smooth ``D[p : q] ≥ 0`` that vanishes only at ``p = q``, where it is quadratic to lowest order.
 
-    Calling it with points ``(..., n)`` gives values ``(...)``; batch axes broadcast. The metric it induces
-    is ``g_ij = ∂_i ∂_j D|_{p=q}``, derivatives in the first argument (Eguchi).
+    Calling it with points ``(..., n)`` gives values ``(...)``; batch axes broadcast. Values are differences
+    of larger terms, accurate to rounding times the size of those: for points closer than about the square
+    root of the rounding error a value may come out as a tiny negative number. The metric it induces is
+    ``g_ij = ∂_i ∂_j D|_{p=q}``, derivatives in the first argument (Eguchi).
 
     Attributes
     ----------
@@ -38,6 +41,10 @@ class Divergence(abc.ABC):
     @abc.abstractmethod
     def metric(self) -> metrics.Metric:
         """The Riemannian metric that the divergence induces."""
+
+    @abc.abstractmethod
+    def connections(self) -> DualConnections:
+        """The dual connections ∇ and ∇* that the divergence induces, by Eguchi's relations."""
 
     @abc.abstractmethod
     def _value(self, xp: Any, p: Array, q: Array) -> Array: ...
@@ -69,6 +76,10 @@ class Euclidean(metrics.Euclidean, Divergence):
     def metric(self) -> metrics.Metric:
         """The flat metric: the space itself."""
         return self
+
+    def connections(self) -> HessianConnections:
+        """Both connections are the flat one: all symbols vanish."""
+        return HessianConnections(self)
 
     def _value(self, xp: Any, p: Array, q: Array) -> Array:
         difference = p - q
@@ -109,6 +120,10 @@ class Bregman(Divergence):
     def metric(self) -> metrics.Hessian:
         """The Hessian metric ``∇²ψ``."""
         return metrics.Hessian(self.potential)
+
+    def connections(self) -> HessianConnections:
+        """``Γ_{ij,k} = 0`` and ``Γ*_{ij,k} = ∂_i∂_j∂_kψ``: ∇ is flat in θ, ∇* in the dual coordinates."""
+        return HessianConnections(self.metric())
 
     def _value(self, xp: Any, p: Array, q: Array) -> Array:
         psi = self.potential
@@ -181,6 +196,10 @@ class KL(Divergence):
     def metric(self) -> metrics.Hessian:
         """The Fisher metric, the Hessian of the log-partition."""
         return metrics.Hessian(self.family.log_partition)
+
+    def connections(self) -> HessianConnections:
+        """∇ is the m-connection, ``Γ_{ij,k} = E[∂_il ∂_jl ∂_kl]``; ∇* the e-connection, zero in θ."""
+        return HessianConnections(self.metric(), swapped=True)
 
     def _value(self, xp: Any, p: Array, q: Array) -> Array:
         self.family.log_partition._check_domain(xp, p)

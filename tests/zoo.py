@@ -146,10 +146,35 @@ METRICS = [
     *(Species(lnegeom.Hessian(p.thing), p.dim, p.to_point) for p in POTENTIALS),
 ]
 
+
+def negative(unit):
+    return -(2.0**unit)
+
+
+def gamma(unit):
+    return np.stack([2.0 ** unit[..., 0], -(2.0 ** unit[..., 1])], axis=-1)
+
+
+def bivariate_normal(unit):
+    factor = np.zeros((*unit.shape[:-1], 2, 2))
+    factor[..., 0, 0], factor[..., 1, 1] = 2.0 ** unit[..., 2], 2.0 ** unit[..., 3]
+    factor[..., 1, 0] = unit[..., 4]
+    return lnegeom.families.MultivariateNormal(2).natural(unit[..., :2], factor @ np.swapaxes(factor, -1, -2))
+
+
 FAMILIES = [
     Species(lnegeom.Categorical(4), 3, scaled(3)),
     Species(lnegeom.Categorical(2), 1, scaled(3)),
     Species(lnegeom.Normal(), 2, normal),
+    Species(lnegeom.families.Bernoulli(), 1, scaled(3)),
+    Species(lnegeom.families.Poisson(), 1, scaled(2)),
+    Species(lnegeom.families.Exponential(), 1, negative),
+    Species(lnegeom.families.MultivariateNormal(2), 5, bivariate_normal),
+    Species(lnegeom.families.Gamma(), 2, gamma),
+    Species(lnegeom.families.Beta(), 2, positive),
+    Species(lnegeom.families.Dirichlet(3), 3, positive),
+    Species(lnegeom.families.VonMisesFisher(2), 2, scaled(3)),
+    Species(lnegeom.families.VonMisesFisher(3), 3, scaled(6)),
 ]
 
 DIVERGENCES = [

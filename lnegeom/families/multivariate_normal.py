@@ -1,0 +1,239 @@
+"""Multivariate normal distributions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from array_api_compat import device
+
+from lnegeom._array import (
+    Array,
+    GeometryError,
+    as_floating,
+    check_broadcast,
+    check_finite,
+    check_vectors,
+    check_where,
+    dot,
+    matvec,
+    positive_integer,
+)
+from lnegeom.families._base import ExponentialFamily, ImplicitConjugate
+from lnegeom.potentials import Potential
+
+
+class MultivariateNormal(ExponentialFamily):
+    """Normal distributions on R^k, with natural parameters ``θ₁ = Σ⁻¹μ`` and ``θ₂ = −½ Σ⁻¹`` in one vector.
+
+    θ has k + k(k+1)/2 entries: θ₁, then the upper triangle of θ₂ row by row, for k = 2
+    ``(θ₁[0], θ₁[1], θ₂[0, 0], θ₂[0, 1], θ₂[1, 1])``. The statistic is ``x``, then ``x_i x_j``, doubled where
+    ``i < j`` since θ₂[i, j] stands for two entries of the matrix. So ``⟨θ, t(x)⟩ = θ₁·x + xᵀθ₂x``, and
+    ``A(θ) = −¼ θ₁ᵀθ₂⁻¹θ₁ − ½ log det(−2θ₂)``. For k = 1 it is `Normal`.
+
+    Parameters
+    ----------
+    size : int
+        The dimension k of an observation.
+
+    Examples
+    --------
+    >>> import lnegeom
+    >>> family = lnegeom.families.MultivariateNormal(2)
+    >>> family.natural([1.0, 0.0], [[1.0, 0.0], [0.0, 2.0]])
+    array([ 1.  ,  0.  , -0.5 ,  0.  , -0.25])
+    """
+
+    log_partition: _LogPartition
+
+    def __init__(self, size: int):
+        self.event_size: int = positive_integer("size", size)
+        self.log_partition = _LogPartition(self.event_size)
+        self.dim = self.log_partition.dim
+
+    def __repr__(self) -> str:
+        return f"MultivariateNormal({self.event_size})"
+
+    def natural(self, mean: Any, covariance: Any) -> Array:
+        """Natural parameters ``(..., dim)`` of means ``(..., k)`` and covariances ``(..., k, k)``."""
+        xp, mean, covariance = as_floating(mean=mean, covariance=covariance)
+        k = self.event_size
+        check_vectors(xp, mean, "mean", k)
+        if tuple(covariance.shape[-2:]) != (k, k):
+            raise GeometryError(f"covariance has shape {tuple(covariance.shape)}: expected (..., {k}, {k})")
+        check_finite(xp, covariance, "covariance")
+        gap = covariance - xp.matrix_transpose(covariance)
+        scale = xp.max(xp.abs(covariance), axis=(-2, -1), keepdims=True)
+        symmetric = xp.abs(gap) <= 100 * float(xp.finfo(gap.dtype).eps) * scale
+        check_where(
+            xp, symmetric, gap, "covariance", "{point} differs from its transpose by {value}: symmetrise it"
+        )
+        smallest = xp.linalg.eigvalsh(covariance)[..., 0]
+        message = "{point} has smallest eigenvalue {value}: expected a positive definite matrix"
+        check_where(xp, smallest > 0, smallest, "covariance", message)
+        check_broadcast(mean=mean, covariance=covariance[..., 0])
+        batch = np.broadcast_shapes(tuple(mean.shape[:-1]), tuple(covariance.shape[:-2]))
+        precision = xp.broadcast_to(xp.linalg.inv(covariance), (*batch, k, k))
+        mean = xp.broadcast_to(mean, (*batch, k))
+        return xp.concat([matvec(precision, mean), _entries(xp, -precision / 2)], axis=-1)
+
+    def _parameters(self, xp: Any, theta: Array) -> tuple[Array, ...]:
+        return self.log_partition._moments(xp, theta)
+
+    def _check_support(self, xp: Any, x: Array) -> None:
+        """Every vector is in the support."""
+
+    def _statistic(self, xp: Any, x: Array) -> Array:
+        return xp.concat([x, _pairing(xp, x[..., :, None] * x[..., None, :])], axis=-1)
+
+    def _log_base_measure(self, xp: Any, x: Array) -> Array:
+        return xp.zeros_like(x[..., 0]) - self.event_size * math.log(2 * math.pi) / 2
+
+    def _kl(self, xp: Any, p: Array, q: Array) -> Array:
+        mean_p, covariance = self.log_partition._moments(xp, p)
+        mean_q = self.log_partition._moments(xp, q)[0]
+        precision = self.log_partition._precision(xp, q)
+        ratio = precision @ covariance
+        gap = mean_p - mean_q
+        logdet = _logdet(xp, precision) + _logdet(xp, covariance)
+        trace = xp.linalg.trace(ratio) - self.event_size
+        return (trace + dot(xp, gap, matvec(precision, gap)) - logdet) / 2
+
+
+def _basis(k: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Symmetric matrices E_a ``(k(k+1)/2, k, k)`` of zeros and ones: θ₂ = Σ_a θ_a E_a."""
+    rows, columns = np.triu_indices(k)
+    basis = np.zeros((len(rows), k, k))
+    basis[np.arange(len(rows)), rows, columns] = 1
+    basis[np.arange(len(rows)), columns, rows] = 1
+    return basis
+
+
+def _constant(xp: Any, value: Any, like: Array) -> Array:
+    return xp.asarray(value, dtype=like.dtype, device=device(like))
+
+
+def _pairing(xp: Any, matrix: Array) -> Array:
+    """``⟨E_a, M⟩`` of symmetric matrices: off-diagonal entries count twice."""
+    k = matrix.shape[-1]
+    basis = _constant(xp, _basis(k).reshape(-1, k * k).T, matrix)
+    return xp.reshape(matrix, (*matrix.shape[:-2], k * k)) @ basis
+
+
+def _entries(xp: Any, matrix: Array) -> Array:
+    """The upper triangle of symmetric matrices, row by row."""
+    k = matrix.shape[-1]
+    counts = _constant(xp, _basis(k).sum(axis=(1, 2)), matrix)
+    return _pairing(xp, matrix) / counts
+
+
+def _from_entries(xp: Any, entries: Array, k: int) -> Array:
+    """Symmetric matrices of their upper triangles: the inverse of `_entries`."""
+    basis = _constant(xp, _basis(k).reshape(-1, k * k), entries)
+    return xp.reshape(entries @ basis, (*entries.shape[:-1], k, k))
+
+
+def _logdet(xp: Any, matrix: Array) -> Array:
+    """``log det`` of positive definite matrices; torch 2.13 differentiates slogdet wrongly, forward twice."""
+    return 2 * xp.sum(xp.log(xp.linalg.diagonal(xp.linalg.cholesky(matrix))), axis=-1)
+
+
+class _LogPartition(Potential):
+    """The log-partition: coordinate a belongs to the quadratic ``b_a·x + xᵀE_a x`` of a normal vector x.
+
+    Its derivatives are the joint cumulants of those quadratics (Mathai and Provost, *Quadratic Forms in
+    Random Variables*, 1992, section 3.2c): with ``l_a = b_a + 2 E_a μ``, ``l_a·Σl_b + 2 tr(E_aΣE_bΣ)`` and
+    ``2 (l_a·ΣE_bΣl_c + two more) + 8 tr(E_aΣE_bΣE_cΣ)``.
+    """
+
+    def __init__(self, size: int):
+        self.size = size
+        self.dim: int = size + size * (size + 1) // 2
+        k = size
+        self._linear = np.concatenate([np.eye(k), np.zeros((self.dim - k, k))])
+        self._quadratic = np.concatenate([np.zeros((k, k, k)), _basis(k)])
+
+    def __repr__(self) -> str:
+        return f"MultivariateNormal({self.size}).log_partition"
+
+    @property
+    def conjugate(self) -> Potential:
+        return _NegativeEntropy(self)
+
+    def _precision(self, xp: Any, x: Array) -> Array:
+        return -2 * _from_entries(xp, x[..., self.size :], self.size)
+
+    def _moments(self, xp: Any, x: Array) -> tuple[Array, Array]:
+        inverse = xp.linalg.inv(self._precision(xp, x))
+        covariance = (inverse + xp.matrix_transpose(inverse)) / 2
+        return matvec(covariance, x[..., : self.size]), covariance
+
+    def _check_domain(self, xp: Any, x: Array) -> None:
+        smallest = xp.linalg.eigvalsh(self._precision(xp, x))[..., 0]
+        message = (
+            "{point} has precision matrix -2 theta_2 with eigenvalue {value}: expected it positive definite"
+        )
+        check_where(xp, smallest > 0, smallest, "x", message)
+
+    def _value(self, xp: Any, x: Array) -> Array:
+        mean = self._moments(xp, x)[0]
+        logdet = _logdet(xp, self._precision(xp, x))
+        return (dot(xp, x[..., : self.size], mean) - logdet) / 2
+
+    def _gradient(self, xp: Any, x: Array) -> Array:
+        mean, covariance = self._moments(xp, x)
+        return xp.concat([mean, _pairing(xp, covariance + mean[..., :, None] * mean[..., None, :])], axis=-1)
+
+    def _forms(self, xp: Any, x: Array) -> tuple[Array, Array, Array]:
+        """Covariance, the l_a as rows ``(..., n, k)``, and ``E_a Σ`` ``(..., n, k, k)``."""
+        mean, covariance = self._moments(xp, x)
+        quadratic = _constant(xp, self._quadratic, x)
+        linear = _constant(xp, self._linear, x) + 2 * matvec(quadratic, mean[..., None, :])
+        return covariance, linear, quadratic @ covariance[..., None, :, :]
+
+    def _hessian(self, xp: Any, x: Array) -> Array:
+        covariance, linear, forms = self._forms(xp, x)
+        n, k = self.dim, self.size
+        flat = xp.reshape(forms, (*x.shape[:-1], n, k * k))
+        turned = xp.reshape(xp.matrix_transpose(forms), flat.shape)
+        hessian = linear @ covariance @ xp.matrix_transpose(linear) + 2 * flat @ xp.matrix_transpose(turned)
+        return (hessian + xp.matrix_transpose(hessian)) / 2
+
+    def _third_derivative(self, xp: Any, x: Array) -> Array:
+        covariance, linear, forms = self._forms(xp, x)
+        n, k, batch = self.dim, self.size, x.shape[:-1]
+        raised = linear @ covariance  # rows Σ l_a
+        quadratic = _constant(xp, self._quadratic, x)
+        # mixed[b, a, c] = l_a·Σ E_b Σ l_c
+        mixed = raised[..., None, :, :] @ quadratic @ xp.matrix_transpose(raised)[..., None, :, :]
+        cyclic = mixed + xp.moveaxis(mixed, -3, -1) + xp.moveaxis(mixed, -3, -2)
+        pairs = forms[..., :, None, :, :] @ forms[..., None, :, :, :]  # (a, b): E_aΣ E_bΣ
+        turned = xp.reshape(xp.matrix_transpose(forms), (*batch, n, k * k))
+        traces = xp.reshape(pairs, (*batch, n * n, k * k)) @ xp.matrix_transpose(turned)
+        return 2 * cyclic + 8 * xp.reshape(traces, (*batch, n, n, n))
+
+
+class _NegativeEntropy(ImplicitConjugate):
+    """``−½ log det(S − m mᵀ) − k/2`` of the mean m and the second moments S that η holds."""
+
+    primal: _LogPartition
+
+    def _moments(self, xp: Any, x: Array) -> tuple[Array, Array]:
+        k = self.primal.size
+        mean, second = x[..., :k], x[..., k:]
+        counts = _constant(xp, _basis(k).sum(axis=(1, 2)), x)
+        return mean, _from_entries(xp, second / counts, k) - mean[..., :, None] * mean[..., None, :]
+
+    def _check_domain(self, xp: Any, x: Array) -> None:
+        smallest = xp.linalg.eigvalsh(self._moments(xp, x)[1])[..., 0]
+        message = "{point} has a covariance with eigenvalue {value}: expected it positive definite"
+        check_where(xp, smallest > 0, smallest, "x", message)
+
+    def _value(self, xp: Any, x: Array) -> Array:
+        return -(_logdet(xp, self._moments(xp, x)[1]) + self.primal.size) / 2
+
+    def _gradient(self, xp: Any, x: Array) -> Array:
+        mean, covariance = self._moments(xp, x)
+        precision = xp.linalg.inv(covariance)
+        return xp.concat([matvec(precision, mean), _entries(xp, -precision / 2)], axis=-1)
