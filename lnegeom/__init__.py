@@ -52,7 +52,7 @@ from lnegeom.metrics import (
 from lnegeom.potentials import LogCosh, LogSumExp, NegativeEntropy, Potential, SquaredNorm
 
 if TYPE_CHECKING:
-    from lnegeom import flow, plot
+    from lnegeom import flow, plot, symbolic
 
 __all__ = [
     "KL",
@@ -111,12 +111,13 @@ __all__ = [
     "riemann",
     "scalar_curvature",
     "sectional_curvature",
+    "symbolic",
     "weyl",
 ]
 
 
 def __getattr__(name: str) -> Any:
     # Rooms that need more than numpy are imported on first use, so that `import lnegeom` stays light.
-    if name in ("flow", "plot"):
+    if name in ("flow", "plot", "symbolic"):
         return importlib.import_module(f"lnegeom.{name}")
     raise AttributeError(f"module 'lnegeom' has no attribute {name!r}")

@@ -6,6 +6,7 @@ Nothing here imports torch. A command's own imports happen when it runs, so that
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -78,6 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser(commands).parse_args(arguments)
     try:
         commands[options.command].run(options)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (InputError, OSError) as error:
         return _complain(options.command, str(error), _BAD_INPUT)
     except ImportError as error:

@@ -9,7 +9,7 @@ README = Path(__file__).parents[1] / "README.md"
 def test_every_python_block_runs():
     namespace = {}
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     for block in blocks:
         exec(compile(block, str(README), "exec"), namespace)
     assert namespace["metric"].ricci(namespace["theta"]).shape == (2, 3, 3)

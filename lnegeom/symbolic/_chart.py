@@ -1,0 +1,128 @@
+"""What a metric's tensors rest on: symbols, the differential field, and computing under a time budget."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import sympy as sp
+
+from lnegeom._array import InputError
+from lnegeom.symbolic._budget import Budget, TimeBudgetError
+from lnegeom.symbolic._curvature import Curvature
+from lnegeom.symbolic._element import Element
+from lnegeom.symbolic._embedding import Embedding
+from lnegeom.symbolic._field import DifferentialField
+from lnegeom.symbolic._inputs import read_expression, read_matrix, with_assumptions
+from lnegeom.symbolic._structure import recognise
+from lnegeom.symbolic._writing import LEVELS, written
+from lnegeom.symbolic.tensor import Index, Tensor
+
+DOWN, UP = "down", "up"
+
+
+class Chart:
+    """A metric's matrix in one chart, carried into a differential field. See `Metric`."""
+
+    def __init__(
+        self,
+        matrix: Any,
+        coordinates: Sequence[Any],
+        *,
+        parameters: Sequence[Any] | None = None,
+        assumptions: Mapping[Any, str] | None = None,
+        budget: float | None = None,
+        progress: bool = False,
+        simplify: str = "factor",
+    ):
+        if simplify not in LEVELS:
+            raise InputError(f"simplify must be one of {', '.join(LEVELS)}, got {simplify!r}")
+        matrix, symbols = read_matrix(matrix, coordinates, parameters)
+        matrix, symbols, self._renamed = with_assumptions(matrix, symbols, assumptions or {})
+        self.coordinates: tuple[Any, ...] = symbols
+        self.matrix: Any = sp.ImmutableDenseMatrix(matrix)
+        self.simplify, self.progress = simplify, progress
+        self.field = DifferentialField(Budget(budget))
+        self._limited(self._embed)
+
+    def _embed(self) -> None:
+        self.embedding = Embedding(list(self.matrix), self.coordinates, self.field)
+        n = self.dim
+        g = [[self.field.zero] * n for _ in range(n)]
+        for i, j in itertools.combinations_with_replacement(range(n), 2):
+            g[i][j] = g[j][i] = self.embedding.element(self.matrix[i, j])
+            if (
+                self.matrix[i, j] != self.matrix[j, i]
+                and self.embedding.element(self.matrix[j, i]) != g[i][j]
+            ):
+                raise InputError(
+                    f"the matrix is not symmetric: entry ({i}, {j}) is {self.matrix[i, j]}, "
+                    f"entry ({j}, {i}) is {self.matrix[j, i]}; make them equal"
+                )
+        try:
+            self.geometry, self.structure = self._recognised(g)
+        except ZeroDivisionError:
+            raise InputError(
+                "the matrix is singular: its determinant is zero; no metric has such a matrix"
+            ) from None
+
+    def _recognised(self, g: list[list[Element]]) -> tuple[Curvature, tuple[str, ...]]:
+        geometry, names = recognise(self.field, g, self.dim)
+        geometry.inverse(0, 0)  # a singular matrix is found here
+        return geometry, names
+
+    def __repr__(self) -> str:
+        kind = f", {' and '.join(self.structure)}" if self.structure else ""
+        return f"<{type(self).__name__} in {', '.join(map(str, self.coordinates))}{kind}>"
+
+    def _repr_latex_(self) -> str:
+        return rf"$\displaystyle {sp.latex(self.matrix)}$"
+
+    @property
+    def dim(self) -> int:
+        """The dimension n."""
+        return len(self.coordinates)
+
+    @property
+    def parameters(self) -> tuple[Any, ...]:
+        """Symbols that are not coordinates, by name."""
+        return tuple(sorted(self.matrix.free_symbols - set(self.coordinates), key=str))
+
+    @property
+    def field_description(self) -> str:
+        """The differential field in words: its generators, roots in brackets."""
+        free = [str(g.expression) for g in self.field.generators if g.square is None]
+        roots = [str(g.expression) for g in self.field.generators if g.square is not None]
+        return f"Q({', '.join(free)})" + (f"[{', '.join(roots)}]" if roots else "")
+
+    def element(self, expression: Any) -> Element:
+        """Return an expression (sympy's, or text) in the coordinates as an element of the field."""
+        names = {str(s): s for s in (*self.coordinates, *self.parameters)}
+        return self.embedding.admit(read_expression(expression, names).xreplace(self._renamed))
+
+    def expression(self, element: Element) -> Any:
+        """Return an element as an expression, written as `simplify` says."""
+        return written(element, self.simplify)
+
+    def _limited(self, work: Callable[[], None]) -> None:
+        self.field.budget.start()
+        try:
+            work()
+        finally:
+            self.field.budget.stop()
+
+    def _computed(self, tensor: Tensor) -> Tensor:
+        try:
+            self._limited(lambda: tensor.compute(self.progress))
+        except TimeBudgetError as error:
+            ready = len(tensor._ready)
+            message = f"{error}: {ready} of {len(tensor.independent)} components of {tensor.name} are ready"
+            raise TimeBudgetError(f"{message}; ask again to go on, or raise the budget", tensor) from None
+        return tensor
+
+    def _make(
+        self, name: str, variance: str, component: Callable[..., Element], independent: Iterator[Index] | None
+    ) -> Tensor:
+        places = [UP if v == "^" else DOWN for v in variance]
+        return self._computed(Tensor(self, name, places, component, independent))

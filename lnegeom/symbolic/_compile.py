@@ -1,0 +1,124 @@
+"""Numeric functions from exact components: shared subexpressions, one generated function."""
+
+from __future__ import annotations
+
+import itertools
+import keyword
+from typing import TYPE_CHECKING, Any
+
+from sympy.core.function import AppliedUndef
+
+from lnegeom._array import Array, InputError, as_floating
+from lnegeom.symbolic._code import BACKENDS, write_source
+
+if TYPE_CHECKING:
+    from lnegeom.symbolic.tensor import Tensor
+
+
+class CompiledTensor:
+    """A function from points ``(..., n)`` to components ``(..., n, …, n)``, made by `Tensor.compile`.
+
+    Parameters are given by name, as numbers or arrays that broadcast with the batch axes. The result has the
+    dtype and device of the points; torch's and JAX's derivatives go through it.
+
+    Attributes
+    ----------
+    source : str
+        The generated code: it returns the components that differ, not counting sign.
+    backend : str
+        The array library.
+    parameters : tuple of str
+        Names of the keyword arguments.
+    """
+
+    def __init__(self, tensor: Tensor, backend: str):
+        if backend not in BACKENDS:
+            raise InputError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+        if not tensor.complete:
+            raise InputError(f"{tensor.name} is not complete: raise the time budget before compiling")
+        self.backend, self.shape = backend, tensor.shape
+        self._dim = tensor.metric.dim
+        self._places, expressions = _distinct(tensor)
+        undefined = {str(f.func) for e in expressions for f in e.atoms(AppliedUndef)}
+        if undefined:
+            raise InputError(f"{', '.join(sorted(undefined))} is not known: substitute it before compiling")
+        names = sorted(
+            {s for e in expressions for s in e.free_symbols} - set(tensor.metric.coordinates), key=str
+        )
+        self.parameters = tuple(map(str, names))
+        for name in (*self.parameters, *map(str, tensor.metric.coordinates)):
+            if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
+                raise InputError(f"{name!r} cannot name an argument: rename that symbol")
+        self.source = write_source(expressions, tensor.metric.coordinates, self.parameters, backend)
+        self._function = _built(self.source)
+
+    def __call__(self, points: Any, **parameters: Any) -> Array:
+        """Return the components at points ``(..., n)``, of shape ``(..., n, …, n)``.
+
+        Raises
+        ------
+        InputError
+            If the points have another last axis or library, or a parameter is missing or unknown.
+        """
+        xp, x = as_floating(x=points)
+        if self.backend not in xp.__name__:
+            raise InputError(
+                f"compiled for {self.backend}: got {type(points).__module__} arrays; compile for these"
+            )
+        if not x.ndim or x.shape[-1] != self._dim:
+            raise InputError(f"x has shape {tuple(x.shape)}: expected (..., {self._dim})")
+        if set(parameters) != set(self.parameters):
+            expected = ", ".join(self.parameters) or "none"
+            raise InputError(f"expected the parameters {expected}, got {', '.join(parameters) or 'none'}")
+        return self._assembled(xp, x, self._function(x, **parameters))
+
+    def _assembled(self, xp: Any, x: Array, values: tuple[Any, ...]) -> Array:
+        batch = tuple(x.shape[:-1])
+        if self.backend == "numpy":
+            # Components first, so that each is written in one go.
+            out = xp.zeros((len(self._places), *batch), dtype=x.dtype)
+            for i, found in enumerate(self._places):
+                if found is not None:
+                    (xp.negative if found[1] < 0 else xp.positive)(values[found[0]], out=out[i : i + 1])
+            return xp.moveaxis(out, 0, -1).reshape(batch + self.shape)
+        zero = xp.zeros_like(x[..., 0])
+        whole = [value + zero for value in values]
+        parts = [zero if f is None else whole[f[0]] if f[1] > 0 else -whole[f[0]] for f in self._places]
+        return xp.reshape(xp.stack(parts, -1), batch + self.shape)
+
+
+def compile_components(tensor: Tensor, backend: str) -> CompiledTensor:
+    """Compile a tensor; see `Tensor.compile`."""
+    return CompiledTensor(tensor, backend)
+
+
+def _distinct(tensor: Tensor) -> tuple[list[tuple[int, int] | None], list[Any]]:
+    """For each component: None if zero, else a number in the list of distinct ones, and a sign."""
+    numbers: dict[Any, int] = {}
+    places: list[tuple[int, int] | None] = []
+    expressions: list[Any] = []
+    for index in itertools.product(range(tensor.metric.dim), repeat=len(tensor.shape)):
+        element = tensor.element(index)
+        if not element:
+            places.append(None)
+            continue
+        keys = [
+            (frozenset((m, sign * c) for m, c in element.num.items()), element.exps, element.den)
+            for sign in (1, -1)
+        ]
+        for key, sign in zip(keys, (1, -1), strict=True):
+            if key in numbers:
+                places.append((numbers[key], sign))
+                break
+        else:
+            numbers[keys[0]] = len(expressions)
+            places.append((len(expressions), 1))
+            expressions.append(tensor[index] if tensor.shape else tensor[()])
+    return places, expressions
+
+
+def _built(source: str) -> Any:
+    namespace: dict[str, Any] = {}
+    # The source is ours: names are identifiers, all else is written by `write_source`.
+    exec(compile(source, "<lnegeom.symbolic>", "exec"), namespace)
+    return namespace["components"]

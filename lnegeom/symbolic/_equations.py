@@ -1,0 +1,72 @@
+"""Equations that a metric gives: Killing's, the geodesics', and its pullback."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import sympy as sp
+
+from lnegeom._array import InputError
+from lnegeom.symbolic._element import Element
+from lnegeom.symbolic._inputs import read_expression, read_symbols
+from lnegeom.symbolic.tensor import Tensor
+
+if TYPE_CHECKING:
+    from lnegeom.symbolic.metric import Metric
+
+
+def lie_derivative(metric: Metric, vector: Sequence[Any] | None) -> Tensor:
+    """Lie derivative of the metric; see `Metric.killing_equation`."""
+    if vector is None:
+        vector = [sp.Function(f"X{i}")(*metric.coordinates) for i in range(metric.dim)]
+    x = metric.vector(vector)
+    field, g, index = metric.field, metric.geometry.g, range(metric.dim)
+
+    def component(i: int, j: int) -> Element:
+        terms = []
+        for k in index:
+            upper = x._component(k)
+            terms.append((1, upper, field.derivative(g[i][j], k)))
+            terms.append((1, g[k][j], field.derivative(upper, i)))
+            terms.append((1, g[i][k], field.derivative(upper, j)))
+        return field.combine(terms)
+
+    independent = itertools.combinations_with_replacement(index, 2)
+    return metric._computed(Tensor(metric, r"\mathcal{L}_X g", ("down", "down"), component, independent))
+
+
+def geodesic_equations(metric: Metric, parameter: str) -> tuple[Any, ...]:
+    """Left sides of the geodesic equations; see `Metric.geodesic_equations`."""
+    (s,) = read_symbols([parameter], "parameter")
+    if s in metric.coordinates:
+        raise InputError(f"parameter {s} is a coordinate: expected another name")
+    curve = {c: sp.Function(c.name)(s) for c in metric.coordinates}
+    index = range(metric.dim)
+
+    def side(k: int) -> Any:
+        gamma = metric.christoffel
+        total = curve[metric.coordinates[k]].diff(s, 2)
+        for i, j in itertools.combinations_with_replacement(index, 2):
+            speed = curve[metric.coordinates[i]].diff(s) * curve[metric.coordinates[j]].diff(s)
+            total += (1 if i == j else 2) * gamma[k, i, j].xreplace(curve) * speed
+        return total
+
+    return tuple(side(k) for k in index)
+
+
+def pulled_back(
+    metric: Metric, substitution: Mapping[Any, Any], coordinates: Sequence[Any]
+) -> tuple[Any, Any]:
+    """Matrix and coordinates of a pullback; see `Metric.pullback`."""
+    new = read_symbols(coordinates, "coordinates")
+    old = {str(c): c for c in metric.coordinates}
+    if {str(key) for key in substitution} != set(old):
+        given = ", ".join(map(str, substitution))
+        raise InputError(f"substitution: expected an expression for each of {', '.join(old)}, got {given}")
+    names = {str(c): c for c in (*metric.parameters, *new)}
+    image = {old[str(key)]: read_expression(value, names) for key, value in substitution.items()}
+    jacobian = sp.Matrix([[image[c].diff(y) for y in new] for c in metric.coordinates])
+    matrix = metric.matrix.subs(image, simultaneous=True)
+    return jacobian.T * matrix * jacobian, new

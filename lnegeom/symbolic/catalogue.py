@@ -1,0 +1,200 @@
+"""Metrics whose curvature is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import sympy as sp
+
+from lnegeom._array import InputError, positive_integer
+from lnegeom.symbolic.constructors import fisher, lne, log_cosh
+from lnegeom.symbolic.metric import Metric
+
+T, R, THETA, PHI = sp.symbols("t r theta phi")
+
+
+def euclidean(n: int = 3, **options: Any) -> Metric:
+    """Flat space of n dimensions, coordinates x0, …; options as in `Metric`."""
+    return Metric(sp.eye(n), sp.symbols(f"x:{positive_integer('n', n)}"), **options)
+
+
+def minkowski(n: int = 4, **options: Any) -> Metric:
+    """Flat space-time ``diag(−1, 1, …, 1)``; options as in `Metric`."""
+    symbols = (T, *sp.symbols(f"x1:{positive_integer('n', n)}"))
+    return Metric(sp.diag(-1, *[1] * (n - 1)), symbols, **options)
+
+
+def sphere(n: int = 2, radius: Any = 1, **options: Any) -> Metric:
+    """Round n-sphere in angles: ``Ric = (n − 1) g / radius²``; options as in `Metric`."""
+    names = ("theta", "phi") if n == 2 else [f"theta{i}" for i in range(1, positive_integer("n", n) + 1)]
+    angles = sp.symbols(list(names))
+    entries, size = [], sp.sympify(radius) ** 2
+    for angle in angles:
+        entries.append(size)
+        size *= sp.sin(angle) ** 2
+    return Metric(sp.diag(*entries), angles, **options)
+
+
+def stereographic_sphere(n: int = 2, **options: Any) -> Metric:
+    """Unit n-sphere in its stereographic chart, ``4δ/(1 + |x|²)²``; options as in `Metric`."""
+    return _ball(n, 1, options)
+
+
+def poincare_ball(n: int = 2, **options: Any) -> Metric:
+    """Hyperbolic n-space in the unit ball, ``4δ/(1 − |x|²)²``; options as in `Metric`."""
+    return _ball(n, -1, options)
+
+
+def _ball(n: int, sign: int, options: dict[str, Any]) -> Metric:
+    symbols = sp.symbols(f"x:{positive_integer('n', n)}")
+    return Metric(4 * sp.eye(n) / (1 + sign * sum(c**2 for c in symbols)) ** 2, symbols, **options)
+
+
+def half_space(n: int = 2, **options: Any) -> Metric:
+    """Hyperbolic n-space above a hyperplane, ``δ / x_n²``; options as in `Metric`."""
+    symbols = sp.symbols(f"x:{positive_integer('n', n)}")
+    return Metric(sp.eye(n) / symbols[-1] ** 2, symbols, **options)
+
+
+def _static(f: Any, options: dict[str, Any]) -> Metric:
+    return Metric(sp.diag(-f, 1 / f, R**2, R**2 * sp.sin(THETA) ** 2), (T, R, THETA, PHI), **options)
+
+
+def schwarzschild(mass: Any = "M", **options: Any) -> Metric:
+    """Static black hole of mass M, a vacuum: ``Ric = 0``; options as in `Metric`."""
+    return _static(1 - 2 * _symbol(mass) / R, options)
+
+
+def reissner_nordstrom(mass: Any = "M", charge: Any = "Q", **options: Any) -> Metric:
+    """Static black hole of mass M and charge Q: scalar curvature 0; options as in `Metric`."""
+    return _static(1 - 2 * _symbol(mass) / R + _symbol(charge) ** 2 / R**2, options)
+
+
+def kerr(mass: Any = "M", spin: Any = "a", **options: Any) -> Metric:
+    """Rotating black hole in Boyer–Lindquist coordinates, a vacuum: ``Ric = 0``; options as in `Metric`."""
+    m, a = _symbol(mass), _symbol(spin)
+    s, c = sp.sin(THETA), sp.cos(THETA)
+    sigma, delta = R**2 + a**2 * c**2, R**2 - 2 * m * R + a**2
+    cross = -2 * m * a * R * s**2 / sigma
+    matrix = sp.diag(
+        -(1 - 2 * m * R / sigma), sigma / delta, sigma, (R**2 + a**2 + 2 * m * R * a**2 * s**2 / sigma) * s**2
+    )
+    matrix[0, 3] = matrix[3, 0] = cross
+    return Metric(matrix, (T, R, THETA, PHI), **options)
+
+
+def taub_nut(mass: Any = "M", nut: Any = "l", **options: Any) -> Metric:
+    """Taub–NUT space, stationary and a vacuum: ``Ric = 0``; options as in `Metric`."""
+    m, n = _symbol(mass), _symbol(nut)
+    sigma, f = R**2 + n**2, (R**2 - 2 * m * R - n**2) / (R**2 + n**2)
+    # −f (dt + 2n cos θ dφ)² + dr²/f + (r² + n²)(dθ² + sin²θ dφ²)
+    twist = 2 * n * sp.cos(THETA)
+    matrix = sp.diag(-f, 1 / f, sigma, sigma * sp.sin(THETA) ** 2 - f * twist**2)
+    matrix[0, 3] = matrix[3, 0] = -f * twist
+    return Metric(matrix, (T, R, THETA, PHI), **options)
+
+
+def flrw(curvature: Any = "k", **options: Any) -> Metric:
+    """Homogeneous cosmology with a generic scale factor a(t); options as in `Metric`."""
+    a = sp.Function("a")(T)
+    space = [a**2 / (1 - _symbol(curvature) * R**2), a**2 * R**2, a**2 * R**2 * sp.sin(THETA) ** 2]
+    return Metric(sp.diag(-1, *space), (T, R, THETA, PHI), **options)
+
+
+def cigar(**options: Any) -> Metric:
+    """Hamilton's soliton ``(dx² + dy²)/(1 + x² + y²)``: ``R = 4/(1 + x² + y²)``; options as in `Metric`."""
+    x, y = sp.symbols("x y")
+    return Metric(sp.eye(2) / (1 + x**2 + y**2), (x, y), **options)
+
+
+def warped_sphere(n: int = 3, **options: Any) -> Metric:
+    """Rotationally symmetric ``ds² + φ(s)² g_sphere`` with a generic profile φ; options as in `Metric`."""
+    s = sp.Symbol("s")
+    fibre = sphere(n - 1) if n > 2 else euclidean(1)
+    entries = [sp.Function("varphi")(s) ** 2 * fibre.matrix[i, i] for i in range(fibre.dim)]
+    return Metric(sp.diag(1, *entries), (s, *fibre.coordinates), **options)
+
+
+def berger_sphere(squash: Any = "beta", **options: Any) -> Metric:
+    """Three-sphere with scaled Hopf fibres, ``¼ (dθ² + sin²θ dφ² + β² (dψ + cos θ dφ)²)``, round at β = 1.
+
+    Options as in `Metric`.
+    """
+    psi, scale = sp.Symbol("psi"), _symbol(squash) ** 2
+    s, c = sp.sin(THETA), sp.cos(THETA)
+    matrix = sp.Matrix([[1, 0, 0], [0, s**2 + scale * c**2, scale * c], [0, scale * c, scale]]) / 4
+    return Metric(matrix, (THETA, PHI, psi), **options)
+
+
+def normal(**options: Any) -> Metric:
+    """Fisher metric ``diag(1/σ², 2/σ²)`` of the normal family: curvature −½; options as in `Metric`."""
+    mu, sigma = sp.symbols("mu sigma")
+    return Metric(sp.diag(1 / sigma**2, 2 / sigma**2), (mu, sigma), **options)
+
+
+def bivariate_normal(**options: Any) -> Metric:
+    """Fisher metric of the bivariate normal family in its five natural parameters; options as in `Metric`."""
+    a, b, p, q, r = symbols = sp.symbols("a b p q r")
+    # θ = (Λμ, −Λ/2) with Λ = −2 [[p, q], [q, r]]; the log-partition is ½ aᵀ Λ⁻¹ a − ½ log det Λ.
+    det = 4 * (p * r - q**2)
+    psi = -(a**2 * r - 2 * a * b * q + b**2 * p) / det - sp.log(det) / 2
+    return fisher(psi, symbols, **options)
+
+
+def _symbol(value: Any) -> Any:
+    return sp.Symbol(value) if isinstance(value, str) else sp.sympify(value)
+
+
+CATALOGUE: dict[str, Callable[..., Metric]] = {
+    "euclidean": euclidean,
+    "minkowski": minkowski,
+    "sphere": sphere,
+    "stereographic-sphere": stereographic_sphere,
+    "poincare-ball": poincare_ball,
+    "half-space": half_space,
+    "schwarzschild": schwarzschild,
+    "reissner-nordstrom": reissner_nordstrom,
+    "kerr": kerr,
+    "taub-nut": taub_nut,
+    "flrw": flrw,
+    "cigar": cigar,
+    "warped-sphere": warped_sphere,
+    "berger-sphere": berger_sphere,
+    "normal": normal,
+    "bivariate-normal": bivariate_normal,
+    "lne": lne,
+    "log-cosh": log_cosh,
+}
+"""The metrics that the command line knows by name."""
+
+SIZED = (
+    *("euclidean", "minkowski", "sphere", "stereographic-sphere", "poincare-ball", "half-space"),
+    *("warped-sphere", "lne", "log-cosh"),
+)
+"""Those that take a dimension."""
+
+
+def from_name(name: str, n: int | None = None, **options: Any) -> Metric:
+    """Return a metric of the catalogue by its name, of dimension n where it has one.
+
+    Raises
+    ------
+    InputError
+        If there is no such name, or its dimension is fixed and n is given.
+
+    Examples
+    --------
+    >>> from lnegeom import symbolic
+    >>> symbolic.from_name("lne", 3).dim
+    3
+    """
+    if name not in CATALOGUE:
+        raise InputError(f"unknown metric {name!r}: expected {', '.join(CATALOGUE)}, or a .toml file")
+    if name not in SIZED:
+        if n is not None:
+            raise InputError(f"{name} has a fixed dimension: leave n out")
+        return CATALOGUE[name](**options)
+    if n is None and name in ("lne", "log-cosh"):
+        n = 3
+    return CATALOGUE[name](**options) if n is None else CATALOGUE[name](n, **options)

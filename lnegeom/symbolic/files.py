@@ -1,0 +1,91 @@
+"""A user's own metric, in a TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import sympy as sp
+
+from lnegeom._array import InputError
+from lnegeom.symbolic._inputs import read_symbols
+from lnegeom.symbolic.constructors import from_potential, graph
+from lnegeom.symbolic.expressions import parse
+from lnegeom.symbolic.metric import Metric
+
+__all__ = ["from_toml"]
+
+_KINDS = ("matrix", "diagonal", "potential", "graph")
+_KEYS = {"coordinates", "parameters", "functions", "assumptions", "sign", *_KINDS}
+
+
+def from_toml(path: str | Path, **options: Any) -> Metric:
+    """Read a metric from a TOML file; its expressions are parsed by `parse`, never evaluated.
+
+    The file has ``coordinates``, optionally ``parameters``, ``functions`` (undefined ones, such as ``["f"]``
+    for ``f(r)``) and ``assumptions``, and one of ``matrix`` (rows of expressions), ``diagonal``,
+    ``potential``, or ``graph`` with ``sign``::
+
+        coordinates = ["r", "phi"]
+        parameters = ["M"]
+        diagonal = ["1/(1 - 2*M/r)", "r**2"]
+        [assumptions]
+        r = "positive"
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    **options
+        Passed on to `Metric`.
+
+    Raises
+    ------
+    InputError
+        If the file is not TOML, lacks something or has something else, and as in `Metric`.
+    """
+    try:
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected a TOML file ({error})") from None
+    if unknown := set(content) - _KEYS:
+        raise InputError(f"{path}: unknown key {min(unknown)!r}; expected {', '.join(sorted(_KEYS))}")
+    kinds = [kind for kind in _KINDS if kind in content]
+    if len(kinds) != 1 or "coordinates" not in content:
+        raise InputError(
+            f"{path}: expected coordinates and one of {', '.join(_KINDS)}, got {', '.join(content)}"
+        )
+    for key in ("coordinates", "parameters", "functions"):
+        _check_names(path, key, content.get(key, []))
+    try:
+        return _built(content, kinds[0], options)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _check_names(path: str | Path, key: str, names: Any) -> None:
+    if not isinstance(names, list) or not all(isinstance(n, str) and n.isidentifier() for n in names):
+        raise InputError(f"{path}: {key}: expected a list of names, got {names!r}")
+
+
+def _built(content: dict[str, Any], kind: str, options: dict[str, Any]) -> Metric:
+    coordinates = read_symbols(content["coordinates"], "coordinates")
+    parameters = read_symbols(content.get("parameters", []), "parameters")
+    names: dict[str, Any] = {str(s): s for s in (*coordinates, *parameters)}
+    names |= {name: sp.Function(name) for name in content.get("functions", [])}
+
+    def read(value: Any) -> Any:
+        if isinstance(value, list):
+            return [read(entry) for entry in value]
+        return parse(value if isinstance(value, str) else repr(value), names)
+
+    what = read(content[kind])
+    shared = {"parameters": parameters, "assumptions": content.get("assumptions", {}), **options}
+    if kind == "potential":
+        return from_potential(what, coordinates, **shared)
+    if kind == "graph":
+        return graph(what, coordinates, sign=content.get("sign", 1), **shared)
+    if kind == "diagonal":
+        what = [[entry if i == j else 0 for j in range(len(what))] for i, entry in enumerate(what)]
+    return Metric(what, coordinates, **shared)

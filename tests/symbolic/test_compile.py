@@ -1,0 +1,167 @@
+"""Compiled formulas: against the numeric engine on the whole catalogue, dtypes, batches, derivatives."""
+
+import importlib
+
+import numpy as np
+import pytest
+import sympy as sp
+
+import lnegeom
+from lnegeom import InputError, symbolic
+
+RNG = np.random.default_rng(0)
+UNIT = RNG.uniform(-1, 1, (5, 4))
+HOLE = np.array([0, 4, 1.5, 0]) + UNIT
+MASS, SPIN = 1.25, 0.75
+X, Y, Z = sp.symbols("x y z")
+
+
+def angles(x):
+    """The 3-sphere of radius 1.5 in its angles, embedded."""
+    s, c = np.sin, np.cos
+    return 1.5 * np.stack(
+        [c(x[0]), s(x[0]) * c(x[1]), s(x[0]) * s(x[1]) * c(x[2]), s(x[0]) * s(x[1]) * s(x[2])]
+    )
+
+
+PAIRS = {
+    "lne-3": (symbolic.lne(3), lnegeom.LNE(0.8), UNIT[:, :3] / 2, {"tau": 0.8}),
+    "lne-4": (symbolic.lne(4, 1), lnegeom.LNE(1.0), UNIT / 3, {}),
+    "log-cosh": (symbolic.log_cosh(3), lnegeom.Hessian(lnegeom.LogCosh(0.7)), UNIT[:, :3], {"tau": 0.7}),
+    "stereographic": (symbolic.stereographic_sphere(3), lnegeom.Sphere(3), UNIT[:, :3], {}),
+    "ball": (symbolic.poincare_ball(2), lnegeom.PoincareBall(2), UNIT[:, :2] / 2, {}),
+    "half-space": (symbolic.half_space(3), lnegeom.HalfSpace(3), UNIT[:, :3] + [0, 0, 2], {}),
+    "schwarzschild": (symbolic.schwarzschild(), lnegeom.Schwarzschild(MASS), HOLE, {"M": MASS}),
+    "kerr": (symbolic.kerr(), lnegeom.Kerr(MASS, SPIN), HOLE, {"M": MASS, "a": SPIN}),
+    "minkowski": (symbolic.minkowski(4), lnegeom.Minkowski(4), HOLE, {}),
+    "euclidean": (symbolic.euclidean(3), lnegeom.Euclidean(3), UNIT[:, :3], {}),
+    "graph": (
+        symbolic.graph("log(1 + exp(x) + exp(y) + exp(z))", ["x", "y", "z"]),
+        lnegeom.Graph(lnegeom.LogSumExp(), sign=1),
+        UNIT[:, :3],
+        {},
+    ),
+    "normal": (
+        symbolic.fisher("-a**2/(4*b) - log(-2*b)/2", ["a", "b"]),
+        lnegeom.Hessian(lnegeom.Normal().log_partition),
+        UNIT[:, :2] - [0, 2],
+        {},
+    ),
+    "sphere": (symbolic.sphere(3, 1.5), lnegeom.Pullback(angles, 3), UNIT[:, :3] / 2 + 1.5, {}),
+    "product": (
+        symbolic.Metric(
+            sp.diag(
+                *[4 / (1 + sum(v**2 for v in sp.symbols("x y"))) ** 2] * 2, 1 - sp.tanh(sp.Symbol("z")) ** 2
+            ),
+            (X, Y, Z),
+        ),
+        lnegeom.Product(lnegeom.Sphere(2), lnegeom.LNE(1.0), dims=(2, 1)),
+        UNIT[:, :3],
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_symbolic_and_numeric_engines_agree(name):
+    exact, numeric, points, parameters = PAIRS[name]
+    known = {"parameters": exact.christoffel.compile().parameters}
+    for tensor, method in (
+        (exact.tensor, numeric.matrix),
+        (exact.inverse, numeric.inverse),
+        (exact.christoffel, numeric.christoffel),
+        (exact.riemann, numeric.riemann),
+        (exact.ricci, numeric.ricci),
+        (exact.scalar, numeric.scalar_curvature),
+    ):
+        compiled = tensor.compile()
+        used = {k: v for k, v in parameters.items() if k in compiled.parameters}
+        expected = method(points)
+        tolerance = 1e-6 if name in ("schwarzschild", "kerr", "sphere", "graph") else 1e-11
+        np.testing.assert_allclose(compiled(points, **used), expected, rtol=tolerance, atol=tolerance)
+        assert compiled(points, **used).shape == expected.shape
+    assert set(known["parameters"]) <= set(parameters)
+
+
+BACKENDS = ["numpy", "torch", "jax"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("batch", [(), (3,), (2, 3), (0,)])
+def test_dtype_and_batch_are_kept(backend, dtype, batch):
+    # The version tells the library from the folder of its tests.
+    pytest.importorskip(backend, minversion="0.4")
+    xp = importlib.import_module("jax.numpy" if backend == "jax" else backend)
+    if backend == "jax" and dtype == "float64":
+        pytest.skip("JAX has 64-bit numbers only when told so")
+    metric = symbolic.kerr(sp.Rational(5, 4), sp.Rational(3, 4))
+    points = xp.asarray(np.broadcast_to(HOLE[0], (*batch, 4)).tolist() if batch != (0,) else np.zeros((0, 4)))
+    points = xp.asarray(points, dtype=getattr(xp, dtype))
+    for tensor in (metric.tensor, metric.christoffel, metric.ricci, metric.kretschmann):
+        out = tensor.compile(backend)(points)
+        assert out.dtype == points.dtype
+        assert tuple(out.shape) == (*batch, *tensor.shape)
+    if batch == (2, 3):
+        expected = lnegeom.Kerr(1.25, 0.75).matrix(HOLE[0])
+        np.testing.assert_allclose(
+            np.asarray(metric.tensor.compile(backend)(points))[1, 2], expected, rtol=2e-6
+        )
+
+
+def test_torch_differentiates_through_it():
+    torch = pytest.importorskip("torch", minversion="2")
+    metric = symbolic.lne(2, 1)
+    x = torch.tensor([0.3, -0.2], dtype=torch.float64, requires_grad=True)
+    metric.scalar.compile("torch")(x).backward()
+    slope = metric.scalar.covariant_derivative().compile()
+    np.testing.assert_allclose(x.grad.numpy(), slope(x.detach().numpy()), rtol=1e-12)
+
+
+def test_parameters_may_be_arrays():
+    scalar = symbolic.sphere(2, sp.Symbol("rho")).scalar.compile()
+    radii = np.array([1.0, 2.0, 4.0])
+    np.testing.assert_allclose(scalar(np.ones((3, 2)), rho=radii), 2 / radii**2)
+
+
+def test_the_source_shows_shared_subexpressions():
+    source = symbolic.kerr().christoffel.compile().source
+    assert source.startswith("import numpy as _xp")
+    assert source.count("xp.cos(") == 1
+    assert source.count("xp.sin(") == 1
+    assert "**" not in source  # products
+    assert "import torch as _xp" in symbolic.kerr().tensor.compile("torch").source
+
+
+def test_every_function_has_its_code():
+    torch = pytest.importorskip("torch", minversion="2")
+    x, y = sp.symbols("x y")
+    names = "sin cos sinh cosh exp log atan asinh atanh asin acos"
+    functions = [getattr(sp, name) for name in names.split()]
+    entry = 20 + sum(f(x / 3) for f in functions) + sp.erf(x) + sp.sqrt(x + 2) + x ** sp.Rational(1, 3)
+    other = sp.acosh(y + 2) + (1 + x) ** (y / 2) + sp.tanh(y) ** 5
+    metric = symbolic.Metric(sp.diag(entry, other), (x, y))
+    points = np.array([[0.4, 0.6], [0.9, 1.5]])
+    at = [{x: p, y: q} for p, q in points.tolist()]
+    expected = [[[float(e.subs(a)) for e in row] for row in metric.matrix.tolist()] for a in at]
+    for backend, convert in (("numpy", np.asarray), ("torch", torch.tensor)):
+        out = metric.tensor.compile(backend)(convert(points))
+        np.testing.assert_allclose(np.asarray(out), expected, rtol=1e-13)
+
+
+def test_bad_calls_are_refused():
+    ricci = symbolic.reissner_nordstrom().ricci
+    with pytest.raises(InputError, match="backend must be one of numpy, torch, jax, got 'cupy'"):
+        ricci.compile("cupy")
+    compiled = ricci.compile()
+    with pytest.raises(InputError, match=r"expected the parameters M, Q, got M"):
+        compiled(HOLE, M=1.0)
+    with pytest.raises(InputError, match=r"x has shape \(5, 3\): expected \(\.\.\., 4\)"):
+        compiled(HOLE[:, :3], M=1.0, Q=0.1)
+    torch = pytest.importorskip("torch", minversion="2")
+    with pytest.raises(InputError, match="compiled for numpy: got torch arrays"):
+        compiled(torch.zeros(4), M=1.0, Q=0.1)
+    with pytest.raises(InputError, match="a is not known: substitute it"):
+        symbolic.flrw().ricci.compile()
+    with pytest.raises(InputError, match="cannot name an argument"):
+        symbolic.berger_sphere("lambda").ricci.compile()

@@ -1,0 +1,211 @@
+"""Connection and curvature against the textbook formulas in numbers, and against themselves."""
+
+import itertools
+
+import mpmath
+import numpy as np
+import pytest
+import sympy as sp
+
+from lnegeom import symbolic
+from lnegeom.symbolic._curvature import Curvature
+from lnegeom.symbolic._polynomial import exponents
+
+t, x, y, z, a, tau = sp.symbols("t x y z a tau")
+f = sp.Function("f")
+s, c = sp.sin, sp.cos
+
+WAVY = sp.Matrix(
+    [
+        [2 + s(x + y), c(z) / 3, 0],
+        [c(z) / 3, 2, x * y / 5],
+        [0, x * y / 5, sp.exp(3 * x / 10) + 1],
+    ]
+)
+ROOTS = sp.Matrix([[sp.sqrt(1 + x**2), x * y], [x * y, 3 + y * sp.sqrt(2 + y)]])
+MIXED = sp.Matrix([[-sp.cosh(y), 0, x], [0, sp.log(2 + x * z), 0], [x, 0, 2 + sp.tanh(y + z) ** 2]])
+POWERS = sp.diag(-1, t ** sp.Rational(4, 3), t ** (2 * a), (1 + x) ** 2)
+STRETCHED = 3 * sp.Matrix([[2, 1, 0], [1, 3, 0], [0, 0, -1]]) * sp.exp(x * y) / (2 + z)
+STEEP = sp.eye(3) + sp.Matrix([x * y * z, x**2 * z / 2, x**2 * y / 2]) * sp.Matrix(
+    [[x * y * z, x**2 * z / 2, x**2 * y / 2]]
+)
+
+METRICS = {
+    "wavy": (WAVY, (x, y, z)),
+    "roots": (ROOTS, (x, y)),
+    "mixed": (MIXED, (x, y, z)),
+    "powers": (POWERS, (t, x, y, z)),
+    "stretched": (STRETCHED, (x, y, z)),
+    "steep": (STEEP, (x, y, z)),
+    **{
+        name: (metric.matrix, metric.coordinates)
+        for name, metric in (
+            ("kerr", symbolic.kerr()),
+            ("taub-nut", symbolic.taub_nut()),
+            ("lne", symbolic.lne(3)),
+            ("lne-5", symbolic.lne(5)),
+            ("log-cosh", symbolic.log_cosh(2)),
+            ("bivariate-normal", symbolic.bivariate_normal()),
+            ("stereographic", symbolic.stereographic_sphere(3)),
+            ("berger", symbolic.berger_sphere()),
+        )
+    },
+}
+
+
+def values(matrix, symbols):
+    """Rational values for all symbols, by their place."""
+    free = sorted(matrix.free_symbols | set(symbols), key=str)
+    return {
+        symbol: sp.Rational(3 + 2 * i, 13) + (sp.Rational(1, 7) if i % 2 else 0)
+        for i, symbol in enumerate(free)
+    }
+
+
+def textbook(matrix, symbols, at):
+    """Christoffel symbols and R^r_smv in floating point: derivatives of Γ, unlike the engine's."""
+    number = np.vectorize(lambda e: float(sp.N(e.subs(at), 30)), otypes=[float])
+    g = number(np.array(matrix.tolist(), dtype=object))
+    d = np.stack([number(np.array(matrix.diff(v).tolist(), dtype=object)) for v in symbols], -1)
+    dd = np.stack(
+        [
+            np.stack([number(np.array(matrix.diff(v, w).tolist(), dtype=object)) for w in symbols], -1)
+            for v in symbols
+        ],
+        -2,
+    )
+    inverse = np.linalg.inv(g)
+    low = (np.einsum("kji->kij", d) + np.einsum("kij->kij", d) - np.einsum("ijk->kij", d)) / 2
+    dlow = (np.einsum("kjia->kija", dd) + dd - np.einsum("ijka->kija", dd)) / 2
+    gamma = np.einsum("kl,lij->kij", inverse, low)
+    dinverse = -np.einsum("ij,jka,kl->ila", inverse, d, inverse)
+    dgamma = np.einsum("kla,lij->kija", dinverse, low) + np.einsum("kl,lija->kija", inverse, dlow)
+    half = np.einsum("rvsm->rsmv", dgamma) + np.einsum("rml,lvs->rsmv", gamma, gamma)
+    return gamma, half - np.swapaxes(half, -1, -2)
+
+
+def numbers(tensor, at):
+    """Components in floating point, from their normal forms at values of the generators with 40 digits."""
+    field = tensor.metric.field
+    mpmath.mp.dps = 40
+    known = [mpmath.mpf(str(sp.N(g.expression.subs(at), 40))) for g in field.generators]
+
+    def polynomial(poly):
+        return mpmath.fsum(
+            c * mpmath.fprod(known[i] ** e for i, e in exponents(m).items()) for m, c in poly.items()
+        )
+
+    below = [polynomial(d.poly) for d in field.denominators]
+
+    def value(index):
+        element = tensor.element(index)
+        top = polynomial(element.num) / element.den
+        return float(top / mpmath.fprod(d**e for d, e in zip(below, element.exps, strict=False)))
+
+    indices = itertools.product(range(tensor.metric.dim), repeat=len(tensor.shape))
+    return np.array([value(index) for index in indices]).reshape(tensor.shape)
+
+
+@pytest.mark.parametrize("name", [name for name in METRICS if name != "bivariate-normal"])
+def test_components_are_those_of_the_textbook(name):
+    matrix, symbols = METRICS[name]
+    metric = symbolic.Metric(matrix, symbols)
+    at = values(matrix, symbols)
+    gamma, riemann = textbook(matrix, symbols, at)
+    scale = np.abs(riemann).max() + 1
+    np.testing.assert_allclose(numbers(metric.christoffel, at), gamma, atol=1e-10, rtol=1e-9)
+    np.testing.assert_allclose(numbers(metric.riemann, at), riemann, atol=1e-9 * scale)
+    np.testing.assert_allclose(numbers(metric.ricci, at), np.einsum("rsrv->sv", riemann), atol=1e-9 * scale)
+
+
+@pytest.mark.parametrize(
+    ("name", "structure"),
+    [
+        ("stretched", ("block", "conformal")),
+        ("stereographic", ("diagonal", "conformal")),
+        ("steep", ("graph",)),
+        ("lne", ("graph",)),
+        ("lne-5", ("graph",)),
+        ("log-cosh", ("diagonal", "hessian")),
+        ("bivariate-normal", ("hessian",)),
+        ("kerr", ("block",)),
+        ("wavy", ()),
+    ],
+)
+def test_structure_is_recognised_and_changes_nothing(name, structure):
+    matrix, symbols = METRICS[name]
+    metric = symbolic.Metric(matrix, symbols)
+    assert metric.structure == structure
+    general = Curvature(metric.field, metric.geometry.g)
+    index = range(metric.dim)
+    for i, j in itertools.combinations_with_replacement(index, 2):
+        assert general.inverse(i, j) == metric.geometry.inverse(i, j)
+        assert general.ricci(i, j) == metric.geometry.ricci(i, j)
+        for k in index:
+            assert general.christoffel(k, i, j) == metric.geometry.christoffel(k, i, j)
+            assert general.lowered(k, i, j) == metric.geometry.lowered(k, i, j)
+    for component in general.independent():
+        assert general.riemann(*component) == metric.geometry.riemann(*component)
+
+
+def test_a_hessian_that_is_not_a_graph_is_not_taken_for_one():
+    near = sp.eye(2) + sp.Matrix([[x**2, x * y], [x * y, y**2 + x]])
+    assert symbolic.Metric(near, (x, y)).structure == ()
+    assert symbolic.Metric(sp.eye(2) + sp.Matrix([[y**2, y * y], [y * y, y**2]]), (x, y)).structure == ()
+    assert symbolic.Metric(sp.diag(1 + y**2, 1), (x, y)).structure == ("diagonal",)
+
+
+@pytest.mark.parametrize("name", ["wavy", "kerr", "lne"])
+def test_symmetries_and_bianchi_identities_hold(name):
+    metric = symbolic.Metric(*METRICS[name])
+    n, riemann, zero = metric.dim, metric.geometry.riemann, metric.field.zero
+    for i, j, k, m in itertools.product(range(n), repeat=4):
+        assert riemann(i, j, k, m) == -riemann(j, i, k, m)
+        assert riemann(i, j, k, m) == riemann(k, m, i, j)
+        assert riemann(i, j, k, m) + riemann(i, k, m, j) + riemann(i, m, j, k) == zero
+
+
+def test_the_independent_components_are_as_many_as_they_should_be():
+    for n in range(2, 7):
+        metric = symbolic.euclidean(n)
+        assert len(metric.riemann_lowered.independent) == n * n * (n * n - 1) // 12
+
+
+def test_the_metric_and_the_einstein_tensor_are_parallel_where_they_should_be():
+    metric = symbolic.Metric(WAVY, (x, y, z))
+    assert metric.tensor.covariant_derivative().is_zero()
+    assert not metric.ricci.covariant_derivative().is_zero()
+    einstein = symbolic.reissner_nordstrom().einstein
+    gradient = einstein.covariant_derivative()  # G_ij;a
+    field, inverse = einstein.metric.field, einstein.metric.geometry.inverse
+    for i in range(4):
+        terms = ((1, inverse(j, k), gradient.element((i, j, k))) for j in range(4) for k in range(4))
+        assert not field.combine(terms)
+    assert not einstein.is_zero()
+
+
+def test_indices_move_with_the_metric():
+    metric = symbolic.kerr()
+    mixed = metric.tensor.raised(0)
+    assert mixed.variance == ("up", "down")
+    assert all(mixed[i, j] == (i == j) for i in range(4) for j in range(4))
+    assert (metric.riemann.lowered(0) - metric.riemann_lowered).is_zero()
+    assert (metric.inverse.lowered(0).lowered(1) - metric.tensor).is_zero()
+
+
+def test_the_weyl_tensor_is_what_is_left_in_a_vacuum_and_nothing_on_a_sphere():
+    vacuum = symbolic.kerr()
+    assert (vacuum.weyl - vacuum.riemann_lowered).is_zero()
+    assert not vacuum.weyl.is_zero()
+    assert symbolic.stereographic_sphere(4).weyl.is_zero()
+    assert symbolic.flrw().weyl.is_zero()
+
+
+def test_kretschmann_is_the_square_of_the_curvature():
+    metric = symbolic.lne(3, 1)
+    up = metric.riemann_lowered
+    for slot in range(4):
+        up = up.raised(slot)
+    total = sum(metric.riemann_lowered[i] * up[i] for i in itertools.product(range(3), repeat=4))
+    at = {v: sp.Rational(1 + i, 9) for i, v in enumerate(metric.coordinates)}
+    assert abs((total - metric.kretschmann.expression).subs(at).evalf(30)) < 1e-25
