@@ -199,6 +199,11 @@ def dot(xp: Any, a: Array, b: Array) -> Array:
     return xp.sum(a * b, axis=-1)
 
 
+def outer(vector: Array) -> Array:
+    """Rank-one matrices ``v vᵀ``, ``(..., n, n)``, from ``(..., n)``."""
+    return vector[..., :, None] * vector[..., None, :]
+
+
 def diagonal_matrix(xp: Any, diagonal: Array) -> Array:
     """Diagonal matrices ``(..., n, n)`` from ``(..., n)``."""
     return diagonal[..., None] * identity(xp, diagonal)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lnegeom._array import Array, InputError, check_where, dot, identity, matvec
+from lnegeom._array import Array, InputError, check_where, dot, identity, matvec, outer
 from lnegeom.derivatives import Derivatives
 from lnegeom.fields import as_field
 from lnegeom.metrics._base import Metric
@@ -72,10 +72,10 @@ class Graph(Metric):
         return _Local(x, p, 1 + self.sign * squared)
 
     def _matrix(self, xp: Any, local: _Local) -> Array:
-        return identity(xp, local.p) + self.sign * _outer(local.p)
+        return identity(xp, local.p) + self.sign * outer(local.p)
 
     def _inverse(self, xp: Any, local: _Local) -> Array:
-        return identity(xp, local.p) - self.sign * _outer(local.p) / local.w[..., None, None]
+        return identity(xp, local.p) - self.sign * outer(local.p) / local.w[..., None, None]
 
     def _sharp(self, xp: Any, local: _Local, covector: Array) -> Array:
         return covector - self.sign * local.p * (dot(xp, local.p, covector) / local.w)[..., None]
@@ -117,7 +117,3 @@ class Graph(Metric):
         image = matvec(second, vector)
         bent = matvec(second, self._sharp(xp, local, image))
         return self.sign * (trace[..., None] * image - bent) / local.w[..., None]
-
-
-def _outer(vector: Array) -> Array:
-    return vector[..., :, None] * vector[..., None, :]

@@ -7,14 +7,7 @@ from typing import Any, NamedTuple
 import array_api_compat
 import numpy as np
 
-from lnegeom._array import (
-    Array,
-    check_where,
-    diagonal_matrix,
-    dot,
-    identity,
-    positive,
-)
+from lnegeom._array import Array, check_where, diagonal_matrix, dot, identity, outer, positive
 from lnegeom.metrics._base import Metric
 
 # Entries per pass over memory: 32,768 doubles (256 KiB) stay in a second-level cache.
@@ -111,10 +104,10 @@ class LNE(Metric):
         return _Local(u, 1 - squared, self.tau * (1 - u) * (1 + u))
 
     def _matrix(self, xp: Any, local: _Local) -> Array:
-        return identity(xp, local.u) - _outer(local.u)
+        return identity(xp, local.u) - outer(local.u)
 
     def _inverse(self, xp: Any, local: _Local) -> Array:
-        return identity(xp, local.u) + _outer(local.u) / local.w[..., None, None]
+        return identity(xp, local.u) + outer(local.u) / local.w[..., None, None]
 
     def _sharp(self, xp: Any, local: _Local, covector: Array) -> Array:
         return covector + local.u * (dot(xp, local.u, covector) / local.w)[..., None]
@@ -141,7 +134,7 @@ class LNE(Metric):
 
     def _ricci(self, xp: Any, local: _Local) -> Array:
         diagonal, vector = self._ricci_parts(xp, local)
-        return diagonal_matrix(xp, diagonal) + _outer(vector)
+        return diagonal_matrix(xp, diagonal) + outer(vector)
 
     def _ricci_apply(self, xp: Any, local: _Local, vector: Array) -> Array:
         diagonal, factor = self._ricci_parts(xp, local)
@@ -163,10 +156,6 @@ class LNE(Metric):
         """``H = tr(g^{-1} P) = Σ h_i (1 + u_i²/w)``."""
         u, w, h = local
         return xp.sum(h * (1 + u**2 / w[..., None]), axis=-1)
-
-
-def _outer(vector: Array) -> Array:
-    return vector[..., :, None] * vector[..., None, :]
 
 
 def _is_long_vector(x: Any, covector: Any) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
-from lnegeom._array import Array, InputError, check_where, dot, identity, real
+from lnegeom._array import Array, InputError, check_where, dot, identity, outer, real
 from lnegeom.derivatives import Derivatives, check_source, jet
 from lnegeom.metrics._jet import JetMetric
 
@@ -57,10 +57,10 @@ class NormalizedLNE(JetMetric):
         return _Local(x, p / length[..., None], size)
 
     def _matrix(self, xp: Any, local: _Local) -> Array:
-        return identity(xp, local.x) - self.chi * _outer(local.unit)
+        return identity(xp, local.x) - self.chi * outer(local.unit)
 
     def _inverse(self, xp: Any, local: _Local) -> Array:
-        return identity(xp, local.x) + self.chi / (1 - self.chi) * _outer(local.unit)
+        return identity(xp, local.x) + self.chi / (1 - self.chi) * outer(local.unit)
 
     def _sharp(self, xp: Any, local: _Local, covector: Array) -> Array:
         along = dot(xp, local.unit, covector)[..., None]
@@ -87,7 +87,3 @@ class NormalizedLNE(JetMetric):
 
         found = jet(function, local.x, derivatives=self.derivatives, vectorized=True)
         return found.first, found.second
-
-
-def _outer(vector: Array) -> Array:
-    return vector[..., :, None] * vector[..., None, :]
