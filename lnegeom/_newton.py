@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lnegeom._array import Array, GeometryError, check_where, dot, matvec
+from lnegeom._array import Array, GeometryError, InputError, check_where, dot, matvec
 from lnegeom.potentials import Potential
 
 _STEPS = 60
@@ -27,6 +27,8 @@ def minimize(
     ------
     GeometryError
         At the first point (called `name`) that did not converge.
+    InputError
+        Inside ``torch.func.vmap`` or ``jax.jit``, where values are not known. (Derivatives are fine.)
     """
     eps = float(xp.finfo(start.dtype).eps)
     x, step, decrement, settled = start, start, start, start[..., 0] > 0
@@ -38,7 +40,7 @@ def minimize(
             # What rounding of the slope alone leaves of the decrement.
             noise = 16 * eps**2 * dot(xp, slope, _newton_step(xp, potential, x, slope, directions))
             settled = decrement <= eps + noise
-            if _surely(xp.all(settled)):
+            if _decide(xp.all(settled)):
                 return x + step
             x = _advance(xp, potential, x, slope, step, decrement)
     message = (
@@ -49,12 +51,15 @@ def minimize(
     return x + step
 
 
-def _surely(condition: Any) -> bool:
-    """Whether a condition is known to hold: not so inside a trace, where all steps are taken."""
+def _decide(condition: Any) -> bool:
+    """The value of a condition; inside a trace there is none, and the number of steps is not known."""
     try:
         return bool(condition)
     except (RuntimeError, TypeError):
-        return False
+        raise InputError(
+            "Newton's iteration expected values to look at, got traced ones (torch.func.vmap, jax.jit); "
+            "leave it out of the trace: it takes batches"
+        ) from None
 
 
 def _newton_step(xp: Any, potential: Potential, x: Array, residual: Array, directions: Array | None) -> Array:
@@ -70,13 +75,11 @@ def _advance(xp: Any, potential: Potential, x: Array, slope: Array, step: Array,
     size = xp.ones_like(decrement)
     for _ in range(_HALVINGS):  # one fraction for the whole batch: the domain check names one offender only
         try:
-            if bool(xp.all(xp.isfinite(x + size[..., None] * step))):
+            if _decide(xp.all(xp.isfinite(x + size[..., None] * step))):
                 potential._check_domain(xp, x + size[..., None] * step)
                 break
         except GeometryError:
             pass
-        except (RuntimeError, TypeError):
-            break
         size = size / 2
     before, scale = _objective(xp, potential, x, slope)
     for _ in range(_HALVINGS):
@@ -87,7 +90,7 @@ def _advance(xp: Any, potential: Potential, x: Array, slope: Array, step: Array,
         rise = -dot(xp, slope - potential._gradient(xp, candidate), step)
         falls = after <= before - 1e-4 * size * decrement
         falls = falls | ((after <= before + 1e-6 * scale) & (rise <= decrement / 2))
-        if _surely(xp.all(falls)):
+        if _decide(xp.all(falls)):
             break
         size = xp.where(falls, size, size / 2)
     return x + size[..., None] * step

@@ -139,6 +139,12 @@ BAD = {
 }
 
 
+def test_an_iteration_inside_a_trace_is_refused():
+    eta = torch.tensor([[-0.5, 1.0], [-0.3, 1.0]], dtype=torch.float64)
+    with pytest.raises(lnegeom.InputError, match="expected values to look at, got traced ones"):
+        torch.func.vmap(GAMMA.from_mean_parameters)(eta)
+
+
 def test_an_iteration_that_does_not_converge_says_where(monkeypatch):
     monkeypatch.setattr("lnegeom._newton._STEPS", 1)
     with pytest.raises(lnegeom.GeometryError, match=r"x\[1\]: Newton's iteration on VonMises") as error:
