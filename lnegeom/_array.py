@@ -166,6 +166,17 @@ def _number(array: Array, index: tuple[int, ...]) -> float:
     return float(entry.detach() if array_api_compat.is_torch_array(entry) else entry)
 
 
+def to_numpy(array: Any) -> np.ndarray[Any, Any]:
+    """Copy any library's array to the host as numpy's; gradients are dropped."""
+    if isinstance(array, np.ndarray):
+        return array
+    if array_api_compat.is_torch_array(array):
+        array = array.detach().cpu()
+    elif array_api_compat.is_cupy_array(array):
+        array = array.get()
+    return np.from_dlpack(array)
+
+
 def positive(name: str, value: float) -> float:
     """Return a positive finite Python float, or raise an InputError."""
     number = real(name, value)

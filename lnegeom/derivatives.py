@@ -11,7 +11,7 @@ from typing import Any, Literal
 import array_api_compat
 import numpy as np
 
-from lnegeom._array import Array, InputError
+from lnegeom._array import Array, InputError, to_numpy
 
 __all__ = ["Derivatives", "Jet", "check_source", "evaluate", "jet"]
 
@@ -107,8 +107,7 @@ def jet(
     if source == _own_source(x):
         return _automatic(source, function, x, vectorized)
     foreign = _library(source)
-    host = np.from_dlpack(x) if not isinstance(x, np.ndarray) else x
-    found = _automatic(source, function, foreign.asarray(np.array(host)), vectorized)
+    found = _automatic(source, function, foreign.asarray(np.array(to_numpy(x))), vectorized)
     xp, device = array_api_compat.array_namespace(x), array_api_compat.device(x)
 
     def back(array: Array) -> Array:
@@ -201,14 +200,13 @@ def _automatic(source: str, function: Callable[[Array], Array], x: Array, vector
 def _finite(function: Callable[[Array], Array], x: Array, vectorized: bool) -> Jet:
     xp = array_api_compat.array_namespace(x)
     device = array_api_compat.device(x)
-    host = np.from_dlpack(x) if not isinstance(x, np.ndarray) else x
-    points = np.array(host, dtype=np.float64).reshape(-1, x.shape[-1])
+    points = np.array(to_numpy(x), dtype=np.float64).reshape(-1, x.shape[-1])
 
     def values(y: np.ndarray) -> np.ndarray:
         """The function at points (..., n), by its own library in float64, as numpy's."""
         given = xp.asarray(y.reshape(-1, y.shape[-1]), dtype=xp.float64, device=device)
         rows = evaluate(function, given, vectorized=vectorized)
-        array = np.asarray(rows if isinstance(rows, np.ndarray) else np.from_dlpack(rows), dtype=np.float64)
+        array = np.asarray(to_numpy(rows), dtype=np.float64)
         return array.reshape(y.shape[:-1] + array.shape[1:])
 
     with np.errstate(all="ignore"):  # a step that leaves the domain gives NaN, and a smaller one is taken

@@ -10,6 +10,7 @@ from lnegeom._array import Array, InputError, as_floating, check_broadcast, chec
 from lnegeom.connections import DualConnections, HessianConnections
 from lnegeom.families import ExponentialFamily
 from lnegeom.potentials import LogCosh, Potential
+from lnegeom.potentials._base import check_potential
 
 __all__ = ["KL", "Bregman", "Divergence", "Euclidean", "Hyperbolic"]
 
@@ -109,9 +110,7 @@ class Bregman(Divergence):
     """
 
     def __init__(self, potential: Potential):
-        if not isinstance(potential, Potential):
-            raise InputError(f"expected a Potential such as LogCosh(tau=1.0), got {potential!r}")
-        self.potential = potential
+        self.potential = check_potential(potential)
         self.dim = potential.dim
 
     def __repr__(self) -> str:

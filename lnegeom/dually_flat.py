@@ -19,6 +19,7 @@ from lnegeom._array import (
 )
 from lnegeom._newton import minimize
 from lnegeom.potentials import Potential
+from lnegeom.potentials._base import check_potential
 
 __all__ = ["DuallyFlat"]
 
@@ -52,9 +53,7 @@ class DuallyFlat:
     """
 
     def __init__(self, potential: Potential):
-        if not isinstance(potential, Potential):
-            raise InputError(f"expected a Potential such as LogCosh(tau=1.0), got {potential!r}")
-        self.potential = potential
+        self.potential = check_potential(potential)
         self.dim = potential.dim
 
     def __repr__(self) -> str:

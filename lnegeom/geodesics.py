@@ -15,7 +15,7 @@ import array_api_compat
 import numpy as np
 from numpy.typing import NDArray
 
-from lnegeom._array import Array, GeometryError, InputError, as_floating, positive
+from lnegeom._array import Array, GeometryError, InputError, as_floating, positive, to_numpy
 from lnegeom.metrics import Metric
 
 __all__ = ["Geodesic", "distance", "exp", "geodesic", "log", "parallel_transport"]
@@ -125,7 +125,7 @@ def parallel_transport(metric: Metric, x: Any, v: Any, w: Any) -> Array:
     array([0., 1.])
     """
     point, velocity, back = _one_point(metric, x, v)
-    given = _host(as_floating(w=w)[1]).astype(np.float64)
+    given = to_numpy(as_floating(w=w)[1]).astype(np.float64)
     vectors = np.atleast_2d(given)
     if vectors.shape[-1] != point.size:
         raise GeometryError(f"w has shape {vectors.shape}: expected (n,) or (m, n) with n = {point.size}")
@@ -251,14 +251,6 @@ def _integrate(
 # --- to and from the user's arrays -----------------------------------------------------------------------
 
 
-def _host(array: Array) -> NDArray[Any]:
-    if isinstance(array, np.ndarray):
-        return array
-    if array_api_compat.is_torch_array(array):
-        array = array.detach().cpu()
-    return np.from_dlpack(array)
-
-
 def _returner(like: Array) -> Callable[[NDArray[Any]], Array]:
     xp, device = array_api_compat.array_namespace(like), array_api_compat.device(like)
     return lambda array: xp.asarray(np.ascontiguousarray(array), dtype=like.dtype, device=device)
@@ -271,7 +263,7 @@ def _one_point(metric: Metric, x: Any, v: Any) -> tuple[NDArray[Any], NDArray[An
         raise GeometryError(
             f"expected one point and one vector (n,), got {tuple(x.shape)} and {tuple(v.shape)}"
         )
-    return _host(x).astype(np.float64), _host(v).astype(np.float64), _returner(x)
+    return to_numpy(x).astype(np.float64), to_numpy(v).astype(np.float64), _returner(x)
 
 
 def _pointwise(
@@ -285,7 +277,7 @@ def _pointwise(
     metric._at(x, **{name: other})
     _, x, other = as_floating(x=x, **{name: other})
     back = _returner(x)
-    points, vectors = np.broadcast_arrays(_host(x).astype(np.float64), _host(other).astype(np.float64))
+    points, vectors = np.broadcast_arrays(to_numpy(x).astype(np.float64), to_numpy(other).astype(np.float64))
     result = np.empty(points.shape)
     for index in np.ndindex(points.shape[:-1]):
         try:

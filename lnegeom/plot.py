@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from lnegeom._array import InputError
+from lnegeom._array import InputError, to_numpy
 from lnegeom.flow.decay import DecayRate, decay_rate
-from lnegeom.flow.solution import Solution, to_numpy
+from lnegeom.flow.solution import Solution
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

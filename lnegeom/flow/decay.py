@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lnegeom._array import InputError
-from lnegeom.flow.solution import Solution, to_numpy
+from lnegeom._array import InputError, to_numpy
+from lnegeom.flow.solution import Solution
 
 CONTAMINATION = 1e-3
 """Amplitude left of the second shell, relative to the first's, where the fit starts."""

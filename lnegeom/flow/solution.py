@@ -6,13 +6,12 @@ import json
 import os
 import zipfile
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import array_api_compat
 import numpy as np
-from numpy.typing import NDArray
 
-from lnegeom._array import Array, InputError
+from lnegeom._array import Array, InputError, to_numpy
 from lnegeom.flow.grid import TorusGrid
 
 FORMAT = "lnegeom.flow.Solution"
@@ -147,14 +146,3 @@ class Solution:
             )
         grid = TorusGrid(header["shape"], header["lengths"])
         return cls(grid, times, metrics, header["status"], header["message"], header["dt"])
-
-
-def to_numpy(array: Any) -> NDArray[Any]:
-    """Copy any library's array to the host as numpy's; gradients are dropped."""
-    if isinstance(array, np.ndarray):
-        return array
-    if array_api_compat.is_torch_array(array):
-        array = array.detach().cpu()
-    elif array_api_compat.is_cupy_array(array):
-        array = array.get()
-    return np.from_dlpack(array)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from lnegeom._array import Array, InputError, matvec
+from lnegeom._array import Array, matvec
 from lnegeom.metrics._base import Metric
 from lnegeom.potentials import Potential, SeparablePotential
+from lnegeom.potentials._base import check_potential
 
 
 class Hessian(Metric):
@@ -35,9 +36,7 @@ class Hessian(Metric):
     """
 
     def __init__(self, potential: Potential):
-        if not isinstance(potential, Potential):
-            raise InputError(f"expected a Potential such as LogCosh(tau=1.0), got {potential!r}")
-        self.potential = potential
+        self.potential = check_potential(potential)
         self.dim = potential.dim
 
     def __repr__(self) -> str:

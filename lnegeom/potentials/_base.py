@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from typing import Any
 
-from lnegeom._array import Array, as_floating, check_vectors, diagonal_matrix, identity, matvec
+from lnegeom._array import Array, InputError, as_floating, check_vectors, diagonal_matrix, identity, matvec
 
 
 class Potential(abc.ABC):
@@ -119,3 +119,10 @@ class SeparablePotential(Potential):
 
     @abc.abstractmethod
     def _third_diagonal(self, xp: Any, x: Array) -> Array: ...
+
+
+def check_potential(potential: Any) -> Potential:
+    """Return a potential, or raise an InputError."""
+    if not isinstance(potential, Potential):
+        raise InputError(f"expected a Potential such as LogCosh(tau=1.0), got {potential!r}")
+    return potential
