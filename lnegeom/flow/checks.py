@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from lnegeom._array import Array, GeometryError, check_finite, check_where
-from lnegeom.flow.grid import TorusGrid
+from lnegeom.flow.domain import Domain
 
 
-def checked_metric(xp: Any, g: Array, grid: TorusGrid, name: str) -> Array:
+def checked_metric(xp: Any, g: Array, grid: Domain, name: str) -> Array:
     """Return a metric on the grid, symmetric to the last bit; raise unless it is one."""
     expected = (*grid.shape, grid.dim, grid.dim)
     if tuple(g.shape) != expected:
