@@ -32,6 +32,9 @@ TAKES = {
     "homogeneous": ("group", "metric", "normalised"),
     "rotational": ("dim", "size", "neck", "normalised"),
 }
+# Points an axis, by dimension.
+TORUS_SIZE = {1: 64, 2: 48, 3: 24, 4: 12}
+BOX_SIZE = {1: 16, 2: 14, 3: 9}
 INVARIANTS = ("volume", "closeness", "min_scalar_curvature", "max_riemann")
 FOLDINGS = 5.0
 """E-foldings of the first mode after the others have died away, in the default time."""
@@ -101,7 +104,7 @@ def _solve(options: argparse.Namespace) -> Solution:
 def _solve_on_grid(options: argparse.Namespace, common: dict[str, Any]) -> Solution:
     boxed = options.kind == "box"
     dim = 2 if options.kind == "conformal" else _or(options.dim, 2)
-    shape = (_or(options.size, 14 if boxed else 48),) * dim
+    shape = (_or(options.size, (BOX_SIZE if boxed else TORUS_SIZE).get(dim, 8)),) * dim
     lengths = None if options.length is None else (options.length,) * dim
     grid: Any = flow.BoxGrid(shape, lengths) if boxed else flow.TorusGrid(shape, lengths)
     metric = flow.perturbed_flat(grid, _or(options.amplitude, 0.1), seed=_or(options.seed, 0))

@@ -72,7 +72,7 @@ def rotational(
         Number of evenly spaced times; where the curvature has grown by half since the last, there is a
         further sample.
     rtol : float, default: 1e-7
-        Error of a step, relative to the largest entry of ψ and the length.
+        Error of a step, relative to each value of ψ and to the length.
     progress : bool, default: False
         Show a progress bar.
     out : path, optional
@@ -122,7 +122,7 @@ def rotational(
     first = 1e-2 / max(initial, 1 / duration)
     run = record(
         equation,
-        Chebyshev(equation.velocity, equation.radius, rtol=rtol, atol=0.0, h=first),
+        Chebyshev(equation.velocity, equation.radius, lambda y: rtol * np.abs(y), first),
         y,
         times,
         progress=progress,
