@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         sphere,
         stereographic_sphere,
         taub_nut,
+        warped_product,
         warped_sphere,
     )
     from lnegeom.symbolic.constructors import (
@@ -59,7 +60,7 @@ _NAMES = {
             "reissner_nordstrom",
             "schwarzschild",
         ),
-        *("sphere", "stereographic_sphere", "taub_nut", "warped_sphere"),
+        *("sphere", "stereographic_sphere", "taub_nut", "warped_product", "warped_sphere"),
     ),
     "constructors": (
         *("DivergenceMetric", "fisher", "from_divergence", "from_potential", "graph", "lne", "log_cosh"),
@@ -104,6 +105,7 @@ __all__ = [
     "sphere",
     "stereographic_sphere",
     "taub_nut",
+    "warped_product",
     "warped_sphere",
 ]
 

@@ -29,8 +29,21 @@ STRETCHED = 3 * sp.Matrix([[2, 1, 0], [1, 3, 0], [0, 0, -1]]) * sp.exp(x * y) / 
 STEEP = sp.eye(3) + sp.Matrix([x * y * z, x**2 * z / 2, x**2 * y / 2]) * sp.Matrix(
     [[x * y * z, x**2 * z / 2, x**2 * y / 2]]
 )
+# Fibre (0, 2) over base (1, 3), their indices interleaved.
+WARP = 1 + x + y**2
+WARPED = sp.Matrix(
+    [
+        [WARP * (1 + z**2), 0, WARP * z * t, 0],
+        [0, 1 + x**2, 0, x / 3],
+        [WARP * z * t, 0, WARP * (3 + t), 0],
+        [0, x / 3, 0, 2 + y],
+    ]
+)
+PRODUCT = sp.diag(sp.Matrix([[1 + x**2, x * y], [x * y, 3 + y]]), sp.Matrix([[2 + z * t, z], [z, 3 + t]]))
 
 METRICS = {
+    "warped": (WARPED, (z, x, t, y)),
+    "product": (PRODUCT, (x, y, z, t)),
     "wavy": (WAVY, (x, y, z)),
     "roots": (ROOTS, (x, y)),
     "mixed": (MIXED, (x, y, z)),
@@ -48,6 +61,8 @@ METRICS = {
             ("bivariate-normal", symbolic.bivariate_normal()),
             ("stereographic", symbolic.stereographic_sphere(3)),
             ("berger", symbolic.berger_sphere()),
+            ("sphere", symbolic.sphere(4)),
+            ("reissner-nordstrom", symbolic.reissner_nordstrom()),
         )
     },
 }
@@ -129,6 +144,10 @@ def test_components_are_those_of_the_textbook(name):
         ("log-cosh", ("diagonal", "hessian")),
         ("bivariate-normal", ("hessian",)),
         ("kerr", ("block",)),
+        ("warped", ("block", "warped")),
+        ("product", ("block", "product")),
+        ("sphere", ("diagonal", "warped")),
+        ("reissner-nordstrom", ("diagonal", "warped")),
         ("wavy", ()),
     ],
 )
@@ -146,13 +165,23 @@ def test_structure_is_recognised_and_changes_nothing(name, structure):
             assert general.lowered(k, i, j) == metric.geometry.lowered(k, i, j)
     for component in general.independent():
         assert general.riemann(*component) == metric.geometry.riemann(*component)
+    assert general.scalar() == metric.geometry.scalar()
 
 
 def test_a_hessian_that_is_not_a_graph_is_not_taken_for_one():
     near = sp.eye(2) + sp.Matrix([[x**2, x * y], [x * y, y**2 + x]])
     assert symbolic.Metric(near, (x, y)).structure == ()
     assert symbolic.Metric(sp.eye(2) + sp.Matrix([[y**2, y * y], [y * y, y**2]]), (x, y)).structure == ()
-    assert symbolic.Metric(sp.diag(1 + y**2, 1), (x, y)).structure == ("diagonal",)
+    assert symbolic.Metric(sp.diag(1 + y**2, x), (x, y)).structure == ("diagonal",)
+
+
+def test_a_metric_that_is_nearly_a_warped_product_is_not_taken_for_one():
+    near = WARPED + sp.diag(x, 0, 0, 0)  # its fibre's components have no common factor
+    assert symbolic.Metric(near, (z, x, t, y)).structure == ("block",)
+    leaning = PRODUCT + sp.diag(z, 0, y, 0)  # no part is closed
+    assert symbolic.Metric(leaning, (x, y, z, t)).structure == ("block",)
+    joined = sp.diag(1, 1, 1 + x * y + z**2)  # x, y and z in one irreducible factor
+    assert symbolic.Metric(joined, (x, y, z)).structure == ("diagonal",)
 
 
 @pytest.mark.parametrize("name", ["wavy", "kerr", "lne"])

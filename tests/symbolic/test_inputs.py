@@ -166,7 +166,7 @@ def test_tensors_show_themselves():
     assert r"\Gamma^{t}{}_{t r} &= - \frac{M}{r \left(2 M - r\right)}" in g.christoffel.latex()
     assert g.ricci.latex() == r"\mathrm{Ric} = 0"
     assert g.christoffel._repr_latex_().startswith("$\\displaystyle \\begin{aligned}")
-    assert repr(g) == "<Metric in t, r, theta, phi, diagonal>"
+    assert repr(g) == "<Metric in t, r, theta, phi, diagonal and warped>"
     assert r"\begin{matrix}" in g._repr_latex_()
     assert "Γ^r_t,t" in str(g.christoffel)
     assert str(symbolic.sphere(2).scalar) == "R = 2"
