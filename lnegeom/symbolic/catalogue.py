@@ -9,7 +9,8 @@ import sympy as sp
 
 from lnegeom._array import InputError, positive_integer
 from lnegeom.symbolic._inputs import read_expression, read_symbols
-from lnegeom.symbolic.constructors import fisher, lne, log_cosh
+from lnegeom.symbolic.constructors import lne, log_cosh
+from lnegeom.symbolic.information import fisher
 from lnegeom.symbolic.metric import Metric
 
 T, R, THETA, PHI = sp.symbols("t r theta phi")

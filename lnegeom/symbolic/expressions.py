@@ -16,7 +16,7 @@ FUNCTIONS = {
     name: getattr(sp, name)
     for name in (
         *("sqrt", "exp", "log", "sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "coth"),
-        *("sech", "csch", "asin", "acos", "atan", "asinh", "acosh", "atanh", "erf"),
+        *("sech", "csch", "asin", "acos", "atan", "asinh", "acosh", "atanh", "erf", "loggamma"),
     )
 }
 CONSTANTS = {"pi": sp.pi}
