@@ -19,8 +19,8 @@ from lnegeom.symbolic._writing import written
 
 _ALONE = (sp.log, sp.atan, sp.atanh, sp.asin, sp.acos, sp.asinh, sp.acosh, sp.erf, sp.loggamma, sp.polygamma)
 _SUPPORTED = (
-    "rational numbers, symbols, + - * /, powers, sqrt, exp, log, trigonometric and hyperbolic functions, asin, "
-    "acos, atan, asinh, acosh, atanh, erf, loggamma, polygamma, and undefined functions of symbols"
+    "rational numbers, symbols, + - * /, powers, sqrt, exp, log, trigonometric and hyperbolic functions, "
+    "asin, acos, atan, asinh, acosh, atanh, erf, loggamma, polygamma, and undefined functions of symbols"
 )
 _HIGHEST = 1000  # powers of a generator have 15 bits
 

@@ -97,9 +97,9 @@ def taub_nut(mass: Any = "M", nut: Any = "l", **options: Any) -> Metric:
     return Metric(matrix, (T, R, THETA, PHI), **options)
 
 
-def flrw(curvature: Any = "k", **options: Any) -> Metric:
-    """Homogeneous cosmology with a generic scale factor a(t); options as in `Metric`."""
-    a = sp.Function("a")(T)
+def flrw(curvature: Any = "k", *, scale: Any = None, **options: Any) -> Metric:
+    """Homogeneous cosmology, its scale factor a(t) generic if left out; options as in `Metric`."""
+    a = sp.Function("a")(T) if scale is None else read_expression(scale, {"t": T})
     space = [a**2 / (1 - _symbol(curvature) * R**2), a**2 * R**2, a**2 * R**2 * sp.sin(THETA) ** 2]
     return Metric(sp.diag(-1, *space), (T, R, THETA, PHI), **options)
 
@@ -152,9 +152,9 @@ def warped_product(
     return Metric(matrix, (*line.coordinates, *fibre.coordinates), **options)
 
 
-def warped_sphere(n: int = 3, **options: Any) -> Metric:
-    """Rotationally symmetric ``ds² + φ(s)² g_sphere`` with a generic profile φ; options as in `Metric`."""
-    return warped_product(sphere(n - 1) if n > 2 else euclidean(1), **options)
+def warped_sphere(n: int = 3, profile: Any = None, **options: Any) -> Metric:
+    """Rotationally symmetric ``ds² + φ(s)² g_sphere``, φ generic if left out; options as in `Metric`."""
+    return warped_product(sphere(n - 1) if n > 2 else euclidean(1), profile, **options)
 
 
 def berger_sphere(squash: Any = "beta", **options: Any) -> Metric:
