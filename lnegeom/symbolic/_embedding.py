@@ -184,8 +184,10 @@ class Embedding:
     def _unit_of(self, family: str, term: Any, ratio: Fraction) -> Fraction:
         unit = self._needs.units.setdefault((family, term), abs(ratio))
         if (ratio / unit).denominator != 1:
+            raise InputError(f"{term} occurs with a factor {ratio} unknown to the metric: build it anew")
+        if abs(ratio / unit) > _HIGHEST:
             raise InputError(
-                f"{term} occurs with the factor {ratio}, unknown when the metric was made: build it anew"
+                f"{ratio}*({term}) is too large a multiple of {unit}*({term}): expected {_HIGHEST}"
             )
         return unit
 
