@@ -115,7 +115,8 @@ class CompiledTensor:
                     (xp.negative if found[1] < 0 else xp.positive)(values[found[0]], out=out[i : i + 1])
             return xp.moveaxis(out, 0, -1).reshape(batch + self.shape)
         zero = xp.zeros_like(x[..., 0])
-        whole = [value + zero for value in values]
+        # Constants, and parameters of another dtype or shape, become arrays of the batch's.
+        whole = [v if _alike(v, zero) else v + zero for v in values]
         parts = [zero if f is None else whole[f[0]] if f[1] > 0 else -whole[f[0]] for f in self._places]
         return xp.reshape(xp.stack(parts, -1), batch + self.shape)
 
@@ -123,6 +124,10 @@ class CompiledTensor:
 def compile_components(tensor: Tensor, backend: str) -> CompiledTensor:
     """Compile a tensor; see `Tensor.compile`."""
     return CompiledTensor(tensor, backend)
+
+
+def _alike(value: Any, other: Array) -> bool:
+    return getattr(value, "shape", None) == other.shape and value.dtype == other.dtype
 
 
 def _distinct(tensor: Tensor) -> tuple[list[tuple[int, int] | None], list[Any]]:

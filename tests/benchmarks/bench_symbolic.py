@@ -3,9 +3,10 @@
     python tests/benchmarks/bench_symbolic.py [--peers PYTHON …] [--cap 120] [--only kerr,lne-4] [--plot FILE]
 
 Every candidate runs in an interpreter of its own with PYTHONHASHSEED=0; CPU seconds are given, imports not
-counted, and what takes more than `--cap` is ended. It gets a sympy matrix and makes Christoffel symbols, Riemann and Ricci tensor. A round
-runs all candidates for a metric in turn, and there are `--rounds` of them, or one where a candidate takes
-longer than 10 s. The other libraries are looked for in the interpreters that `--peers` names.
+counted, and what takes more than `--cap` is ended. It gets a sympy matrix and makes Christoffel symbols,
+Riemann and Ricci tensor. A round runs all candidates for a metric in turn, and there are `--rounds` of them,
+or one where a candidate takes longer than 10 s. The other libraries are looked for in the interpreters that
+`--peers` names; without it they are left out, and with it they take a quarter of an hour.
 
 "computed" is the time to normal forms, zeros proved; "written" the time with every component turned into a
 factored sympy expression too. Operations are those of all components of the Ricci tensor. For LNE,
@@ -26,6 +27,7 @@ import time
 from pathlib import Path
 
 from symbolic_peers import PEERS, given
+from symbolic_table import markdown
 
 METRICS = (
     *("schwarzschild", "kerr", "reissner-nordstrom", "taub-nut", "flrw", "berger-sphere"),
@@ -151,12 +153,6 @@ def rows_of(name, results, cap):
     return rows, times
 
 
-def markdown(headers, rows):
-    """Return a table as the docs hold it."""
-    lines = [f"| {' | '.join(headers)} |", f"|{'|'.join(['---'] * 2 + ['---:'] * (len(headers) - 2))}|"]
-    return "\n".join([*lines, *(f"| {' | '.join(map(str, row))} |" for row in rows)])
-
-
 def draw(times, cap, path):
     """Draw the times of all candidates, one line a metric, those that did not finish at the cap."""
     import matplotlib
@@ -191,7 +187,7 @@ def report(names, options):
         rows += found
         print(*(" ".join(map(str, row)) for row in found), sep="\n", file=sys.stderr, flush=True)
     headers = ["metric", "what", "computed, s", "times faster than loops", "written, s", "operations", "zero"]
-    print(markdown(headers, rows))
+    print(markdown(headers, rows, text=2))
     if {"lne-4", "lne-8"} <= set(times):
         growth = {how: times["lne-8"][how] / times["lne-4"][how] for how in OURS}
         print("\nLNE, n = 8 over n = 4: " + ", ".join(f"{how} {r:.2f}" for how, r in growth.items()))
