@@ -116,7 +116,7 @@ class CompiledTensor:
             return xp.moveaxis(out, 0, -1).reshape(batch + self.shape)
         zero = xp.zeros_like(x[..., 0])
         # Constants, and parameters of another dtype or shape, become arrays of the batch's.
-        whole = [v if _alike(v, zero) else v + zero for v in values]
+        whole = [v if _alike(v, zero) else xp.astype(v + zero, x.dtype, copy=False) for v in values]
         parts = [zero if f is None else whole[f[0]] if f[1] > 0 else -whole[f[0]] for f in self._places]
         return xp.reshape(xp.stack(parts, -1), batch + self.shape)
 

@@ -150,6 +150,13 @@ def test_a_spent_budget_stops_the_clock_of_the_machine():
     assert symbolic.kerr(budget=60.0).ricci.is_zero()
 
 
+def test_progress_is_shown_when_asked_for(capsys):
+    assert symbolic.sphere(2, progress=True).christoffel.complete
+    assert "6/6" in capsys.readouterr().err
+    assert symbolic.sphere(2).christoffel.complete
+    assert capsys.readouterr().err == ""
+
+
 def test_zero_tests_say_what_they_did():
     test = symbolic.kerr().ricci.is_zero()
     assert (test.value, test.method) == (True, "normal form")
