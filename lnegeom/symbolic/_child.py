@@ -39,22 +39,22 @@ def run_limited(function: Callable[..., Any], *arguments: Any, seconds: float) -
     """
     # The child finds its modules where this process does.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", _SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-    )
-    try:
-        out, _ = process.communicate(pickle.dumps((function, arguments)), timeout=seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        out, _ = process.communicate()
-        doing = [text for kind, text in _messages(out) if kind == "report"]
-        told = f" while {doing[-1]}" if doing else ""
-        raise TimeBudgetError(f"the time budget of {seconds:g} s is spent{told}") from None
-    finally:
-        process.kill()
+    ) as process:
+        try:
+            out, _ = process.communicate(pickle.dumps((function, arguments)), timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, _ = process.communicate()
+            doing = [text for kind, text in _messages(out) if kind == "report"]
+            told = f" while {doing[-1]}" if doing else ""
+            raise TimeBudgetError(f"the time budget of {seconds:g} s is spent{told}") from None
+        finally:
+            process.kill()
     kind, value = _messages(out)[-1] if out else ("", None)
     if kind == "error":
-        raise InputError(value)
+        raise InputError(str(value))
     if kind != "value":
         raise RuntimeError(f"the child process ended with status {process.returncode}; its error is above")
     return value

@@ -127,7 +127,7 @@ def compile_components(tensor: Tensor, backend: str) -> CompiledTensor:
 
 
 def _alike(value: Any, other: Array) -> bool:
-    return getattr(value, "shape", None) == other.shape and value.dtype == other.dtype
+    return bool(getattr(value, "shape", None) == other.shape and value.dtype == other.dtype)
 
 
 def _distinct(tensor: Tensor) -> tuple[list[tuple[int, int] | None], list[Any]]:

@@ -179,11 +179,26 @@ def draw(times, cap, path):
     figure.savefig(path, dpi=150)
 
 
+def fisher_table(cap):
+    """Times of the bivariate normal family's Fisher metric, each within its budget, or it would have failed."""
+    rows = []
+    for how, budget in (("log-partition", 5), ("density", 30)):
+        found = run([__file__, "--fisher", how], cap)
+        times = f"{found['metric']:.2f}", f"{found['curvature']:.2f}"
+        rows.append([how, f"{budget} s", *times, found["scalar"]])
+    return markdown(["bivariate normal from", "budget", "metric, s", "and curvature, s", "scalar"], rows)
+
+
 def report(names, options):
     """Print the tables, and draw the picture."""
+    kept = Path(options.keep or os.devnull)
+    results = json.loads(kept.read_text()) if kept.is_file() else {}
     rows, times = [], {}
     for name in names:
-        found, times[name] = rows_of(name, measure(name, options), options.cap)
+        if name not in results:
+            results[name] = measure(name, options)
+            kept.write_text(json.dumps(results, indent=1))
+        found, times[name] = rows_of(name, results[name], options.cap)
         rows += found
         print(*(" ".join(map(str, row)) for row in found), sep="\n", file=sys.stderr, flush=True)
     headers = ["metric", "what", "computed, s", "times faster than loops", "written, s", "operations", "zero"]
@@ -192,18 +207,7 @@ def report(names, options):
         growth = {how: times["lne-8"][how] / times["lne-4"][how] for how in OURS}
         print("\nLNE, n = 8 over n = 4: " + ", ".join(f"{how} {r:.2f}" for how, r in growth.items()))
     if not options.only:
-        found = [
-            [how, *run([__file__, "--fisher", how], options.cap).values()]
-            for how in ("log-partition", "density")
-        ]
-        cells = [
-            [how, f"within {b} s", f"{a:.2f}", f"{c:.2f}", s]
-            for (how, a, c, s), b in zip(found, (5, 30), strict=True)
-        ]
-        print(
-            "\n"
-            + markdown(["bivariate normal from", "budget", "metric, s", "and curvature, s", "scalar"], cells)
-        )
+        print("\n" + fisher_table(options.cap))
     if options.plot:
         draw(times, options.cap, options.plot)
 
@@ -216,6 +220,7 @@ def main():
     parser.add_argument(
         "--peers", nargs="*", metavar="PYTHON", help="other libraries too, in these interpreters and this one"
     )
+    parser.add_argument("--keep", metavar="FILE", help="keep results there, and go on from those that are")
     parser.add_argument("--plot", metavar="FILE", help="draw the times, such as docs/images/symbolic.png")
     parser.add_argument("--job", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--fisher", help=argparse.SUPPRESS)
