@@ -180,7 +180,7 @@ def draw(times, cap, path):
 
 
 def fisher_table(cap):
-    """Times of the bivariate normal family's Fisher metric, each within its budget, or it would have failed."""
+    """Times of the bivariate normal family's Fisher metric; past its budget it would have failed."""
     rows = []
     for how, budget in (("log-partition", 5), ("density", 30)):
         found = run([__file__, "--fisher", how], cap)
