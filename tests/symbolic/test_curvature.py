@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from lnegeom import symbolic
+from lnegeom import InputError, symbolic
 from lnegeom.symbolic._curvature import Curvature
 from lnegeom.symbolic._polynomial import exponents
 
@@ -182,6 +182,43 @@ def test_a_metric_that_is_nearly_a_warped_product_is_not_taken_for_one():
     assert symbolic.Metric(leaning, (x, y, z, t)).structure == ("block",)
     joined = sp.diag(1 + x * y + x**2, 1)  # x and y in one irreducible factor
     assert symbolic.Metric(joined, (x, y)).structure == ("diagonal",)
+
+
+@pytest.mark.parametrize(
+    ("fibre", "structure"),
+    [
+        (symbolic.stereographic_sphere(3), "conformal"),
+        (symbolic.lne(3, 1), "graph"),
+        (symbolic.from_potential("x**4 + y**2 + x*y + x**2*y**2", ["x", "y"]), "hessian"),
+        (symbolic.warped_product(symbolic.sphere(2), "exp(q)", base=symbolic.Metric([[2]], ["q"])), "warped"),
+    ],
+)
+def test_the_fibre_of_a_warped_product_has_its_own_structure(fibre, structure):
+    metric = symbolic.warped_product(fibre, "1 + s**2")
+    assert structure in fibre.structure
+    assert "warped" in metric.structure
+    assert type(metric.geometry.fibre) is type(fibre.geometry)
+    general = Curvature(metric.field, metric.geometry.g)
+    for i, j in itertools.combinations_with_replacement(range(metric.dim), 2):
+        assert general.ricci(i, j) == metric.geometry.ricci(i, j)
+    for r, s, m, v in itertools.product(range(metric.dim), repeat=4):
+        assert general.mixed(r, s, m, v) == metric.geometry.mixed(r, s, m, v)
+    # Gauss and Codazzi know nothing of it: the fibre at s = 0 is totally geodesic, its curvature the fibre's.
+    at = {sp.Symbol("s"): 0}
+    for i, j, k, m in fibre.riemann_lowered.independent:
+        found = metric.riemann_lowered[i + 1, j + 1, k + 1, m + 1].subs(at)
+        assert symbolic.is_zero(found - fibre.riemann_lowered[i, j, k, m])
+
+
+def test_bad_warped_products_are_refused():
+    with pytest.raises(InputError, match="both have the coordinate phi"):
+        symbolic.warped_product(symbolic.sphere(2), base=symbolic.sphere(2))
+    with pytest.raises(InputError, match="singular"):
+        symbolic.warped_product(symbolic.sphere(2), 0)
+    with pytest.raises(InputError, match=r"expected a declared name \(s\), got 'theta'"):
+        symbolic.warped_product(symbolic.sphere(2), "theta")
+    g = symbolic.warped_product(symbolic.sphere(2), "sinh(k*s)/k", parameters=["k"])
+    assert g.scalar.expression == -6 * sp.Symbol("k") ** 2
 
 
 @pytest.mark.parametrize("name", ["wavy", "kerr", "lne"])
