@@ -79,10 +79,11 @@ class Expectation:
             total, at = wrong[0]
             where = ", ".join(f"{p} = {v:.4g}" for p, v in at.items())
             raise InputError(f"the density integrates to {total:.6g} at {where}: expected 1; normalise it")
-        raise InputError(
-            "the density has no finite integral at any parameters tried: expected one of integral 1 over the "
-            "support; declare assumptions such as {'sigma': 'positive'}"
-        )
+        if not self._points:
+            raise InputError(
+                "the density has no finite integral at any parameters tried: expected one of integral 1 over "
+                "the support; declare assumptions such as {'sigma': 'positive'}"
+            )
 
     def _draws(self) -> Iterator[dict[Any, float]]:
         rng = random.Random(0)

@@ -291,6 +291,33 @@ def test_the_command_line(capsys, monkeypatch, tmp_path):
     assert "time budget of 0 s is spent" in err
 
 
+@pytest.mark.parametrize("style", ["--text", "--json", "--latex"])
+def test_the_command_line_shows_what_is_ready_when_the_time_is_over(capsys, monkeypatch, style):
+    make = symbolic.CATALOGUE["kerr"]
+
+    def slow(**options):
+        metric, looks = make(**options), {"left": 60}
+
+        def check():
+            looks["left"] -= 1
+            if looks["left"] < 0:
+                raise symbolic.TimeBudgetError("the time budget of 9 s is spent")
+
+        metric.field.budget.check = check
+        return metric
+
+    monkeypatch.setitem(symbolic.CATALOGUE, "kerr", slow)
+    status, out, err = run(capsys, monkeypatch, "kerr", "--tensor", "metric", "--tensor", "riemann", style)
+    assert status == 1
+    assert "the time budget of 9 s is spent" in err
+    if style == "--json":
+        found = json.loads(out)["tensors"]
+        assert (found["metric"]["complete"], found["riemann"]["complete"]) == (True, False)
+        assert 0 < len(found["riemann"]["nonzero"]) < 20
+    else:
+        assert ("components are not known: out of time" if style == "--text" else r"& \ldots") in out
+
+
 def test_importing_the_package_and_the_command_does_not_import_sympy():
     script = "import sys, lnegeom.symbolic, lnegeom.symbolic.cli; print('sympy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
