@@ -14,6 +14,8 @@ import numpy as np
 
 from lnegeom._array import InputError, to_numpy
 from lnegeom.flow.decay import DecayRate, decay_rate
+from lnegeom.flow.domain import SpectralDomain
+from lnegeom.flow.grid import TorusGrid
 from lnegeom.flow.solution import Solution
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ def plot_decay(solution: Solution, ax: Axes | None = None) -> Axes:
     fit = _fit(solution)
     if ax is None:
         ax = pyplot.subplots(figsize=(5.4, 3.6), layout="constrained")[1]
-    theory = solution.grid.smallest_eigenvalue()
+    theory = cast("SpectralDomain", solution.grid).eigenvalues(1)[0]
     anchor = int(np.argmin(np.abs(times - sum(fit.window) / 2))) if fit else int(np.flatnonzero(shown)[-1])
     line = norm[anchor] * np.exp(-theory * (times - times[anchor]))
     if fit:
@@ -131,7 +133,7 @@ def plot_component(
     3
     """
     grid = solution.grid
-    if grid.dim != 2:
+    if not isinstance(grid, TorusGrid) or grid.dim != 2:
         raise InputError(f"plot_component draws metrics on a 2-torus, got a grid of dimension {grid.dim}")
     if len(component) != 2 or not all(index in (0, 1) for index in component):
         raise InputError(f"component must be a pair of indices 0 or 1, got {component!r}")

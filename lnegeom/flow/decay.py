@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnegeom._array import InputError, to_numpy
+from lnegeom.flow.domain import SpectralDomain
 from lnegeom.flow.solution import Solution
 
 CONTAMINATION = 1e-3
@@ -73,10 +74,13 @@ def decay_rate(solution: Solution) -> DecayRate:
     True
     """
     times = to_numpy(solution.times).astype(np.float64)
-    norm = to_numpy(solution.perturbation_norm("l2"))
-    first, second = solution.grid.eigenvalues(2)
+    domain = solution.grid
+    if not isinstance(domain, SpectralDomain):
+        raise InputError(f"no spectrum to compare with is known on {domain!r}: fit a torus or a box")
+    norm = to_numpy(solution.perturbation_norm("l2", mean_free=domain.keeps_mean))
+    first, second = domain.eigenvalues(2)
     start = -math.log(CONTAMINATION) / (second - first)
-    floor = FLOOR * float(np.finfo(norm.dtype).eps) * math.sqrt(solution.grid.volume)
+    floor = FLOOR * float(np.finfo(norm.dtype).eps) * math.sqrt(domain.volume)
     above = norm > floor
     # The norm only falls, so the first sample below the floor ends the window.
     end = len(norm) if bool(above.all()) else int(np.argmin(above))

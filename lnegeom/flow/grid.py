@@ -6,16 +6,20 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
+import array_api_compat
 import numpy as np
 from numpy.typing import NDArray
 
-from lnegeom._array import InputError, positive, positive_integer
+from lnegeom._array import Array, InputError, positive, positive_integer
+from lnegeom.flow.domain import register_domain
 
 MAX_DIM = 3
 MIN_POINTS = 4  # fewer points an axis do not resolve the first mode and its products
 
 
+@register_domain
 @dataclass(frozen=True, init=False)
 class TorusGrid:
     """A uniform periodic grid on the flat torus ``T^n``, n = 1, 2 or 3, with the metric δ.
@@ -71,6 +75,11 @@ class TorusGrid:
         return math.prod(self.lengths)
 
     @property
+    def keeps_mean(self) -> bool:
+        """Constant perturbations of a flat metric are flat too, and stay."""
+        return True
+
+    @property
     def wavenumbers(self) -> tuple[NDArray[np.float64], ...]:
         """Angular wavenumbers 2πm/L of each axis, in the order of the discrete Fourier transform."""
         return tuple(
@@ -82,6 +91,20 @@ class TorusGrid:
         """Coordinates of the grid points, shape ``(*shape, n)``, each in ``[0, L)``."""
         axes = [spacing * np.arange(size) for size, spacing in zip(self.shape, self.spacing, strict=True)]
         return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+
+    def integrate(self, values: Array) -> Array:
+        """``∫ f dx`` of values ``(..., *shape)``, by the trapezoidal rule: exact for resolved waves."""
+        xp = array_api_compat.array_namespace(values)
+        return self.volume * xp.mean(values, axis=tuple(range(-self.dim, 0)))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data: the arguments of `TorusGrid`."""
+        return {"shape": list(self.shape), "lengths": list(self.lengths)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Make the grid that `to_json` described."""
+        return cls(**data)
 
     def eigenvalues(self, count: int) -> tuple[float, ...]:
         """First distinct nonzero eigenvalues of −Δ on the torus (not of its grid), ascending.
