@@ -1,21 +1,44 @@
-"""Ricci–DeTurck flow on flat tori, its decay, exact solutions, and RF-DNN's discrete Ricci flow."""
+"""Ricci flows: on flat tori, boxes, homogeneous spaces and warped products; decay, exact solutions, and
+RF-DNN's flow.
+"""
 
+from lnegeom.flow.box import box
+from lnegeom.flow.box_grid import BoxGrid
+from lnegeom.flow.conformal import conformal
 from lnegeom.flow.decay import DecayRate, decay_rate
 from lnegeom.flow.discrete import discrete_flow_residual, squared_norm_of_differences
 from lnegeom.flow.evolve import ricci_deturck
-from lnegeom.flow.exact import king_conformal
+from lnegeom.flow.exact import cigar, king_conformal
 from lnegeom.flow.grid import TorusGrid
+from lnegeom.flow.homogeneous import homogeneous
 from lnegeom.flow.initial import perturbed_flat
+from lnegeom.flow.lie import LieGroup
+from lnegeom.flow.rotational import dumbbell, rotational
+from lnegeom.flow.singular import singular_time
 from lnegeom.flow.solution import Solution
+from lnegeom.flow.spaces import EinsteinSpace, ProductSpace
+from lnegeom.flow.warped import WarpedGrid
 
 __all__ = [
+    "BoxGrid",
     "DecayRate",
+    "EinsteinSpace",
+    "LieGroup",
+    "ProductSpace",
     "Solution",
     "TorusGrid",
+    "WarpedGrid",
+    "box",
+    "cigar",
+    "conformal",
     "decay_rate",
     "discrete_flow_residual",
+    "dumbbell",
+    "homogeneous",
     "king_conformal",
     "perturbed_flat",
     "ricci_deturck",
+    "rotational",
+    "singular_time",
     "squared_norm_of_differences",
 ]
