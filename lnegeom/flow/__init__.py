@@ -2,18 +2,19 @@
 RF-DNN's flow.
 """
 
-from lnegeom.flow.box import box
+from lnegeom.flow.box_flow import box
 from lnegeom.flow.box_grid import BoxGrid
-from lnegeom.flow.conformal import conformal
+from lnegeom.flow.conformal_flow import conformal
 from lnegeom.flow.decay import DecayRate, decay_rate
 from lnegeom.flow.discrete import discrete_flow_residual, squared_norm_of_differences
 from lnegeom.flow.evolve import ricci_deturck
 from lnegeom.flow.exact import cigar, king_conformal
 from lnegeom.flow.grid import TorusGrid
-from lnegeom.flow.homogeneous import homogeneous
+from lnegeom.flow.homogeneous_flow import homogeneous
 from lnegeom.flow.initial import perturbed_flat
 from lnegeom.flow.lie import LieGroup
-from lnegeom.flow.rotational import dumbbell, rotational
+from lnegeom.flow.normalised import normalise
+from lnegeom.flow.rotational_flow import dumbbell, rotational
 from lnegeom.flow.singular import singular_time
 from lnegeom.flow.solution import Solution
 from lnegeom.flow.spaces import EinsteinSpace, ProductSpace
@@ -36,6 +37,7 @@ __all__ = [
     "dumbbell",
     "homogeneous",
     "king_conformal",
+    "normalise",
     "perturbed_flat",
     "ricci_deturck",
     "rotational",

@@ -205,7 +205,8 @@ def march(
         t = float(times[0])
         run = March([Sample(t, *observe(t, y))], (t, y, step.h))
     try:
-        _advance(run, step, times, observe, defect, curvature, title, progress, checkpoint)
+        with np.errstate(all="ignore"):  # a diverging run overflows before it is caught
+            _advance(run, step, times, observe, defect, curvature, title, progress, checkpoint)
     finally:
         if checkpoint:
             checkpoint.write(run)
