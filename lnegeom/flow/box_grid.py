@@ -78,6 +78,11 @@ class BoxGrid:
         """Volume of the box under δ."""
         return math.prod(self.lengths)
 
+    @property
+    def keeps_mean(self) -> bool:
+        """False: with values given on the boundary constant perturbations decay too."""
+        return False
+
     def axes(self) -> tuple[Field, ...]:
         """Coordinates of the points along each axis, ascending from 0 to L."""
         return tuple(

@@ -46,7 +46,8 @@ def homogeneous(
     normalised : bool, default: False
         Keep the volume: ``∂_t g = −2 Ric + (2/n) R g``, which is the flow rescaled in space and time.
     samples : int, default: 101
-        Number of sampled times, ``t = 0`` and ``t_end`` included; at least 2.
+        Number of sampled times, ``t = 0`` and ``t_end`` included; at least 2. A run that meets a singularity
+        before the next of them takes the solver's own steps from there.
     rtol : float, default: 1e-10
         Relative tolerance of a step.
     method : {"DOP853", "LSODA"}, default: "DOP853"
@@ -89,7 +90,7 @@ def homogeneous(
     completed = len(solved.t_events[0]) > 0
     wanted = np.linspace(0.0, duration, count)
     reached = solved.y[-1]
-    times = wanted if completed else np.append(wanted[wanted < reached[-1]], reached[-1])
+    times = wanted if completed else _towards_the_singularity(wanted, reached)
     states = [equation.unpack(solved.sol(tau)) for tau in _inner_times(solved, times[1:-1])]
     metrics = np.stack([g, *states, equation.unpack(solved.y[:, -1])])
     invariants = _invariants(space, metrics)
@@ -104,6 +105,12 @@ def homogeneous(
     estimate = "" if singular is None else f"; it blows up near t = {singular:.6g}"
     message = f"stopped at t = {reached[-1]:.6g}: {reason}{estimate}; the last good state is kept"
     return Solution(space, times, metrics, "stopped", message, dt, invariants, singular_time=singular)
+
+
+def _towards_the_singularity(wanted: Vector, reached: Vector) -> Vector:
+    """The wanted times that were reached, then the solver's own, which crowd towards the end."""
+    kept = wanted[wanted < reached[-1]]
+    return np.append(kept, reached[reached > kept[-1]])
 
 
 class _Equation:

@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import array_api_compat
 import numpy as np
@@ -14,6 +14,9 @@ import numpy as np
 from lnegeom._array import Array, InputError, to_numpy
 from lnegeom.flow.archive import read_archive, write_archive
 from lnegeom.flow.domain import Domain, describe_domain, restore_domain
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FORMAT = "lnegeom.flow.Solution"
 VERSION = 2
@@ -109,6 +112,18 @@ class Solution:
         if kind == "sup":
             return xp.max(xp.abs(xp.linalg.eigvalsh(h)))
         return xp.sqrt(self.grid.integrate(density * xp.sum(h * h, axis=(-2, -1))))
+
+    def plot(self, component: tuple[int, int] = (0, 0)) -> Figure:
+        """Draw the solution as its kind asks for: see `lnegeom.plot.plot_solution`."""
+        from lnegeom.plot import plot_solution
+
+        return plot_solution(self, component)
+
+    def animate(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write the solution as an animated GIF: see `lnegeom.plot.animate`."""
+        from lnegeom.plot import animate
+
+        return animate(self, path, **options)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the solution to exactly this path, as one npz archive with a JSON header (no pickle).
