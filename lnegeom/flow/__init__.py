@@ -1,17 +1,19 @@
-"""Ricci flows: on flat tori, boxes, homogeneous spaces and warped products; decay, exact solutions, and
-RF-DNN's flow.
+"""Ricci flows: on tori, boxes, homogeneous spaces and warped products; decay, exact solutions, and RF-DNN's
+flow.
 """
 
 from lnegeom.flow.box_flow import box
 from lnegeom.flow.box_grid import BoxGrid
+from lnegeom.flow.closeness import closeness, rank_one_closeness
 from lnegeom.flow.conformal_flow import conformal
 from lnegeom.flow.decay import DecayRate, decay_rate
 from lnegeom.flow.discrete import discrete_flow_residual, squared_norm_of_differences
-from lnegeom.flow.evolve import ricci_deturck
+from lnegeom.flow.evolve import ricci, ricci_deturck
 from lnegeom.flow.exact import cigar, king_conformal
 from lnegeom.flow.grid import TorusGrid
 from lnegeom.flow.homogeneous_flow import homogeneous
 from lnegeom.flow.initial import perturbed_flat
+from lnegeom.flow.invariants import measure
 from lnegeom.flow.lie import LieGroup
 from lnegeom.flow.normalised import normalise
 from lnegeom.flow.rotational_flow import dumbbell, rotational
@@ -31,14 +33,18 @@ __all__ = [
     "WarpedGrid",
     "box",
     "cigar",
+    "closeness",
     "conformal",
     "decay_rate",
     "discrete_flow_residual",
     "dumbbell",
     "homogeneous",
     "king_conformal",
+    "measure",
     "normalise",
     "perturbed_flat",
+    "rank_one_closeness",
+    "ricci",
     "ricci_deturck",
     "rotational",
     "singular_time",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,10 @@ from numpy.typing import NDArray
 
 from lnegeom._array import GeometryError, InputError, check_finite, check_where, first_index, positive
 from lnegeom.flow.box_grid import BoxGrid
-from lnegeom.flow.deturck import _flux_and_source as flux_and_source
-from lnegeom.flow.evolve import _check_metric as check_metric
-from lnegeom.flow.march import Checkpoint, march, sample_times
-from lnegeom.flow.small import inverse, pack, positive_definite, total, unpack
+from lnegeom.flow.deturck import flux_and_source
+from lnegeom.flow.evolve import checked_metric
+from lnegeom.flow.recording import Checkpoint, record, sample_times
+from lnegeom.flow.small import pack, positive_definite, total, unpack
 from lnegeom.flow.solution import Solution
 from lnegeom.flow.stabilised import Chebyshev
 
@@ -32,7 +31,7 @@ def box(
     samples: int = 101,
     rtol: float = 1e-8,
     progress: bool = False,
-    checkpoint: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
 ) -> Solution:
     """Run the Ricci–DeTurck flow on a box, with the flat background δ and Dirichlet data on all components.
 
@@ -59,8 +58,9 @@ def box(
         Error of a step, relative to the largest entry of the metric.
     progress : bool, default: False
         Show a progress bar.
-    checkpoint : path, optional
-        File that keeps the state of the run. If it exists the run goes on from there, to the same numbers.
+    out : path, optional
+        A folder that keeps a checkpoint as the run goes. A call with the same arguments goes on from there,
+        to the numbers of an uninterrupted run.
 
     Returns
     -------
@@ -98,16 +98,13 @@ def box(
     )
     settings = {"flow": "box", "grid": grid.to_json(), "t_end": duration, "samples": samples, "rtol": rtol}
     settings["boundary"] = "held" if boundary is None else "given"
-    start = equation.components(g)
-    run = march(
+    run = record(
+        equation,
         step,
-        start[equation.inner],
+        pack(np, g)[equation.inner],
         times,
-        equation.observe,
-        equation.defect,
-        title="Ricci–DeTurck flow on a box",
         progress=progress,
-        checkpoint=Checkpoint(Path(checkpoint), settings, (start,)) if checkpoint else None,
+        checkpoint=Checkpoint(out, settings, g) if out is not None else None,
     )
     return run.solution(grid)
 
@@ -115,21 +112,18 @@ def box(
 class _Equation:
     """The flow for the packed components ``(n(n+1)/2, *inner)`` at the points inside."""
 
+    title = "Ricci–DeTurck flow on a box"
+
     def __init__(self, grid: BoxGrid, g: Field, boundary: Boundary | None):
         self._grid, self._boundary, self._n = grid, boundary, grid.dim
         self.inner = (slice(None), *[slice(1, -1)] * grid.dim)
-        self._held = self.components(g)
+        self._held: Field = pack(np, g)
         outside = np.ones(grid.shape, dtype=bool)
         outside[self.inner[1:]] = False
         self._outside = outside
         self._points = grid.coordinates()[outside]
         if boundary is not None:
             self._compare(g[outside], self._values(0.0))
-
-    def components(self, g: Field) -> Field:
-        """Packed components ``(m, *shape)`` of ``(*shape, n, n)``."""
-        packed: Field = pack(np, np.moveaxis(g, (-2, -1), (0, 1)))
-        return packed
 
     def _values(self, t: float) -> Field:
         assert self._boundary is not None
@@ -156,7 +150,7 @@ class _Equation:
         """All components, the faces included."""
         whole = self._held.copy()
         if self._boundary is not None:
-            whole[:, self._outside] = pack(np, np.moveaxis(self._values(t), (-2, -1), (0, 1)))
+            whole[:, self._outside] = pack(np, self._values(t))
         whole[self.inner] = y
         return whole
 
@@ -166,30 +160,32 @@ class _Equation:
         return np.moveaxis(np.tensordot(self._grid.derivatives[axis], field, (1, place)), 0, place)
 
     def velocity(self, t: float, y: Field) -> Field:
-        whole = self.full(t, y)
-        g_inverse = inverse(np, unpack(np, whole, self._n))
-        D = [self._derivative(whole, axis) for axis in range(self._n)]
-        flux, source = flux_and_source(np, g_inverse, np.stack([unpack(np, d, self._n) for d in D]))
-        divergence = total(self._derivative(flux[a] + D[a], a) for a in range(self._n))
-        change: Field = (divergence + source)[self.inner]
+        whole, n = self.full(t, y), self._n
+        D = [self._derivative(whole, axis) for axis in range(n)]
+        nothing = np.zeros(len(whole))  # no part is left to a linear solver
+        source, flux, _ = flux_and_source(n, list(whole), D, nothing, nothing, "flat")
+        divergence = total(self._derivative(np.stack(flux[a]), a) for a in range(n))
+        change: Field = (divergence + np.stack(source))[self.inner]
         return change
 
     def radius(self, t: float, y: Field) -> float:
-        g = np.moveaxis(unpack(np, y, self._n), (0, 1), (-2, -1))
         # Terms of first order in the derivatives add a little to the spectrum of g^{ab} ∂_a ∂_b.
-        return 1.2 * self._grid.radius / float(np.min(np.linalg.eigvalsh(g)))
+        return 1.2 * self._grid.radius / float(np.min(np.linalg.eigvalsh(unpack(np, y, self._n))))
+
+    def curvature(self, y: Field) -> None:
+        """Not measured."""
 
     def defect(self, t: float, y: Field) -> str | None:
         if not np.all(np.isfinite(y)):
             return "the metric ceased to be finite"
-        valid = positive_definite(unpack(np, y, self._n))
+        valid = positive_definite(self._n, list(y))
         if np.all(valid):
             return None
         index = tuple(i + 1 for i in first_index(np, ~valid))
         return f"the metric ceased to be positive definite at grid point {index}"
 
     def observe(self, t: float, y: Field) -> tuple[Field, dict[str, float]]:
-        metric = np.moveaxis(unpack(np, self.full(t, y), self._n), (0, 1), (-2, -1))
+        metric = unpack(np, self.full(t, y), self._n)
         return metric, {"volume": float(self._grid.integrate(np.sqrt(np.linalg.det(metric))))}
 
 
@@ -198,5 +194,5 @@ def _check(metric: Any, grid: BoxGrid) -> Field:
         g = np.asarray(metric, dtype=np.float64)
     except (TypeError, ValueError):
         raise InputError(f"metric must be an array of real numbers, got {type(metric).__name__}") from None
-    check_metric(np, g, grid)
-    return 0.5 * (g + np.swapaxes(g, -1, -2))
+    checked: Field = checked_metric(np, g, grid, "metric")
+    return checked

@@ -7,20 +7,23 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import array_api_compat
+import numpy as np
 
 from lnegeom._array import Array, GeometryError, InputError, as_floating, check_finite, check_where, positive
 from lnegeom.flow.grid import TorusGrid
-from lnegeom.flow.integrators import integrating_factor_rk4
-from lnegeom.flow.march import Checkpoint, march, sample_times
+from lnegeom.flow.integrators import IntegratingFactorRK4
+from lnegeom.flow.march import Halted, March
+from lnegeom.flow.recording import Checkpoint, record, sample_times
+from lnegeom.flow.rhs import LeftCone
 from lnegeom.flow.solution import Solution
-from lnegeom.flow.spectral import Transforms
+from lnegeom.flow.spectral import Modes
+from lnegeom.flow.stabilised import StepTooSmall
 
-ACCURACY = 0.05
-"""Default step, times the decay rate of the initial factor's deviation from its mean."""
+FIRST = 0.05
+"""First step, times the decay rate of the initial factor's deviation from its mean."""
 
 
 def conformal(
@@ -29,10 +32,11 @@ def conformal(
     t_end: float,
     *,
     dt: float | None = None,
+    tolerance: float = 1e-6,
     samples: int = 101,
     dealias: bool = True,
     progress: bool = False,
-    checkpoint: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
 ) -> Solution:
     """Run the Ricci flow ``∂_t w = Δ log w`` of a conformal metric ``w δ`` on the 2-torus.
 
@@ -53,16 +57,20 @@ def conformal(
     t_end : float
         Final time, positive.
     dt : float, optional
-        Largest time step; it is lowered to divide the sampling interval. By default 0.05 of the decay time of
-        the initial deviation of w from its mean.
+        A fixed time step; it is lowered to divide the sampling interval. By default the step adapts to
+        `tolerance`.
+    tolerance : float, default: 1e-6
+        Greatest estimated error of a step, relative to the root mean square of ``w − mean w``.
     samples : int, default: 101
         Number of sampled times, ``t = 0`` and ``t_end`` included; at least 2.
     dealias : bool, default: True
-        Filter ``log w`` by the 2/3 rule.
+        Keep modes up to a third of the points an axis (the 2/3 rule). The sampled metric at t = 0 is the one
+        given.
     progress : bool, default: False
         Show a progress bar.
-    checkpoint : path, optional
-        File that keeps the state of the run. If it exists the run goes on from there, to the same numbers.
+    out : path, optional
+        A folder that keeps a checkpoint as the run goes. A call with the same arguments goes on from there,
+        to the numbers of an uninterrupted run.
 
     Returns
     -------
@@ -95,84 +103,106 @@ def conformal(
     xp, w = as_floating(factor=factor)
     _check(xp, w, grid)
     equation = _Equation(xp, grid, w, dealias)
-    largest = equation.default_step(w) if dt is None else positive("dt", dt)
-    interval = duration / (samples - 1)
-    actual = interval / max(1, math.ceil(interval / largest * (1 - 1e-12)))
-    settings = {
-        "flow": "conformal",
-        "grid": grid.to_json(),
-        "t_end": duration,
-        "samples": samples,
-        "dt": actual,
-    }
-    run = march(
-        equation.stepper(actual),
-        equation.transforms.forward(w),
+    step = equation.stepper(duration, samples - 1, dt, positive("tolerance", tolerance))
+    settings = {"flow": "conformal", "grid": grid.to_json(), "t_end": duration, "samples": samples}
+    settings |= {"dt": dt, "tolerance": tolerance, "dealias": dealias}
+    run = record(
+        equation,
+        step,
+        equation.start,
         times,
-        equation.observe,
-        equation.defect,
-        title="conformal Ricci flow",
         progress=progress,
-        checkpoint=Checkpoint(Path(checkpoint), {**settings, "dealias": dealias}, (w,))
-        if checkpoint
-        else None,
+        checkpoint=Checkpoint(out, settings, w) if out is not None else None,
     )
-    solution = run.solution(grid, f": lower dt (it was {actual:.3g}) or refine the grid")
-    return replace(solution, dt=actual)
+    solution = run.solution(grid, f": lower dt (it was {step.march.used:.3g}) or refine the grid")
+    return replace(solution, dt=step.march.used)
 
 
-class _FixedStep:
-    """Steps of one size; a step that ends near a limit ends there."""
+class _Stepper:
+    """From limit to limit by a `March`, which divides the time between them."""
 
-    def __init__(self, step: Any, h: float):
-        self._step, self.h = step, h
+    def __init__(self, march: March):
+        self.march = march
+
+    @property
+    def h(self) -> float:
+        """The next step."""
+        return self.march.dt
+
+    @h.setter
+    def h(self, value: float) -> None:
+        self.march.dt = value
 
     def __call__(self, t: float, y: Array, limit: float) -> tuple[float, Array]:
-        following = t + self.h
-        return (limit if following > limit - 0.5 * self.h else following), self._step(y)
+        if t != self.march.time:  # resumed
+            self.march.restore(y, t, self.march.dt, self.march.dt)
+        try:
+            self.march.to(limit, lambda: None)
+        except Halted as reason:
+            if reason.coefficients is not None:
+                raise StepTooSmall("the factor ceased to be positive") from None
+            raise StepTooSmall("the step that the tolerance asks for became too small") from None
+        return self.march.time, self.march.u
 
 
 class _Equation:
     """The flow for the Fourier coefficients of w."""
 
+    title = "conformal Ricci flow"
+
     def __init__(self, xp: Any, grid: TorusGrid, w: Array, dealias: bool):
-        self._xp, self._grid = xp, grid
-        self.transforms = Transforms(grid, xp, xp.stack([w, w], axis=-1)[..., None], dealias=dealias)
-        self._pace = 1 / float(xp.min(w))
+        self._xp, self._grid, self._given = xp, grid, w
+        self.modes = Modes(grid, xp, w, dealias=dealias)
+        # The Laplacian of δ in the coordinates along the lattice vectors.
+        self._laplacian = self.modes.laplacian(np.linalg.inv(grid.frame.T @ grid.frame))
+        self._linear = self._laplacian / float(xp.min(w))
+        self.start = self.modes.forward(w)
 
-    def _laplacian_of_log(self, coefficients: Array) -> Array:
-        log = self._xp.log(self.transforms.backward(coefficients))
-        return self.transforms.laplacian * self.transforms.forward(log)
+    def _laplacian_of_log(self, u: Array) -> Array:
+        w = self.modes.backward(u)
+        if not bool(self._xp.all(w > 0)):
+            raise LeftCone(u)
+        return self._laplacian * self.modes.forward(self._xp.log(w))
 
-    def stepper(self, dt: float) -> _FixedStep:
-        linear = self._pace * self.transforms.laplacian
+    def _nonlinear(self, u: Array) -> Array:
+        return self._laplacian_of_log(u) - self._linear * u
 
-        def nonlinear(u: Array) -> Array:
-            return self.transforms.retained * (self._laplacian_of_log(u) - linear * u)
+    def stepper(self, duration: float, intervals: int, dt: float | None, tolerance: float) -> _Stepper:
+        interval = duration / intervals
+        method = IntegratingFactorRK4(self._xp, self._linear, self._nonlinear)
+        if dt is None:
+            first, allowed = min(interval, self._first_step()), tolerance
+        else:
+            # A fixed step divides the time from sample to sample.
+            first, allowed = interval / max(1, math.ceil(interval / positive("dt", dt) * (1 - 1e-12))), None
+        try:
+            return _Stepper(March(method, self.modes, self.start, first, allowed, duration))
+        except LeftCone:
+            raise GeometryError(
+                "factor ceases to be positive when it is cut to the modes that the 2/3 rule keeps: refine "
+                "the grid, or pass dealias=False"
+            ) from None
 
-        return _FixedStep(integrating_factor_rk4(self._xp, linear, nonlinear, dt), dt)
+    def _first_step(self) -> float:
+        xp, energy = self._xp, self._xp.abs(self.start) ** 2
+        deviation = float(xp.sum(xp.where(self._linear < 0, energy, xp.zeros_like(energy))))
+        gradient = -float(xp.sum(self._linear * energy))
+        return FIRST * deviation / gradient if gradient > 0 else math.inf
 
-    def default_step(self, w: Array) -> float:
-        xp = self._xp
-        energy = xp.abs(self.transforms.forward(w)) ** 2
-        laplacian = self.transforms.laplacian
-        deviation = float(xp.sum(xp.where(laplacian < 0, energy, xp.zeros_like(energy))))
-        gradient = -float(xp.sum(laplacian * energy))
-        rate = gradient / deviation if deviation > 0 else self._grid.smallest_eigenvalue()
-        return ACCURACY / (rate * self._pace)
+    def curvature(self, u: Array) -> None:
+        """Singularities are none: the area is constant."""
 
     def defect(self, t: float, u: Array) -> str | None:
-        w = self.transforms.backward(u)
-        if not bool(self._xp.all(self._xp.isfinite(w))):
-            return "the factor ceased to be finite"
-        return None if bool(self._xp.min(w) > 0) else "the factor ceased to be positive"
+        return None if bool(self._xp.min(self.modes.backward(u)) > 0) else "the factor ceased to be positive"
 
     def observe(self, t: float, u: Array) -> tuple[Array, dict[str, float]]:
-        xp, w = self._xp, self.transforms.backward(u)
-        scalar = -self.transforms.backward(self._laplacian_of_log(u)) / w
-        metric = w[..., None, None] * xp.eye(2, dtype=w.dtype, device=array_api_compat.device(w))
+        xp = self._xp
+        w = self.modes.backward(u)
+        scalar = -self.modes.backward(self._laplacian_of_log(u)) / w
+        shown = self._given if t == 0 else w
+        metric = shown[..., None, None] * xp.eye(2, dtype=w.dtype, device=array_api_compat.device(w))
         return metric, {
-            "volume": float(self._grid.integrate(w)),
+            "volume": float(self._grid.integrate(shown)),
             "scalar_min": float(xp.min(scalar)),
             "scalar_max": float(xp.max(scalar)),
         }

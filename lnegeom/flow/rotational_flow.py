@@ -17,14 +17,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lnegeom._array import GeometryError, InputError, check_finite, check_where, positive
-from lnegeom.flow.march import Checkpoint, march, sample_times
+from lnegeom.flow.recording import Checkpoint, record, sample_times
 from lnegeom.flow.solution import Solution
 from lnegeom.flow.stabilised import Chebyshev
 from lnegeom.flow.warped import WarpedGrid
@@ -50,7 +49,7 @@ def rotational(
     samples: int = 101,
     rtol: float = 1e-7,
     progress: bool = False,
-    checkpoint: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
 ) -> Solution:
     """Run the Ricci flow of ``g = ds² + ψ(s)² g_S``, by itself up to radial diffeomorphisms.
 
@@ -76,8 +75,9 @@ def rotational(
         Error of a step, relative to the largest entry of ψ and the length.
     progress : bool, default: False
         Show a progress bar.
-    checkpoint : path, optional
-        File that keeps the state of the run. If it exists the run goes on from there, to the same numbers.
+    out : path, optional
+        A folder that keeps a checkpoint as the run goes. A call with the same arguments goes on from there,
+        to the numbers of an uninterrupted run.
 
     Returns
     -------
@@ -111,24 +111,20 @@ def rotational(
             "the normalised flow keeps a volume: it needs a closed manifold, a grid with ends='sphere'"
         )
     times = sample_times(duration, samples)
-    equation = _Equation(grid, normalised)
     y = np.append(_profile(profile, size, grid), size)
+    equation = _Equation(grid, normalised)
     initial = equation.curvature(y)
+    equation.limit = BLOW_UP * max(initial, 1 / size**2)
     settings = {"flow": "rotational", "grid": grid.to_json(), "t_end": duration, "samples": samples}
     settings |= {"rtol": positive("rtol", rtol), "normalised": normalised}
-    step = Chebyshev(
-        equation.velocity, equation.radius, rtol=rtol, atol=0.0, h=1e-2 / max(initial, 1 / duration)
-    )
-    run = march(
-        step,
+    first = 1e-2 / max(initial, 1 / duration)
+    run = record(
+        equation,
+        Chebyshev(equation.velocity, equation.radius, rtol=rtol, atol=0.0, h=first),
         y,
         times,
-        equation.observe,
-        lambda t, y: equation.defect(y, BLOW_UP * max(initial, 1 / size**2)),
-        curvature=equation.curvature,
-        title="rotational Ricci flow",
         progress=progress,
-        checkpoint=Checkpoint(Path(checkpoint), settings, (y,)) if checkpoint else None,
+        checkpoint=Checkpoint(out, settings, y) if out is not None else None,
     )
     return run.solution(grid)
 
@@ -168,6 +164,10 @@ def dumbbell(grid: WarpedGrid, neck: float = 0.2) -> tuple[Field, float]:
 
 class _Equation:
     """The system for ``y = (ψ₁, …, ψ_N, ℓ)``."""
+
+    title = "rotational Ricci flow"
+    limit = np.inf
+    """Of the curvature."""
 
     def __init__(self, grid: WarpedGrid, normalised: bool):
         self._grid, self._normalised = grid, normalised
@@ -219,11 +219,11 @@ class _Equation:
         minima = inner[(inner < psi[:-2]) & (inner <= psi[2:])]
         return float(np.min(minima)) if len(minima) else float(np.max(psi))
 
-    def defect(self, y: Field, limit: float) -> str | None:
+    def defect(self, t: float, y: Field) -> str | None:
         psi = y[:-1]
         if not np.all(np.isfinite(y)) or np.min(psi) <= 0:
             return "the radius ceased to be positive"
-        if (curvature := self.curvature(y)) > limit:
+        if (curvature := self.curvature(y)) > self.limit:
             return f"the curvature has reached {curvature:.3g}"
         modes = np.abs(self._op.modes @ (psi - self._grid.slope * y[-1] * self._shares))
         tail = float(np.max(modes[-max(2, self._grid.points // 16) :]))

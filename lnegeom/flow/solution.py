@@ -47,6 +47,8 @@ class Solution:
         The metric ``(*grid.shape, n, n)`` from which the perturbation h is measured; None is δ.
     singular_time : float or None
         Estimate of the time at which the curvature blows up, where a stopped flow gives one.
+    evaluations : int or None
+        How often the right-hand side was evaluated.
     """
 
     grid: Domain
@@ -58,6 +60,7 @@ class Solution:
     invariants: dict[str, Array] = field(default_factory=dict)
     background: Array | None = None
     singular_time: float | None = None
+    evaluations: int | None = None
 
     def perturbation_norm(self, kind: Literal["l2", "sup"] = "l2", mean_free: bool = True) -> Array:
         """Norm of the perturbation ``h = g − background`` at each sampled time.
@@ -150,6 +153,7 @@ class Solution:
             "message": self.message,
             "dt": self.dt,
             "singular_time": self.singular_time,
+            "evaluations": self.evaluations,
             "invariants": list(self.invariants),
         }
         arrays = {"times": self.times, "metrics": self.metrics}
@@ -189,4 +193,5 @@ class Solution:
             {name: arrays[f"invariant-{number}"] for number, name in enumerate(header["invariants"])},
             arrays.get("background"),
             header["singular_time"],
+            header["evaluations"],
         )
