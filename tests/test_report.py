@@ -117,7 +117,7 @@ def test_page_asks_for_nothing_outside_itself():
 
 def test_figure_must_be_png(tmp_path):
     (tmp_path / "figure.svg").write_text("<svg/>")
-    with pytest.raises(InputError, match=r"expected a PNG image, got \S+figure\.svg"):
+    with pytest.raises(InputError, match=r"expected a PNG or GIF image, got \S+figure\.svg"):
         Page("x").figure(tmp_path / "figure.svg", "")
     with pytest.raises(InputError, match="got bytes"):
         Page("x").figure(b"GIF89a", "")

@@ -162,8 +162,8 @@ class _Equation:
     def velocity(self, t: float, y: Field) -> Field:
         whole, n = self.full(t, y), self._n
         D = [self._derivative(whole, axis) for axis in range(n)]
-        nothing = np.zeros(len(whole))  # no part is left to a linear solver
-        source, flux, _ = flux_and_source(n, list(whole), D, nothing, nothing, "flat")
+        nothing = [0.0] * len(whole)  # no part is left to a linear solver
+        source, flux, _ = flux_and_source(n, list(whole), [list(d) for d in D], nothing, nothing, "flat")
         divergence = total(self._derivative(np.stack(flux[a]), a) for a in range(n))
         change: Field = (divergence + np.stack(source))[self.inner]
         return change

@@ -154,7 +154,8 @@ class _Equation:
         self._xp, self._grid, self._given = xp, grid, w
         self.modes = Modes(grid, xp, w, dealias=dealias)
         # The Laplacian of δ in the coordinates along the lattice vectors.
-        self._laplacian = self.modes.laplacian(np.linalg.inv(grid.frame.T @ grid.frame))
+        inverse = np.asarray(np.linalg.inv(grid.frame.T @ grid.frame), dtype=np.float64)
+        self._laplacian = self.modes.laplacian(inverse)
         self._linear = self._laplacian / float(xp.min(w))
         self.start = self.modes.forward(w)
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.floating[Any]]
 
 LEAST_GROWTH = 1.5
 LEAST_POINTS = 4
@@ -13,7 +17,7 @@ LATE = 30.0
 """The fit begins where the curvature is within this factor of its last value."""
 
 
-def singular_time(times: Sequence[float], curvature: Sequence[float]) -> float | None:
+def singular_time(times: Sequence[float] | Vector, curvature: Sequence[float] | Vector) -> float | None:
     """Estimate of T from ``sup |Rm| ≈ c/(T − t)``, or None where the curvature does not grow like that.
 
     ``1/sup |Rm|`` falls on a straight line then, whose zero is T. The line is fitted to the times over which
