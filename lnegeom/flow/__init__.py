@@ -6,8 +6,9 @@ from lnegeom.flow.discrete import discrete_flow_residual, squared_norm_of_differ
 from lnegeom.flow.evolve import ricci, ricci_deturck
 from lnegeom.flow.exact import king_conformal
 from lnegeom.flow.grid import TorusGrid
-from lnegeom.flow.initial import perturbed_flat
+from lnegeom.flow.initial import perturbed_flat, plane_wave
 from lnegeom.flow.invariants import measure
+from lnegeom.flow.lichnerowicz import spectrum
 from lnegeom.flow.solution import Solution
 
 __all__ = [
@@ -20,8 +21,10 @@ __all__ = [
     "king_conformal",
     "measure",
     "perturbed_flat",
+    "plane_wave",
     "rank_one_closeness",
     "ricci",
     "ricci_deturck",
+    "spectrum",
     "squared_norm_of_differences",
 ]

@@ -109,10 +109,10 @@ def ricci_deturck(
     )
     if background is None:
         xp, g = as_floating(metric=metric)
-        g = _checked(xp, g, grid, "metric")
+        g = checked_metric(xp, g, grid, "metric")
         return Run(xp, g, grid, "flat", None, settings).solve()
     xp, g, base = as_floating(metric=metric, background=background)
-    g, base = _checked(xp, g, grid, "metric"), _checked(xp, base, grid, "background")
+    g, base = checked_metric(xp, g, grid, "metric"), checked_metric(xp, base, grid, "background")
     return Run(xp, g, grid, "background", base, settings).solve()
 
 
@@ -159,10 +159,10 @@ def ricci(
         progress=progress,
     )
     xp, g = as_floating(metric=metric)
-    return Run(xp, _checked(xp, g, grid, "metric"), grid, "ricci", None, settings).solve()
+    return Run(xp, checked_metric(xp, g, grid, "metric"), grid, "ricci", None, settings).solve()
 
 
-def _checked(xp: Any, g: Array, grid: TorusGrid, name: str) -> Array:
+def checked_metric(xp: Any, g: Array, grid: TorusGrid, name: str) -> Array:
     """Return a metric on the grid, symmetric to the last bit; raise unless it is one."""
     expected = (*grid.shape, grid.dim, grid.dim)
     if tuple(g.shape) != expected:

@@ -68,7 +68,7 @@ class Record:
         shape = (self.count + 1, *metric.shape)
         if not path.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
-            dtype = to_numpy(metric[(0,) * metric.ndim]).dtype
+            dtype = to_numpy(metric[(slice(0, 1),) * metric.ndim]).dtype
             self._metrics = np.lib.format.open_memmap(self.folder / "metrics.npy", "w+", dtype, shape)
             return None
         saved = read_archive(path, "run")
