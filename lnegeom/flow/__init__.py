@@ -12,8 +12,9 @@ from lnegeom.flow.evolve import ricci, ricci_deturck
 from lnegeom.flow.exact import cigar, king_conformal
 from lnegeom.flow.grid import TorusGrid
 from lnegeom.flow.homogeneous_flow import homogeneous
-from lnegeom.flow.initial import perturbed_flat
+from lnegeom.flow.initial import perturbed_flat, plane_wave
 from lnegeom.flow.invariants import measure
+from lnegeom.flow.lichnerowicz import spectrum
 from lnegeom.flow.lie import LieGroup
 from lnegeom.flow.normalised import normalise
 from lnegeom.flow.rotational_flow import dumbbell, rotational
@@ -43,10 +44,12 @@ __all__ = [
     "measure",
     "normalise",
     "perturbed_flat",
+    "plane_wave",
     "rank_one_closeness",
     "ricci",
     "ricci_deturck",
     "rotational",
     "singular_time",
+    "spectrum",
     "squared_norm_of_differences",
 ]

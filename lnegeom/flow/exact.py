@@ -34,7 +34,7 @@ def king_conformal(
     t : float
         Time, with ``s > 0`` there.
     wavevector : sequence of int, default: (1, 0)
-        Multiples m of the wavevector ``k_a = 2π m_a / L_a``, not all zero.
+        Multiples m of the wavevector, ``k·v_a = 2π m_a`` for each lattice vector v_a, not all zero.
     s0 : float, default: 3.0
         Value of s at t = 0; smaller is steeper (the sup norm of ``w/α − 1`` is ``coth(s/2) − 1``).
     alpha : float, default: 1.0
@@ -67,7 +67,7 @@ def king_conformal(
     if len(mode) != 2 or not any(mode) or any(m != int(m) for m in mode):
         raise InputError(f"wavevector must be two integers, not both zero; got {wavevector!r}")
     limit = positive("alpha", alpha)
-    k = np.array([2 * math.pi * m / length for m, length in zip(mode, grid.lengths, strict=True)])
+    k = grid.wavevector(mode)
     s = real("s0", s0) + float(k @ k) * real("t", t) / limit
     if not s > 0:
         raise InputError(f"the solution exists while s = s0 + |k|² t / alpha > 0, got s = {s:.6g}")

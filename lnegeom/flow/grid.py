@@ -130,7 +130,8 @@ class TorusGrid:
         multiples = tuple(mode)
         if len(multiples) != self.dim or any(m != int(m) for m in multiples):
             raise InputError(f"a mode is {self.dim} integers, one a lattice vector; got {mode!r}")
-        return 2 * math.pi * np.linalg.solve(np.array(self.lattice), np.array(multiples, dtype=float))
+        k: NDArray[np.float64] = np.linalg.solve(np.array(self.lattice), np.array(multiples, dtype=float))
+        return 2 * math.pi * k
 
     def coordinates(self) -> NDArray[np.float64]:
         """Cartesian coordinates of the grid points, shape ``(*shape, n)``."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lnegeom._array import InputError, positive_integer, real
 from lnegeom.flow.box_grid import BoxGrid
@@ -68,6 +69,46 @@ def perturbed_flat(
         h = _random_symmetric_field(grid, rng, modes)
     largest = np.max(np.abs(np.linalg.eigvalsh(h)))
     metric: NDArray[np.float64] = np.eye(grid.dim) + (size / largest) * h
+    return metric
+
+
+def plane_wave(grid: TorusGrid, mode: Sequence[int], amplitude: ArrayLike) -> NDArray[np.float64]:
+    """Return the metric ``δ + A cos(k·x)`` of one plane wave.
+
+    Parameters
+    ----------
+    grid : TorusGrid
+    mode : sequence of int
+        Multiples m of the wavevector: ``k·v_a = 2π m_a`` for each lattice vector v_a.
+    amplitude : array_like
+        The symmetric matrix A, ``(n, n)``, of operator norm below 1. With ``A k = 0`` and ``tr A = 0``
+        (n ≥ 3) the wave is transverse and traceless; with ``A = k bᵀ + b kᵀ`` it is pure gauge to first
+        order.
+
+    Returns
+    -------
+    numpy.ndarray
+        Metric of shape ``(*grid.shape, n, n)``, float64.
+
+    Raises
+    ------
+    InputError
+        If the mode is not n integers, or A is not a symmetric n×n matrix of norm below 1.
+
+    Examples
+    --------
+    >>> from lnegeom.flow import TorusGrid, plane_wave
+    >>> plane_wave(TorusGrid((8, 8)), (1, 0), [[0.1, 0.0], [0.0, 0.0]])[0, 0, 0, 0]
+    np.float64(1.1)
+    """
+    k = grid.wavevector(mode)
+    A = np.asarray(amplitude, dtype=np.float64)
+    if A.shape != (grid.dim, grid.dim) or not np.array_equal(A, A.T):
+        raise InputError(f"amplitude must be a symmetric {grid.dim}×{grid.dim} matrix, got {amplitude!r}")
+    if not np.max(np.abs(np.linalg.eigvalsh(A))) < 1:
+        raise InputError(f"amplitude must have norm below 1 so that g stays positive definite, got {A}")
+    wave = np.cos(grid.coordinates() @ k)
+    metric: NDArray[np.float64] = np.eye(grid.dim) + wave[..., None, None] * A
     return metric
 
 

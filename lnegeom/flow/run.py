@@ -7,7 +7,7 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import array_api_compat
 import numpy as np
@@ -183,11 +183,12 @@ class Run:
     def _march(self, saved: dict[str, Any] | None) -> March:
         xp, settings = self.xp, self.settings
         method = METHODS[settings.method](xp, self.linear, self._nonlinear)
-        dt, tolerance = self._first_step(), settings.tolerance
+        dt = self._first_step()
         if settings.dt is not None:
             # A fixed step divides the time from sample to sample.
             interval = settings.t_end / (settings.samples - 1)
-            dt, tolerance = interval / max(1, math.ceil(interval / settings.dt * (1 - 1e-12))), None
+            dt = interval / max(1, math.ceil(interval / settings.dt * (1 - 1e-12)))
+        tolerance = settings.tolerance if settings.dt is None else None
         try:
             march = March(method, self.modes, self.start, dt, tolerance, settings.t_end)
         except LeftCone:
@@ -218,7 +219,8 @@ class Run:
         self, record: Record, march: March, halted: Halted | None, recent: list[tuple[float, Array]]
     ) -> Solution:
         xp, settings = self.xp, self.settings
-        singular, status, message = None, "completed", f"reached t = {settings.t_end:g}"
+        status: Literal["completed", "stopped"] = "completed"
+        message, singular = f"reached t = {settings.t_end:g}", None
         if halted is not None:
             if march.time > record.times[-1]:
                 record.add(march.time, self.metric_of(march.u))

@@ -84,7 +84,7 @@ class Modes:
     def _array(self, values: Any, dtype: Any) -> Array:
         return self._xp.asarray(values, dtype=dtype, device=self._device)
 
-    def real(self, values: NDArray[np.float64]) -> Array:
+    def real(self, values: NDArray[Any]) -> Array:
         """Real numpy values as an array of the fields' library, dtype and device."""
         return self._array(values, self.dtype)
 

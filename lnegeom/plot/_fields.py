@@ -115,7 +115,7 @@ def draw_component(
         return line
     ax.set_ylabel("$x_2$")
     colours = {"cmap": "RdBu_r", "vmin": limits[0], "vmax": limits[1]}
-    if isinstance(grid, TorusGrid):
+    if isinstance(grid, TorusGrid) and grid.is_rectangular:
         return ax.imshow(
             field.T,  # imshow puts the first axis on the vertical
             origin="lower",
