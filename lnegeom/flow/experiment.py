@@ -8,6 +8,7 @@ import platform
 import shlex
 import sys
 import time
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -135,14 +136,7 @@ def _numbers(solution: Solution) -> dict[str, Any]:
         fit = flow.decay_rate(solution)
     except InputError as error:
         return {**numbers, "norms": norms, "decay": None, "no_fit": str(error)}
-    decay = {
-        "rate": fit.rate,
-        "standard_error": fit.standard_error,
-        "theory": fit.theory,
-        "relative_difference": fit.relative_difference,
-        "window": list(fit.window),
-    }
-    return {**numbers, "norms": norms, "decay": decay}
+    return {**numbers, "norms": norms, "decay": asdict(fit)}
 
 
 def _table(solution: Solution, numbers: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
@@ -175,7 +169,9 @@ def _page(
         page.text(
             f"Rate {decay['rate']:.8g} ± {decay['standard_error']:.1e} (standard error of the fit), "
             f"{decay['relative_difference']:+.1e} from the linear theory's {decay['theory']:.8g}, fitted "
-            f"over t = {decay['window'][0]:.4g} … {decay['window'][1]:.4g}."
+            f"over t = {decay['window'][0]:.4g} … {decay['window'][1]:.4g}. The mean has moved by "
+            f"{decay['limit_shift']:.2e} in operator norm; the first eigenvalue of the limit is "
+            f"{decay['limit_theory']:.8g}."
         )
     elif results.get("no_fit"):
         page.text(f"No rate was fitted: {results['no_fit']}.")
