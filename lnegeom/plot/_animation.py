@@ -80,10 +80,11 @@ def animate(
     last = _last_worth_showing(solution, component)
     chosen = np.unique(np.linspace(0, last, min(last + 1, limit)).astype(int)).tolist()
     pyplot()  # complains, if matplotlib is missing
-    figure = importlib.import_module("matplotlib.figure").Figure(figsize=(5, 4), layout="constrained")
+    figure_class = importlib.import_module("matplotlib.figure").Figure
+    figure = figure_class(figsize=(5, 4), dpi=100, layout="constrained")
     update = _scene(figure.subplots(), solution, component, chosen)
     target.parent.mkdir(parents=True, exist_ok=True)
-    _write(figure, update, chosen + [chosen[-1]] * round(speed), target, speed, progress)
+    _write(figure, update, chosen, target, speed, progress)
     return target
 
 
@@ -103,13 +104,21 @@ def _write(
 ) -> None:
     from tqdm.auto import tqdm
 
-    writer = importlib.import_module("matplotlib.animation").PillowWriter(fps=fps)
+    canvas = importlib.import_module("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)
+    images = importlib.import_module("PIL.Image")
+    drawn = []
+    for number, index in enumerate(tqdm(frames, desc="animation", unit="frame", disable=not progress)):
+        update(index)
+        canvas.draw()
+        if number == 0:
+            figure.set_layout_engine("none")  # so that nothing but the flow moves
+        picture = images.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+        drawn.append(picture.quantize(colors=255))
+    durations = [round(1000 / fps)] * len(drawn)
+    durations[-1] = max(1000, durations[-1])
     draft = path.with_name(f".{path.stem}.{os.getpid()}.gif")
     try:
-        with writer.saving(figure, str(draft), dpi=90):
-            for index in tqdm(frames, desc="animation", unit="frame", disable=not progress):
-                update(index)
-                writer.grab_frame()
+        drawn[0].save(draft, save_all=True, append_images=drawn[1:], duration=durations, loop=0)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
