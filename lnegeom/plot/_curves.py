@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Field = NDArray[np.float64]
+OUTLINES = 6
 STEEP = 1e-3
 """A profile with ``|ψ_s| > 1`` by more than this is that of no surface in space."""
 
@@ -113,7 +115,7 @@ def plot_curvature(solution: Solution, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def plot_profiles(solution: Solution, ax: Axes | None = None, count: int = 6) -> Axes:
+def plot_profiles(solution: Solution, ax: Axes | None = None, indices: Sequence[int] | None = None) -> Axes:
     """Draw the outlines of a rotationally symmetric metric at successive times, the later the darker.
 
     The outline is that of the surface of revolution in space which has the profile ψ as its radius, cut
@@ -125,8 +127,8 @@ def plot_profiles(solution: Solution, ax: Axes | None = None, count: int = 6) ->
         Of `lnegeom.flow.rotational`.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
-    count : int, default: 6
-        Number of outlines.
+    indices : sequence of int, optional
+        The samples to draw; six, evenly spaced in time, by default.
 
     Returns
     -------
@@ -142,8 +144,9 @@ def plot_profiles(solution: Solution, ax: Axes | None = None, count: int = 6) ->
     outlines, embedded = outlines_of(solution)
     ax = new_axes(figsize=(5.4, 3.6)) if ax is None else ax
     times = to_numpy(solution.times)
-    chosen = np.unique(np.searchsorted(times, np.linspace(times[0], times[-1], count)))
-    for colour, index in zip(shades(len(chosen)), chosen, strict=True):
+    if indices is None:
+        indices = np.unique(np.searchsorted(times, np.linspace(times[0], times[-1], OUTLINES))).tolist()
+    for colour, index in zip(shades(len(indices)), indices, strict=True):
         along, radius = outlines[index]
         ax.plot(along, radius, color=colour, linewidth=1.6, label=f"$t = {times[index]:.4g}$")
         ax.plot(along, -radius, color=colour, linewidth=1.6)
