@@ -109,7 +109,8 @@ class TorusGrid:
         """Unit vectors along the lattice vectors, the columns of B: ``x = B y`` with ``0 ≤ y_a < L_a``."""
         if self.is_rectangular:
             return np.eye(self.dim)
-        return (np.array(self.lattice) / np.array(self.lengths)[:, None]).T
+        units: NDArray[np.float64] = np.array(self.lattice) / np.array(self.lengths)[:, None]
+        return units.T
 
     @property
     def wavenumbers(self) -> tuple[NDArray[np.float64], ...]:

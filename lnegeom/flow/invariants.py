@@ -56,7 +56,7 @@ class Measurement:
         )
         zeroth = xp.reshape(packed, (len(pairs), -1))
         for start in range(0, zeroth.shape[1], CHUNK):
-            part = slice(start, start + CHUNK)
+            part = slice(start, min(start + CHUNK, zeroth.shape[1]))
             dg = xp.stack([unpack(xp, first[a, :, part], n) for a in range(n)], axis=-1)
             ddg = dg
             if second is not None:

@@ -22,6 +22,12 @@ SLAB_BYTES = 1 << 19
 """Size of the fields of a slab, which pass through the compiled loop while they are in cache."""
 
 
+CHUNK = 1 << 11
+"""Points whose algebra numpy does at a time."""
+THREAD_BYTES = 1 << 21
+"""Below this size of all fields, handing slabs to threads costs more than it gains."""
+
+
 class LeftCone(Exception):
     """The metric of these coefficients is not positive definite, or not finite, somewhere."""
 
@@ -69,27 +75,41 @@ class Plain:
         self.xp = xp
         self.modes = modes
         self.equation = equation
+        # Temporaries of numpy's that stay in cache; a GPU wants all the points at once.
+        points = math.prod(modes.shape)
+        self.chunk = min(CHUNK, points) if array_api_compat.is_numpy_namespace(xp) else points
 
     def __call__(self, coefficients: Array) -> Array:
         """Coefficients of N(h)."""
-        xp, modes, equation = self.xp, self.modes, self.equation
-        n = equation.n
-        m = n * (n + 1) // 2
+        xp, modes, m = self.xp, self.modes, coefficients.shape[0]
+        n, points = modes.dim, math.prod(modes.shape)
         # One batched transform each way: h with its derivatives, then the source with the fluxes.
         stack = xp.stack([coefficients, *(symbol * coefficients for symbol in modes.derivatives)])
-        fields = modes.backward(stack)
-        rows = [[fields[a, s, ...] for s in range(m)] for a in range(n + 1)]
-        constant, inverse = ([float(value) for value in row] for row in (equation.constant, equation.inverse))
-        symbols = equation.symbols
-        christoffel = [] if symbols is None else [[symbols[k, s, ...] for s in range(m)] for k in range(n)]
-        source, flux, valid = flux_and_source(
-            n, rows[0], rows[1:], constant, inverse, equation.gauge, christoffel
-        )
-        if not bool(xp.all(valid)):
+        fields = xp.reshape(modes.backward(stack), (n + 1, m, points))
+        parts = [
+            self._algebra(fields, slice(start, min(start + self.chunk, points)))
+            for start in range(0, points, self.chunk)
+        ]
+        if not all(bool(xp.all(valid)) for _, valid in parts):
             raise LeftCone(coefficients)
-        terms = modes.forward(xp.stack([xp.stack(row) for row in [source, *flux]]))
+        joined = xp.concat([values for values, _ in parts], axis=-1) if len(parts) > 1 else parts[0][0]
+        terms = modes.forward(xp.reshape(joined, (n + 1, m, *modes.shape)))
         divergence = total(symbol * terms[a + 1, ...] for a, symbol in enumerate(modes.derivatives))
         return terms[0, ...] + divergence
+
+    def _algebra(self, fields: Array, part: slice) -> tuple[Array, Array]:
+        """Source and fluxes ``(n + 1, m, P)`` of some points, and which are valid."""
+        xp, equation, (sets, m, _) = self.xp, self.equation, fields.shape
+        rows = [[fields[a, s, part] for s in range(m)] for a in range(sets)]
+        constant, inverse = ([float(value) for value in row] for row in (equation.constant, equation.inverse))
+        christoffel: list[list[Array]] = []
+        if equation.symbols is not None:
+            symbols = xp.reshape(equation.symbols, (sets - 1, m, -1))
+            christoffel = [[symbols[k, s, part] for s in range(m)] for k in range(sets - 1)]
+        source, flux, valid = flux_and_source(
+            sets - 1, rows[0], rows[1:], constant, inverse, equation.gauge, christoffel
+        )
+        return xp.stack([xp.stack(row) for row in [source, *flux]]), valid
 
 
 class Fused:
@@ -105,7 +125,7 @@ class Fused:
         n, dtype = equation.n, np.dtype(modes.dtype)
         self.passes = passes
         self.kernel = fused.kernel(n, equation.gauge)
-        self.modes, self.equation, self.workers = modes, equation, workers
+        self.modes, self.equation = modes, equation
         self.n, self.m = n, n * (n + 1) // 2
         self.constant = equation.constant.astype(dtype)
         self.inverse = equation.inverse.astype(dtype)
@@ -116,6 +136,7 @@ class Fused:
         self.planes = modes.shape[0] if n > 1 else 1
         self.plane_points = math.prod(modes.shape) // self.planes
         size = (n + 1) * self.m * self.plane_points * dtype.itemsize
+        workers = self.workers = workers if size * self.planes > THREAD_BYTES else 1
         self.thickness = _largest_divisor(self.planes, min(SLAB_BYTES // size, -(-self.planes // workers)))
         self.mixed = np.empty((2, self.m, self.planes, *modes.kept[1:]), modes.complex_dtype)
         self.workspaces: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()

@@ -86,8 +86,9 @@ class Run:
         self.modes = Modes(grid, xp, metric, dealias=settings.dealias, workers=settings.workers)
         self.frame = self.modes.real(grid.frame)
         self.back = self.modes.real(np.linalg.inv(grid.frame))
-        along = xp.matrix_transpose(self.frame) @ metric @ self.frame
-        packed = pack(xp, along)
+        packed = pack(xp, metric)
+        if not grid.is_rectangular:
+            packed = pack(xp, xp.matrix_transpose(self.frame) @ metric @ self.frame)
         # h is measured from the mean, whose Laplacian is the linear part: the closer the better.
         mean = to_numpy(unpack(xp, xp.mean(packed, axis=tuple(range(1, self.n + 1))), self.n))
         inverse = np.linalg.inv(mean.astype(np.float64))

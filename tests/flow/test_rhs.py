@@ -34,8 +34,9 @@ def problem(shape, gauge, dealias, dtype):
 
 
 @pytest.mark.parametrize(("shape", "gauge", "dealias", "dtype"), CASES)
-def test_compiled_and_plain_agree(shape, gauge, dealias, dtype):
+def test_compiled_and_plain_agree(monkeypatch, shape, gauge, dealias, dtype):
     pytest.importorskip("numba")
+    monkeypatch.setattr("lnegeom.flow.rhs.THREAD_BYTES", 0)  # threads even for these
     modes, equation, u = problem(shape, gauge, dealias, dtype)
     plain = Plain(np, modes, equation)(u)
     tolerance = 20 * np.finfo(dtype).eps
@@ -88,3 +89,12 @@ def test_numpy_is_compiled_where_numba_is_installed(monkeypatch):
     pytest.importorskip("numba")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     assert isinstance(right_hand_side(np, modes, equation), Fused)
+
+
+def test_compiles_where_nothing_can_be_kept_on_disk():
+    pytest.importorskip("numba")
+    from lnegeom.flow.fused import compiled
+
+    scope = {}
+    exec("def double(x):\n    return 2 * x", scope)  # has no file beside which to keep the machine code
+    assert compiled(scope["double"])(21) == 42
