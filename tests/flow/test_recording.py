@@ -117,7 +117,7 @@ def run_neck(out, **options):
 def test_a_resumed_run_gives_the_same_numbers(tmp_path, monkeypatch, run):
     whole = run(None)
     file = tmp_path / "sub" / "run"
-    for count in (7, 9):
+    for count in (50, 30):
         with monkeypatch.context() as patch:
             interrupt_after(patch, count)
             with pytest.raises(KeyboardInterrupt):
