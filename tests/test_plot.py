@@ -107,7 +107,7 @@ def test_torch_solutions(solution):
 
 def test_bad_arguments(solution):
     group = homogeneous([1, 1, 1], LieGroup.named("Nil"), 1.0, samples=3)
-    with pytest.raises(InputError, match="tori and boxes of dimension 1 to 3, got LieGroup"):
+    with pytest.raises(InputError, match="components are drawn on tori and boxes, got LieGroup"):
         plot_component(group)
     with pytest.raises(InputError, match="has no theory to draw: expected a torus or a box"):
         plot_decay(group)
@@ -183,6 +183,15 @@ def test_outlines_are_isometric(pinch):
     grid = WarpedGrid(16, ends="space")
     steep = rotational(lambda s: s + s**3 * np.exp(-(s**2)), 8.0, grid, 0.01, samples=2)
     assert plot_profiles(steep).get_xlabel() == "distance $s$"
+
+
+def test_slices_of_a_solid_on_an_oblique_lattice():
+    grid = TorusGrid((6, 5, 4), lattice=[[1.0, 0.0, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    start = perturbed_flat(grid, 0.1, seed=0, modes=1)
+    still = Solution(grid, np.zeros(1), start[None], "completed", "", 1.0)
+    mesh = plot_component(still).axes[0].collections[0]
+    np.testing.assert_array_equal(mesh.get_array().reshape(6, 5), start[:, :, 2, 0, 0])
+    np.testing.assert_allclose(mesh.get_coordinates()[0, 1], grid.coordinates()[0, 1, 2, :2])
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])

@@ -28,7 +28,9 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for page, numbers and checkpoint")
     parser.add_argument("--resume", action="store_true", help="go on with the interrupted run in --out")
     where = parser.add_argument_group("where")
-    where.add_argument("--dim", type=int, help="tori, boxes: 1 to 3 (default: 2); rotational: default 3")
+    where.add_argument(
+        "--dim", type=int, help="tori: 1 to 4, boxes: 1 to 3 (default: 2); rotational: default 3"
+    )
     where.add_argument(
         "--size", type=int, help="points an axis (default: 48 on a torus, 14 in a box, 129 on a radius)"
     )

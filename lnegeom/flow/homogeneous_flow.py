@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lnegeom._array import GeometryError, InputError, check_finite, positive, positive_integer
+from lnegeom._array import GeometryError, InputError, check_finite, positive
+from lnegeom.flow.recording import sample_times
 from lnegeom.flow.singular import singular_time
 from lnegeom.flow.solution import Solution
 from lnegeom.flow.spaces import HomogeneousSpace, Matrix
@@ -78,9 +79,8 @@ def homogeneous(
     >>> solution.status, round(solution.singular_time, 8)
     ('stopped', 0.25)
     """
-    duration, count = positive("t_end", t_end), positive_integer("samples", samples)
-    if count < 2:
-        raise InputError(f"samples must be at least 2, the initial and the final time; got {samples!r}")
+    duration = positive("t_end", t_end)
+    wanted = sample_times(duration, samples)
     if method not in METHODS:
         raise InputError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
     g = _metric(metric, space)
@@ -88,7 +88,6 @@ def homogeneous(
     solved = _solve(equation, g, duration, positive("rtol", rtol), method)
     # What scipy calls status 1 is an event: of the two, the first is the end.
     completed = len(solved.t_events[0]) > 0
-    wanted = np.linspace(0.0, duration, count)
     reached = solved.y[-1]
     times = wanted if completed else _towards_the_singularity(wanted, reached)
     states = [equation.unpack(solved.sol(tau)) for tau in _inner_times(solved, times[1:-1])]
@@ -103,7 +102,7 @@ def homogeneous(
         f"|Ric| has reached {norms[-1]:.3g}" if solved.success else f"the solver failed: {solved.message}"
     )
     estimate = "" if singular is None else f"; it blows up near t = {singular:.6g}"
-    message = f"stopped at t = {reached[-1]:.6g}: {reason}{estimate}; the last good state is kept"
+    message = f"after t = {reached[-1]:.6g} {reason}{estimate}; the last good state is kept"
     return Solution(space, times, metrics, "stopped", message, dt, invariants, singular_time=singular)
 
 
@@ -180,11 +179,19 @@ def _inner_times(solved: Any, times: Vector) -> list[float]:
     """The τ of times t within the run: t grows with τ, and each lies in a step of the solver."""
     from scipy.optimize import brentq
 
-    steps = np.searchsorted(solved.y[-1], times)
-    return [
-        float(brentq(lambda tau, t=t: solved.sol(tau)[-1] - t, solved.t[k - 1], solved.t[k], xtol=1e-14))
-        for k, t in zip(steps, times, strict=True)
-    ]
+    found = []
+    for t, k in zip(times, np.searchsorted(solved.y[-1], times), strict=True):
+
+        def gap(tau: float, t: float = t) -> float:
+            return float(solved.sol(tau)[-1] - t)
+
+        begin, end = solved.t[k - 1], solved.t[k]
+        # A time at the end of a step may lie beyond it by a rounding error.
+        if gap(begin) >= 0 or gap(end) <= 0:
+            found.append(float(begin if gap(begin) >= 0 else end))
+        else:
+            found.append(float(brentq(gap, begin, end, xtol=1e-14)))
+    return found
 
 
 def _invariants(space: HomogeneousSpace, metrics: NDArray[np.float64]) -> dict[str, Any]:

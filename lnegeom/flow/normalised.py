@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnegeom._array import Array, InputError, to_numpy
+from lnegeom.flow.box_grid import BoxGrid
 from lnegeom.flow.solution import Solution
+from lnegeom.flow.warped import WarpedGrid
 
 MIN_SAMPLES = 4
 
@@ -37,7 +39,7 @@ def normalise(solution: Solution) -> Solution:
     Raises
     ------
     InputError
-        If there are fewer than 4 samples.
+        If there are fewer than 4 samples, or the domain has a boundary.
 
     Examples
     --------
@@ -53,12 +55,15 @@ def normalise(solution: Solution) -> Solution:
     """
     from scipy.interpolate import CubicSpline
 
+    grid = solution.grid
+    if isinstance(grid, BoxGrid) or (isinstance(grid, WarpedGrid) and grid.ends != "sphere"):
+        raise InputError(f"a normalised flow keeps the volume of a closed manifold, got {grid!r}")
     metrics, times = solution.metrics, to_numpy(solution.times).astype(np.float64)
     if len(times) < MIN_SAMPLES:
         raise InputError(f"solution has {len(times)} samples: expected {MIN_SAMPLES} or more")
     xp = array_api_compat.array_namespace(metrics)
     volume = xp.stack([_volume(solution, metrics[k, ...]) for k in range(len(times))])
-    scale = (volume[0] / volume) ** (2 / solution.grid.dim)
+    scale = (volume[0] / volume) ** (2 / grid.dim)
     pace = CubicSpline(times, to_numpy(scale)).antiderivative()
     new_times: NDArray[np.float64] = pace(times) - pace(times[0])
     axes = (...,) + (None,) * (metrics.ndim - 1)

@@ -29,7 +29,7 @@ def plot_component(
     Parameters
     ----------
     solution : Solution
-        On a torus or a box of dimension 1, 2 or 3.
+        On a torus or a box.
     component : tuple of int, default: (0, 0)
         Indices i, j of ``g_ij``.
     axes : sequence of two matplotlib.axes.Axes, optional
@@ -82,14 +82,19 @@ def component_name(component: tuple[int, int]) -> str:
 def component_fields(solution: Solution, component: tuple[int, int], indices: Sequence[int]) -> list[Any]:
     """A component at some samples, as numpy arrays of one or two dimensions."""
     grid = solution.grid
-    if not isinstance(grid, TorusGrid | BoxGrid) or grid.dim > 3:
-        raise InputError(f"components are drawn on tori and boxes of dimension 1 to 3, got {grid!r}")
+    if not isinstance(grid, TorusGrid | BoxGrid):
+        raise InputError(f"components are drawn on tori and boxes, got {grid!r}")
     if len(component) != 2 or not all(index in range(grid.dim) for index in component):
         allowed = " or ".join(map(str, range(grid.dim)))
         raise InputError(f"component must be a pair of indices {allowed}, got {component!r}")
     i, j = component
     fields = [to_numpy(solution.metrics[index, ..., i, j]) for index in indices]
-    return [field[..., field.shape[2] // 2] if field.ndim == 3 else field for field in fields]
+    return [field[_middle(grid)] for field in fields]
+
+
+def _middle(grid: TorusGrid | BoxGrid) -> tuple[Any, ...]:
+    """Index of the slice that is shown: all of the first two axes."""
+    return (..., *(size // 2 for size in grid.shape[2:]))
 
 
 def scale_of(fields: Sequence[Any], component: tuple[int, int]) -> tuple[float, float]:
@@ -123,6 +128,6 @@ def draw_component(
             interpolation="bicubic",
             **colours,
         )
-    flat = points[:, :, 0, :] if grid.dim == 3 else points
     ax.set_aspect("equal")
-    return ax.pcolormesh(flat[..., 0], flat[..., 1], field, shading="gouraud", **colours)
+    x, y = (points[..., axis][_middle(grid)] for axis in (0, 1))
+    return ax.pcolormesh(x, y, field, shading="gouraud", **colours)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 from lnegeom import GeometryError, InputError, symbolic
-from lnegeom.flow import EinsteinSpace, LieGroup, ProductSpace, Solution, homogeneous, normalise
+from lnegeom.flow import BoxGrid, EinsteinSpace, LieGroup, ProductSpace, Solution, homogeneous, normalise
 from lnegeom.flow.lie import MILNOR
 
 # Hyperbolic 3-space as a solvable group: [F₁, F_i] = F_i; and a group of dimension 4 that is not unimodular.
@@ -189,6 +189,14 @@ def test_samples_lie_at_the_times_asked_for():
     assert solution.message == "reached t = 0.2"
 
 
+@pytest.mark.parametrize("samples", [2, 3, 50, 1001])
+def test_samples_at_the_very_end_of_a_step_are_found(samples):
+    # Towards the singularity the samples are the solver's own times.
+    solution = homogeneous([1.0, 1.0, 1.0], GROUPS["SU(2)"], 0.26, samples=samples)
+    assert np.all(np.diff(solution.times) > 0)
+    np.testing.assert_allclose(solution.metrics[:, 0, 0], 1 - 4 * solution.times, rtol=1e-5, atol=1e-9)
+
+
 def test_saved_solutions_keep_their_space(tmp_path):
     space = ProductSpace(GROUPS["Nil"], EinsteinSpace.sphere(2))
     solution = homogeneous(np.ones(5), space, 0.1, samples=3)
@@ -249,3 +257,8 @@ def broken_algebra():
     for k, i, j in ((0, 0, 1), (1, 1, 2), (2, 2, 0)):
         c[k, i, j], c[k, j, i] = 1, -1
     return c
+
+
+def on_a_box():
+    grid = BoxGrid((5,))
+    return Solution(grid, np.arange(5.0), np.ones((5, 5, 1, 1)), "completed", "", 1.0)
