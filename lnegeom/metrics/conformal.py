@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lnegeom._array import Array, InputError, check_vectors, dot, matvec
+from lnegeom._array import Array, InputError, check_vectors, dot, identity, matvec
 from lnegeom.derivatives import Derivatives
 from lnegeom.fields import as_field
 from lnegeom.metrics._base import Metric
@@ -88,8 +88,7 @@ class Conformal(Metric):
     def _christoffel(self, xp: Any, local: _Local) -> Array:
         slope = self.f._gradient(xp, local.x)
         g = self.base._matrix(xp, local.base)
-        delta = xp.eye(slope.shape[-1], dtype=slope.dtype, device=slope.device)
-        mixed = delta[:, :, None] * slope[..., None, None, :]  # δ^k_i f_j
+        mixed = identity(xp, slope)[:, :, None] * slope[..., None, None, :]  # δ^k_i f_j
         up = self.base._sharp(xp, local.base, slope)
         rest = mixed + xp.matrix_transpose(mixed) - up[..., :, None, None] * g[..., None, :, :]
         return self.base._christoffel(xp, local.base) + rest

@@ -7,6 +7,8 @@ import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from array_api_compat import device
+
 from lnegeom._array import Array, InputError
 from lnegeom.metrics._base import Metric
 
@@ -87,7 +89,7 @@ class Product(Metric):
                 pads = []
                 for length in (start, n - start - size):
                     shape[axis] = length
-                    pads.append(xp.zeros(tuple(shape), dtype=block.dtype, device=block.device))
+                    pads.append(xp.zeros(tuple(shape), dtype=block.dtype, device=device(block)))
                 block = xp.concat([pads[0], block, pads[1]], axis=axis)
             total = block if total is None else total + block
             start += size

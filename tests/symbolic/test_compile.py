@@ -99,8 +99,6 @@ BACKENDS = ["numpy", "torch", "jax"]
 @pytest.mark.parametrize("batch", [(), (3,), (2, 3), (0,)])
 def test_dtype_and_batch_are_kept(backend, dtype, batch):
     xp = library(backend)
-    if backend == "jax" and dtype == "float64":
-        pytest.skip("JAX has 64-bit numbers only when told so")
     metric = symbolic.kerr(sp.Rational(5, 4), sp.Rational(3, 4))
     points = xp.asarray(np.broadcast_to(HOLE[0], (*batch, 4)).tolist() if batch != (0,) else np.zeros((0, 4)))
     points = xp.asarray(points, dtype=getattr(xp, dtype))
