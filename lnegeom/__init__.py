@@ -33,6 +33,7 @@ from lnegeom.families import (
 from lnegeom.geodesics import Geodesic, distance, exp, geodesic, log, parallel_transport
 from lnegeom.metrics import (
     LNE,
+    SPD,
     Conformal,
     FromCallable,
     Graph,
@@ -48,6 +49,7 @@ from lnegeom.metrics import (
     Schwarzschild,
     Sphere,
     Torus,
+    Warped,
 )
 from lnegeom.potentials import LogCosh, LogSumExp, NegativeEntropy, Potential, SquaredNorm
 
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
 __all__ = [
     "KL",
     "LNE",
+    "SPD",
     "Bernoulli",
     "Beta",
     "Bregman",
@@ -97,6 +100,7 @@ __all__ = [
     "SquaredNorm",
     "Torus",
     "VonMisesFisher",
+    "Warped",
     "christoffel",
     "distance",
     "einstein",

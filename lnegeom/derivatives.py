@@ -168,7 +168,6 @@ def _automatic(source: str, function: Callable[[Array], Array], x: Array, vector
     points = x.reshape(-1, n)
     eye = library.eye(n, dtype=x.dtype) if source == "jax" else library.eye(n, dtype=x.dtype, device=x.device)
     whole = function if vectorized else transforms.vmap(function)
-    out_axes = {"out_dims" if source == "torch" else "out_axes": (None, 0)}
 
     def along(f: Callable[[Array], Array], direction: Array) -> Any:
         return transforms.jvp(f, (points,), (library.broadcast_to(direction, points.shape),))
@@ -181,7 +180,7 @@ def _automatic(source: str, function: Callable[[Array], Array], x: Array, vector
 
     try:
         value = whole(points)
-        first, second = transforms.vmap(lambda a: along(gradient, a), **out_axes)(eye)
+        first, second = transforms.vmap(lambda a: along(gradient, a), out_dims=(None, 0))(eye)
     except (RuntimeError, TypeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(

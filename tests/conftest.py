@@ -58,8 +58,8 @@ def backend(request):
 def assert_agree(backend, function, arrays, dtype, tolerance, batch):
     """A function's results on a backend: of its kind, dtype and batch shape, and equal to numpy's in float64.
 
-    `function` maps arrays to a dictionary of arrays. In single precision JAX only traces it (its kinds, dtypes
-    and shapes show); the values are those of the same compiled code in double precision.
+    `function` maps arrays to a dictionary of arrays. In single precision JAX only traces it, which shows
+    dtypes and shapes; values come from the same code compiled in double precision.
     """
     given = [backend.array(a, dtype) for a in arrays]
     expected = function(*arrays)

@@ -105,6 +105,25 @@ def bowl(x):
     return xp.sum(xp.cos(x) * xp.roll(x, 1)) / 2
 
 
+def factor(x):
+    """A positive function of any number of variables, in closed form nowhere."""
+    xp = array_api_compat.array_namespace(x)
+    return 2 + xp.sum(xp.sin(x) * xp.cos(xp.roll(x, 1)))
+
+
+def spd(size):
+    """Maps the cube onto well-conditioned symmetric positive definite matrices, as SPD's coordinates."""
+    rows, columns = np.tril_indices(size)
+
+    def to_point(unit):
+        lower = np.zeros((*unit.shape[:-1], size, size))
+        lower[..., rows, columns] = np.where(rows == columns, 1 + unit / 2, unit / 2)
+        matrix = lower @ np.swapaxes(lower, -1, -2)
+        return matrix[..., *np.triu_indices(size)]
+
+    return to_point
+
+
 def outside_horizon(unit):
     return np.stack([unit[..., 0], 4 + unit[..., 1], 1.5 + unit[..., 2], unit[..., 3]], axis=-1)
 
@@ -115,6 +134,14 @@ def above(unit):
 
 def off_centre(unit):
     return np.where(unit < 0, unit / 2 - 0.5, unit / 2 + 0.5)
+
+
+def above_and_beside(unit):
+    return np.concatenate([above(unit[..., :2]), unit[..., 2:]], axis=-1)
+
+
+def apart(unit):
+    return np.concatenate([unit[..., :1] + 2, unit[..., 1:2], 0.5 * unit[..., 2:]], axis=-1)
 
 
 METRICS = [
@@ -133,6 +160,12 @@ METRICS = [
     Species(lnegeom.Conformal(bowl, lnegeom.Sphere(2)), 2, scaled(1), 1e-8),
     Species(lnegeom.Product(lnegeom.Sphere(2), lnegeom.LNE(1.0), dims=(2, 2)), 4, scaled(0.6)),
     Species(lnegeom.Product(lnegeom.Minkowski(2), lnegeom.HalfSpace(2)), 4, above),
+    Species(lnegeom.SPD(2), 3, spd(2)),
+    Species(lnegeom.SPD(3), 6, spd(3)),
+    Species(lnegeom.Warped(lnegeom.HalfSpace(2), lnegeom.Sphere(2), factor), 4, above_and_beside, 1e-8),
+    Species(
+        lnegeom.Warped(lnegeom.Minkowski(2), lnegeom.LNE(0.8), lnegeom.SquaredNorm(), dims=(2, 2)), 4, apart
+    ),
     Species(lnegeom.Pullback(ellipsoid, 2), 2, scaled(1), 1e-8),
     Species(lnegeom.Pullback(ellipsoid, 2, lnegeom.Sphere(3)), 2, scaled(1), 1e-7),
     Species(lnegeom.FromCallable(wavy, 3), 3, scaled(1), 1e-8),

@@ -12,9 +12,12 @@ from lnegeom.metrics.normalized_lne import NormalizedLNE
 from lnegeom.metrics.product import Product
 from lnegeom.metrics.pullback import Pullback
 from lnegeom.metrics.spaces import HalfSpace, Minkowski, PoincareBall, Sphere, Torus
+from lnegeom.metrics.spd import SPD
+from lnegeom.metrics.warped import Warped
 
 __all__ = [
     "LNE",
+    "SPD",
     "Conformal",
     "Euclidean",
     "FromCallable",
@@ -31,4 +34,5 @@ __all__ = [
     "Schwarzschild",
     "Sphere",
     "Torus",
+    "Warped",
 ]

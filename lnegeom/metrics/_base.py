@@ -42,8 +42,8 @@ class Metric(abc.ABC):
         The dimension n, or None when any dimension will do.
     closed_form_geodesics : bool
         Whether the metric has ``_exp(xp, x, v)``, ``_log(xp, x, y)``, ``_distance(xp, x, y)`` and
-        ``_transport(xp, x, v, w)``: geodesics in closed form, on validated points and vectors ``(..., n)`` that
-        broadcast. `_transport` carries w along the geodesic that starts at x with velocity v, to time 1.
+        ``_transport(xp, x, v, w)``: geodesics in closed form, on validated points and vectors ``(..., n)``
+        that broadcast. `_transport` carries w along the geodesic from x with velocity v, to time 1.
     """
 
     dim: int | None = None
