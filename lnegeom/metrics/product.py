@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lnegeom._array import Array, InputError
+from lnegeom._array import Array, InputError, safe_sqrt
 from lnegeom.metrics._base import Metric
 from lnegeom.metrics._blocks import place
 
@@ -23,6 +23,7 @@ class Product(Metric):
     """The product metric ``g₁ ⊕ g₂ ⊕ …``, coordinates one factor after the other.
 
     Factors that apply in O(n) keep doing so: only the full matrices and tensors are formed in n dimensions.
+    Geodesics are in closed form where every factor's are.
 
     Parameters
     ----------
@@ -54,6 +55,7 @@ class Product(Metric):
             self.dims.append(size)
         self.factors = factors
         self.dim = sum(self.dims)
+        self.closed_form_geodesics = all(factor.closed_form_geodesics for factor in factors)
 
     def __repr__(self) -> str:
         return f"Product({', '.join(map(repr, self.factors))})"
@@ -63,11 +65,6 @@ class Product(Metric):
         """Numbers of positive and negative eigenvalues."""
         negative = sum(factor.signature[1] for factor in self.factors)
         return sum(self.dims) - negative, negative
-
-    @property
-    def closed_form_geodesics(self) -> bool:  # type: ignore[override]  # a class attribute elsewhere
-        """Whether every factor's geodesics have a closed form."""
-        return all(factor.closed_form_geodesics for factor in self.factors)
 
     def _local(self, xp: Any, x: Array) -> _Local:
         pieces = self._split(x)
@@ -144,7 +141,11 @@ class Product(Metric):
     def _distance(self, xp: Any, x: Array, y: Array) -> Array:
         pieces = zip(self.factors, self._split(x), self._split(y), strict=True)
         squares = (factor._distance(xp, a, b) ** 2 for factor, a, b in pieces)
-        return xp.sqrt(functools.reduce(operator.add, squares))
+        return safe_sqrt(xp, functools.reduce(operator.add, squares))
+
+    def _leaves(self, xp: Any, x: Array, v: Array) -> Array:
+        pieces = zip(self.factors, self._split(x), self._split(v), strict=True)
+        return functools.reduce(xp.minimum, (factor._leaves(xp, a, b) for factor, a, b in pieces))
 
     def _side_by_side(self, xp: Any, name: str, *arrays: Array) -> Array:
         shape = np.broadcast_shapes(*(tuple(array.shape[:-1]) for array in arrays))

@@ -5,7 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from lnegeom._array import Array, GeometryError, as_floating, check_vectors, dot, outer, positive_integer
+from lnegeom._array import (
+    Array,
+    GeometryError,
+    as_floating,
+    check_vectors,
+    dot,
+    outer,
+    positive_integer,
+    safe_sqrt,
+)
 from lnegeom._symmetric import basis, constant, counts, entries, from_entries, pairing, symmetric_part
 from lnegeom.metrics._base import Metric
 from lnegeom.metrics._checks import check_matrix
@@ -26,7 +35,8 @@ class SPD(Metric):
         Ric(U, V) = −¼ (k tr(AB) − tr A tr B),    R = −k(k − 1)(k + 2)/8
 
     The space is symmetric, complete and nowhere positively curved; matrices with congruence ``P ↦ M P Mᵀ``
-    act by isometries. `sharp`, `flat`, `christoffel_apply` and `ricci_apply` take O(k³).
+    act by isometries. `sharp`, `flat`, `christoffel_apply` and `ricci_apply` take O(k³). Geodesics are in closed
+    form, by eigenvectors: torch and JAX differentiate exp and log only where those are unique (not at P = I).
 
     Parameters
     ----------
@@ -150,7 +160,7 @@ class SPD(Metric):
     def _distance(self, xp: Any, x: Array, y: Array) -> Array:
         back = self._roots(xp, x)[1]
         logs = self._logs(xp, back, y, xp.linalg.eigvalsh(self._brought(xp, back, y - x)))
-        return xp.sqrt(dot(xp, logs, logs))
+        return safe_sqrt(xp, dot(xp, logs, logs))
 
     def _transport(self, xp: Any, x: Array, v: Array, w: Array) -> Array:
         root, back = self._roots(xp, x)
@@ -168,7 +178,7 @@ class SPD(Metric):
         return symmetric_part(xp, back @ from_entries(xp, vector, self.size) @ back)
 
     def _logs(self, xp: Any, back: Array, y: Array, gaps: Array) -> Array:
-        """``log λ`` of the eigenvalues of ``P^{-½} Q P^{-½}``; near 1 from the gaps λ − 1, which keep digits."""
+        """``log λ`` of the eigenvalues of ``P^{-½} Q P^{-½}``; near 1 from λ − 1, which keeps its digits."""
         near = xp.abs(gaps) < 0.5
         values = xp.linalg.eigvalsh(self._brought(xp, back, y))
         return xp.where(near, xp.log1p(xp.where(near, gaps, xp.zeros_like(gaps))), xp.log(values))
