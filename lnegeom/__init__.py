@@ -15,8 +15,9 @@ from lnegeom.curvature import (
     sectional_curvature,
     weyl,
 )
-from lnegeom.divergences import KL, Bregman, Divergence, Euclidean, Hyperbolic
+from lnegeom.divergences import KL, Bregman, CallableDivergence, Divergence, Euclidean, Hyperbolic
 from lnegeom.dually_flat import DuallyFlat
+from lnegeom.eguchi import EguchiConnections
 from lnegeom.families import (
     Bernoulli,
     Beta,
@@ -36,6 +37,7 @@ from lnegeom.metrics import (
     SPD,
     Conformal,
     FromCallable,
+    FromDivergence,
     Graph,
     HalfSpace,
     Hessian,
@@ -63,16 +65,19 @@ __all__ = [
     "Bernoulli",
     "Beta",
     "Bregman",
+    "CallableDivergence",
     "Categorical",
     "Conformal",
     "Dirichlet",
     "Divergence",
     "DualConnections",
     "DuallyFlat",
+    "EguchiConnections",
     "Euclidean",
     "Exponential",
     "ExponentialFamily",
     "FromCallable",
+    "FromDivergence",
     "Gamma",
     "Geodesic",
     "GeometryError",

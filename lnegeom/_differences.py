@@ -1,4 +1,4 @@
-"""High-order finite differences with an error estimate, on numpy float64, whatever library a function is of."""
+"""High-order finite differences with an error estimate, on numpy float64, for functions of any library."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ _SECOND = (8 / 5, -1 / 5, 8 / 315, -1 / 560)
 _SECOND_CENTRE = -205 / 72
 _FIRST_STEP = 0.1
 _HALVINGS = 14
+_EXTRAPOLATIONS = 2
 
 
 def flat_points(x: Array) -> Doubles:
@@ -54,21 +55,22 @@ def converged(sample: Sample, points: Doubles) -> tuple[tuple[Doubles, ...], flo
     count = len(points)
     best = np.full(count, math.inf)
     kept: tuple[Doubles, ...] = ()
-    previous = np.empty(0)
+    row: list[tuple[Doubles, ...]] = []
     stalled = 0
     for halving in range(_HALVINGS):
         found = _attempt(sample, points, scale * 0.5**halving)
-        if not found or not kept:
+        before, row = row, _extrapolated(found, row)
+        if not found or not before:
             kept = tuple(array.copy() for array in found)
-            previous = kept[-1] if kept else previous
             continue
-        gap = np.abs(found[-1] - previous).reshape(count, -1).max(axis=-1)
-        gap = np.where(np.isfinite(gap), gap, math.inf)
-        better = gap < best
-        best = np.where(better, gap, best)
-        for array, new in zip(kept, found, strict=True):
-            array[better] = new[better]
-        previous = found[-1]
+        better = np.zeros(count, dtype=bool)
+        for candidate, older in zip(row, before, strict=False):  # the same order of the row before
+            gap = _gap(candidate[-1], older[-1])
+            improves = gap < best
+            best = np.where(improves, gap, best)
+            for array, new in zip(kept, candidate, strict=True):
+                array[improves] = new[improves]
+            better |= improves
         stalled = 0 if better.any() or np.isinf(best).any() else stalled + 1
         if stalled == 2:
             break
@@ -79,6 +81,23 @@ def converged(sample: Sample, points: Doubles) -> tuple[tuple[Doubles, ...], flo
             "be defined and smooth around it"
         )
     return kept, float(best.max())
+
+
+def _extrapolated(found: tuple[Doubles, ...], before: list[tuple[Doubles, ...]]) -> list[tuple[Doubles, ...]]:
+    """A row of Richardson's table, the error a series in h^8, h^10, …; `before` is that of twice the step."""
+    if not found:
+        return []
+    row = [found]
+    for order, older in enumerate(before[:_EXTRAPOLATIONS]):
+        factor = 2.0 ** (8 + 2 * order) - 1
+        row.append(tuple(new + (new - old) / factor for new, old in zip(row[-1], older, strict=True)))
+    return row
+
+
+def _gap(a: Doubles, b: Doubles) -> Doubles:
+    """Largest difference at each point; infinite where it is not a number."""
+    gap = np.abs(a - b).reshape(len(a), -1).max(axis=-1)
+    return np.where(np.isfinite(gap), gap, math.inf)
 
 
 def _attempt(sample: Sample, points: Doubles, step: Doubles) -> tuple[Doubles, ...]:

@@ -1,7 +1,7 @@
-"""Eguchi's relations for a divergence that is given as a function: its metric and symbols, and their derivatives.
+"""Eguchi's relations for a divergence that is given as a function: metric, symbols and their derivatives.
 
-By automatic differentiation, or by differences: third and fourth derivatives of the function are differences of
-differences with one step for all levels, which is halved until successive results settle.
+By automatic differentiation, or by differences: third and fourth derivatives of the function are differences
+of differences with one step for all levels, which is halved until successive results settle.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import array_api_compat
 import numpy as np
 
-from lnegeom._array import Array, to_numpy
+from lnegeom._array import Array, InputError, to_numpy
 from lnegeom._differences import Doubles, back, converged, differences, flat_points, like, slopes
 from lnegeom.derivatives import (
     Derivatives,
     check_source,
     convert,
+    evaluate,
     in_library,
     jet,
     library_of,
@@ -32,7 +34,7 @@ _Values = Callable[[Doubles, Doubles], Doubles]
 
 
 class DivergenceJets:
-    """Derivatives of ``D(p, q)`` at ``q = p``, all in the library, dtype and device of the points ``(..., n)``.
+    """Derivatives of ``D(p, q)`` at ``q = p``, in the library, dtype and device of the points ``(..., n)``.
 
     Parameters
     ----------
@@ -44,12 +46,26 @@ class DivergenceJets:
         Whether the function takes many points at once.
     """
 
-    def __init__(
-        self, function: Callable[[Array, Array], Array], derivatives: Derivatives, vectorized: bool
-    ):
+    def __init__(self, function: Callable[[Array, Array], Array], derivatives: Derivatives, vectorized: bool):
         self.function = function
         self.derivatives = check_source(derivatives)
         self.vectorized = vectorized
+
+    def value(self, xp: Any, p: Array, q: Array) -> Array:
+        """``D[p : q]``, of shape ``(...)``, of points whose batch axes broadcast."""
+        shape = np.broadcast_shapes(tuple(p.shape), tuple(q.shape))
+        p, q = xp.broadcast_to(p, shape), xp.broadcast_to(q, shape)
+        n = shape[-1]
+        if self.vectorized:
+            found = self.function(p, q)
+        else:  # as a function of one point (p, q)
+            found = evaluate(lambda pair: self.function(pair[:n], pair[n:]), xp.concat([p, q], axis=-1))
+        if tuple(found.shape) != shape[:-1]:
+            raise InputError(
+                f"the divergence returned shape {tuple(found.shape)} for points {tuple(shape)}: expected "
+                f"{tuple(shape[:-1])}"
+            )
+        return xp.astype(found, p.dtype, copy=False)
 
     def metric(self, x: Array) -> Array:
         """``g_ij = ∂_i ∂_j D``, of shape ``(..., n, n)``."""
@@ -76,7 +92,7 @@ class DivergenceJets:
     def symbols(self, x: Array) -> Array:
         """``Γ_{ij,k}`` and ``Γ*_{ij,k}``, of shape ``(..., 2, k, i, j)``."""
         if self._source(x) != "finite":
-            return self._automatic(x, self._pair)
+            return _stored(self._automatic(x, self._pair), -1)
         return self._finite(x, lambda values, points, step: (_third(values, points, step),))[0]
 
     def symbols_slope(self, x: Array) -> Array:
@@ -84,7 +100,7 @@ class DivergenceJets:
         source = self._source(x)
         if source != "finite":
             jacfwd = transforms_of(source).jacfwd
-            return self._automatic(x, lambda s, y: jacfwd(lambda z: self._pair(s, z))(y))
+            return _stored(self._automatic(x, lambda s, y: jacfwd(lambda z: self._pair(s, z))(y)), -2)
 
         def sample(values: _Values, points: Doubles, step: Doubles) -> tuple[Doubles, ...]:
             def symbols(y: Doubles) -> Doubles:
@@ -107,10 +123,11 @@ class DivergenceJets:
         return jacfwd(jacfwd(lambda p: self._one(p, y)))(y)
 
     def _pair(self, source: str, y: Array) -> Array:
-        jacfwd, library = transforms_of(source).jacfwd, library_of(source)
+        """``−∂_i∂_j∂'_k D`` and ``−∂'_i∂'_j∂_k D``, as (2, i, j, k)."""
+        jacfwd = transforms_of(source).jacfwd
         first = jacfwd(lambda q: jacfwd(jacfwd(lambda p: self._one(p, q)))(y))(y)
         second = jacfwd(lambda p: jacfwd(jacfwd(lambda q: self._one(p, q)))(y))(y)
-        return -library.moveaxis(library.stack([first, second]), -1, 1)
+        return -library_of(source).stack([first, second])
 
     def _automatic(self, x: Array, at_point: Callable[[str, Array], Array]) -> Array:
         source = self._source(x)
@@ -134,7 +151,9 @@ class DivergenceJets:
             if self.vectorized:
                 found = to_numpy(self.function(*rows))
             else:
-                found = np.array([float(self.function(rows[0][i, :], rows[1][i, :])) for i in range(p.size // n)])
+                found = np.array(
+                    [float(self.function(rows[0][i, :], rows[1][i, :])) for i in range(p.size // n)]
+                )
             return np.asarray(found, dtype=np.float64).reshape(p.shape[:-1])
 
         size = max(1, _AT_ONCE // (4 * n * (n + 1)) ** 2)
@@ -145,6 +164,11 @@ class DivergenceJets:
                 for part in np.split(points, range(size, len(points), size))
             ]
         return tuple(back(x, np.concatenate(arrays)) for arrays in zip(*parts, strict=True))
+
+
+def _stored(pair: Array, k: int) -> Array:
+    """Symbols with their axis k, the last or the last but one, before i and j."""
+    return array_api_compat.array_namespace(pair).moveaxis(pair, k, k - 2)
 
 
 def _bend(values: _Values, p: Doubles, q: Doubles, step: Doubles) -> Doubles:

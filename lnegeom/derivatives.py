@@ -101,7 +101,8 @@ def jet(
     if source == own_source(x):
         return _automatic(source, function, x, vectorized)
     found = _automatic(source, function, in_library(source, x), vectorized)
-    return Jet(*(convert(x, a) for a in (found.value, found.first, found.second)), source, 0.0)
+    value, first, second = (convert(x, a) for a in (found.value, found.first, found.second))
+    return Jet(value, first, second, source, 0.0)
 
 
 def in_library(source: str, x: Array) -> Array:

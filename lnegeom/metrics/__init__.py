@@ -5,6 +5,7 @@ from lnegeom.metrics.black_holes import Kerr, Schwarzschild
 from lnegeom.metrics.conformal import Conformal
 from lnegeom.metrics.euclidean import Euclidean
 from lnegeom.metrics.from_callable import FromCallable
+from lnegeom.metrics.from_divergence import FromDivergence
 from lnegeom.metrics.graph import Graph
 from lnegeom.metrics.hessian import Hessian
 from lnegeom.metrics.lne import LNE
@@ -21,6 +22,7 @@ __all__ = [
     "Conformal",
     "Euclidean",
     "FromCallable",
+    "FromDivergence",
     "Graph",
     "HalfSpace",
     "Hessian",

@@ -35,8 +35,8 @@ class SPD(Metric):
         Ric(U, V) = −¼ (k tr(AB) − tr A tr B),    R = −k(k − 1)(k + 2)/8
 
     The space is symmetric, complete and nowhere positively curved; matrices with congruence ``P ↦ M P Mᵀ``
-    act by isometries. `sharp`, `flat`, `christoffel_apply` and `ricci_apply` take O(k³). Geodesics are in closed
-    form, by eigenvectors: torch and JAX differentiate exp and log only where those are unique (not at P = I).
+    act by isometries. `sharp`, `flat`, `christoffel_apply` and `ricci_apply` take O(k³). Geodesics are in
+    closed form, by eigenvectors: torch and JAX differentiate them only where those are unique (not at P = I).
 
     Parameters
     ----------
