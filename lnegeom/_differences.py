@@ -18,7 +18,7 @@ _FIRST = (4 / 5, -1 / 5, 4 / 105, -1 / 280)
 _SECOND = (8 / 5, -1 / 5, 8 / 315, -1 / 560)
 _SECOND_CENTRE = -205 / 72
 _FIRST_STEP = 0.1
-_HALVINGS = 14
+_LAST_STEP = 2.0**-14  # as part of the first
 _EXTRAPOLATIONS = 2
 
 
@@ -44,12 +44,12 @@ Sample = Callable[[Doubles, Doubles], tuple[Doubles, ...]]
 """Maps points ``(B, n)`` and steps ``(B,)`` to arrays ``(B, …)`` of differences."""
 
 
-def converged(sample: Sample, points: Doubles) -> tuple[tuple[Doubles, ...], float]:
+def converged(sample: Sample, points: Doubles, ratio: float = 0.5) -> tuple[tuple[Doubles, ...], float]:
     """Differences with the best step at each point ``(B, n)``, and the largest estimate of their errors.
 
-    The step is halved until two successive results of the sample's last array, its most delicate one, stop
-    approaching each other, at each point for itself. A step that leaves the domain may give NaN, or raise a
-    GeometryError; a smaller one is taken.
+    The step is shortened by `ratio` until two successive results of the sample's last array, its most
+    delicate one, stop approaching each other, at each point for itself. A step that leaves the domain may
+    give NaN, or raise a GeometryError; a smaller one is taken.
     """
     scale = _FIRST_STEP * np.maximum(1.0, np.abs(points).max(axis=-1))
     count = len(points)
@@ -57,9 +57,9 @@ def converged(sample: Sample, points: Doubles) -> tuple[tuple[Doubles, ...], flo
     kept: tuple[Doubles, ...] = ()
     row: list[tuple[Doubles, ...]] = []
     stalled = 0
-    for halving in range(_HALVINGS):
-        found = _attempt(sample, points, scale * 0.5**halving)
-        before, row = row, _extrapolated(found, row)
+    for shortening in range(round(math.log(_LAST_STEP) / math.log(ratio))):
+        found = _attempt(sample, points, scale * ratio**shortening)
+        before, row = row, _extrapolated(found, row, ratio)
         if not found or not before:
             kept = tuple(array.copy() for array in found)
             continue
@@ -83,13 +83,15 @@ def converged(sample: Sample, points: Doubles) -> tuple[tuple[Doubles, ...], flo
     return kept, float(best.max())
 
 
-def _extrapolated(found: tuple[Doubles, ...], before: list[tuple[Doubles, ...]]) -> list[tuple[Doubles, ...]]:
-    """A row of Richardson's table, the error a series in h^8, h^10, …; `before` is that of twice the step."""
+def _extrapolated(
+    found: tuple[Doubles, ...], before: list[tuple[Doubles, ...]], ratio: float
+) -> list[tuple[Doubles, ...]]:
+    """A row of Richardson's table, the error a series in h^8, h^10, …; `before` is the longer step's."""
     if not found:
         return []
     row = [found]
     for order, older in enumerate(before[:_EXTRAPOLATIONS]):
-        factor = 2.0 ** (8 + 2 * order) - 1
+        factor = ratio ** (-8 - 2 * order) - 1
         row.append(tuple(new + (new - old) / factor for new, old in zip(row[-1], older, strict=True)))
     return row
 

@@ -30,6 +30,9 @@ from lnegeom.derivatives import (
 # Evaluations of a vectorized function at once: some 100 MB of arrays.
 _AT_ONCE = 1 << 20
 
+# Of successive steps. Fourth derivatives leave a narrow window between truncation and rounding.
+_RATIO = 0.7
+
 _Values = Callable[[Doubles, Doubles], Doubles]
 
 
@@ -160,7 +163,7 @@ class DivergenceJets:
         with np.errstate(all="ignore"):
             values(points, points)  # a point outside the domain raises here, by name
             parts = [
-                converged(lambda at, step: sample(values, at, step), part)[0]
+                converged(lambda at, step: sample(values, at, step), part, _RATIO)[0]
                 for part in np.split(points, range(size, len(points), size))
             ]
         return tuple(back(x, np.concatenate(arrays)) for arrays in zip(*parts, strict=True))

@@ -256,9 +256,9 @@ class KL(Divergence):
     def __repr__(self) -> str:
         return f"KL({self.family!r})"
 
-    def metric(self) -> metrics.Hessian:
+    def metric(self) -> metrics.Fisher:
         """The Fisher metric, the Hessian of the log-partition."""
-        return metrics.Hessian(self.family.log_partition)
+        return metrics.Fisher(self.family)
 
     def connections(self) -> HessianConnections:
         """∇ is the m-connection, ``Γ_{ij,k} = E[∂_il ∂_jl ∂_kl]``; ∇* the e-connection, zero in θ."""

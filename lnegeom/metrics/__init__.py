@@ -4,8 +4,10 @@ from lnegeom.metrics._base import Metric
 from lnegeom.metrics.black_holes import Kerr, Schwarzschild
 from lnegeom.metrics.conformal import Conformal
 from lnegeom.metrics.euclidean import Euclidean
+from lnegeom.metrics.fisher import EstimatedFisher, Fisher
 from lnegeom.metrics.from_callable import FromCallable
 from lnegeom.metrics.from_divergence import FromDivergence
+from lnegeom.metrics.from_grid import FromGrid
 from lnegeom.metrics.graph import Graph
 from lnegeom.metrics.hessian import Hessian
 from lnegeom.metrics.lne import LNE
@@ -20,9 +22,12 @@ __all__ = [
     "LNE",
     "SPD",
     "Conformal",
+    "EstimatedFisher",
     "Euclidean",
+    "Fisher",
     "FromCallable",
     "FromDivergence",
+    "FromGrid",
     "Graph",
     "HalfSpace",
     "Hessian",

@@ -38,8 +38,8 @@ class FromDivergence(JetMetric):
 
     Notes
     -----
-    Curvature takes fourth derivatives of the divergence. Differences lose half of the digits then, and a point
-    takes some ``(4n(n + 1))²`` evaluations for each step that is tried: pass `vectorized` where you can.
+    Curvature takes fourth derivatives of the divergence. By differences it keeps six to ten digits, and a
+    point takes some ``(4n(n + 1))²`` evaluations for each step tried: pass `vectorized` where you can.
 
     References
     ----------
