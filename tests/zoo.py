@@ -170,7 +170,7 @@ METRICS = [
     Species(lnegeom.Pullback(ellipsoid, 2, lnegeom.Sphere(3)), 2, scaled(1), 1e-7),
     Species(lnegeom.FromCallable(wavy, 3), 3, scaled(1), 1e-8),
     Species(lnegeom.FromCallable(expanding, 2, negative=1), 2, scaled(1), 1e-8),
-    Species(lnegeom.NormalizedLNE(0.5), 3, off_centre, 1e-7),
+    Species(lnegeom.NormalizedLNE(0.5), 3, off_centre),
     Species(lnegeom.Schwarzschild(1.0), 4, outside_horizon, 1e-7),
     Species(lnegeom.Kerr(1.0, 0.6), 4, outside_horizon, 1e-7),
     Species(lnegeom.LNE(tau=1.0), 3, scaled(0.5)),

@@ -18,8 +18,8 @@ class Hessian(Metric):
 
         Γ^k_ij = ½ g^{kl} T_lij,    R_ijkl = ¼ g^{pq} (T_ilp T_jkq − T_ikp T_jlq).
 
-    For a separable potential the metric is diagonal and flat: everything but the full tensors is O(n). Where the
-    potential names its constant curvature K, ``Ric = K (n − 1) g``, exact wherever g is.
+    For a separable potential the metric is diagonal and flat: everything but the full tensors is O(n). Where
+    the potential names its constant curvature K, ``Ric = K (n − 1) g``, exact wherever g is.
 
     Parameters
     ----------

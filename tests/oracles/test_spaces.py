@@ -88,7 +88,7 @@ def test_normalised_lne_has_the_scalar_curvature_of_its_limit_near_zero():
     # math: R ≈ −(n−1)(n−2) χ / ((1−χ) |θ|²) as θ → 0.
     n, chi = 4, 0.6
     theta = 1e-3 * np.array([1.0, -2.0, 0.5, 1.5])
-    metric = lnegeom.NormalizedLNE(chi, derivatives="torch")
+    metric = lnegeom.NormalizedLNE(chi)
     expected = -(n - 1) * (n - 2) * chi / ((1 - chi) * np.sum(theta**2))
     np.testing.assert_allclose(metric.scalar_curvature(theta), expected, rtol=1e-4)
     with pytest.raises(lnegeom.GeometryError, match=r"discontinuous at x\[1\], where .* = 0"):
