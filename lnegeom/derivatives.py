@@ -196,7 +196,7 @@ def _automatic(source: str, function: Callable[[Array], Array], x: Array, vector
     out = tuple(value.shape[1:])
     return Jet(
         value.reshape(batch + out),
-        library.moveaxis(first, 1, -1).reshape((*batch, *out, n)),
+        library.moveaxis(first, (1,), (-1,)).reshape((*batch, *out, n)),
         library.moveaxis(second, (1, 2), (-2, -1)).reshape((*batch, *out, n, n)),
         source,
         0.0,
