@@ -162,14 +162,14 @@ def draw(times, cap, path):
 
     shown = {name: found for name, found in times.items() if len(found) > 1}
     hows = list(dict.fromkeys(how for found in shown.values() for how in found if how not in OURS[1:]))
-    figure, ax = pyplot.subplots(figsize=(8, 0.55 * len(shown) + 1.4), layout="constrained")
+    figure, ax = pyplot.subplots(figsize=(8, 0.4 * len(shown) + 1.2), layout="constrained")
     colours = pyplot.get_cmap("tab10").colors
     for number, how in enumerate(hows):
         marker, size = ("D", 60) if how == "lnegeom" else ("o", 36)
         style = {"color": colours[number], "marker": marker, "s": size, "zorder": 3}
         at = [(found[how], -row) for row, found in enumerate(shown.values()) if found.get(how)]
         ax.scatter(*zip(*(at or [(float("nan"), 0)]), strict=True), label=how, **style)
-        late = [-row - 0.06 * (number - 3) for row, f in enumerate(shown.values()) if f.get(how, 0) is None]
+        late = [-row - 0.16 * (number - 3) for row, f in enumerate(shown.values()) if f.get(how, 0) is None]
         ax.scatter([cap] * len(late), late, **{**style, "marker": ">", "facecolors": "none"})
     ax.axvline(cap, color="0.6", linewidth=0.8, linestyle="--")
     ax.set(xscale="log", xlabel=f"CPU seconds; hollow triangles: not finished after {cap} s")
