@@ -3,7 +3,7 @@
     python symbolic_peers.py kerr pytearcat
 
 Run by bench_symbolic.py, under the interpreter that has the library; prints JSON with the CPU seconds,
-imports not counted, and the operations that sympy counts in the Ricci tensor. It needs sympy, but not lnegeom.
+imports not counted, and the operations that sympy counts in the Ricci tensor. It does without lnegeom.
 """
 
 import builtins
