@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from lnegeom._array import GeometryError, InputError, check_finite, check_where, first_index, positive
 from lnegeom.flow.box_grid import BoxGrid
+from lnegeom.flow.checks import checked_metric
 from lnegeom.flow.deturck import flux_and_source
-from lnegeom.flow.evolve import checked_metric
 from lnegeom.flow.recording import Checkpoint, record, sample_times
 from lnegeom.flow.small import pack, positive_definite, total, unpack
 from lnegeom.flow.solution import Solution

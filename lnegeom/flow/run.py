@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,7 +16,7 @@ from lnegeom._array import Array, GeometryError, InputError, first_index, positi
 from lnegeom.flow.deturck import Gauge
 from lnegeom.flow.grid import TorusGrid
 from lnegeom.flow.integrators import METHODS
-from lnegeom.flow.invariants import Measurement, invariant_names, measure
+from lnegeom.flow.invariants import Measurement
 from lnegeom.flow.march import Halted, March
 from lnegeom.flow.record import Record, fingerprint, host_scalars
 from lnegeom.flow.rhs import Equation, LeftCone, right_hand_side
@@ -34,37 +33,33 @@ RECENT = 8
 
 @dataclass(frozen=True)
 class Settings:
-    """Arguments of a flow that are not geometry, checked."""
+    """Arguments of a flow that are not geometry; an `InputError` at the first bad one."""
 
     t_end: float
-    dt: float | None
-    tolerance: float
-    samples: int
-    method: str
-    dealias: bool
-    invariants: tuple[str, ...]
-    workers: int
-    out: str | os.PathLike[str] | None
-    progress: bool
+    dt: float | None = None
+    tolerance: float = 1e-6
+    samples: int = 101
+    method: str = "ifrk4"
+    dealias: bool = True
+    invariants: tuple[str, ...] = ()
+    workers: int = 1
+    out: str | os.PathLike[str] | None = None
+    progress: bool = False
 
-    @classmethod
-    def checked(cls, invariants: str | Sequence[str], **given: Any) -> Settings:
-        """Check the arguments; raise an `InputError` at the first bad one."""
-        settings = cls(invariants=invariant_names(invariants), **given)
-        positive("t_end", settings.t_end)
-        positive("tolerance", settings.tolerance)
-        positive_integer("workers", settings.workers)
-        if settings.dt is not None:
-            positive("dt", settings.dt)
-        if positive_integer("samples", settings.samples) < 2:
+    def __post_init__(self) -> None:
+        positive("t_end", self.t_end)
+        positive("tolerance", self.tolerance)
+        positive_integer("workers", self.workers)
+        if self.dt is not None:
+            positive("dt", self.dt)
+        if positive_integer("samples", self.samples) < 2:
             raise InputError(
-                f"samples must be at least 2, the initial and the final time; got {settings.samples}"
+                f"samples must be at least 2, the initial and the final time; got {self.samples}"
             )
-        if settings.method not in METHODS:
-            raise InputError(f"method must be one of {', '.join(METHODS)}; got {settings.method!r}")
-        if settings.method == "sbdf4" and settings.dt is None:
+        if self.method not in METHODS:
+            raise InputError(f"method must be one of {', '.join(METHODS)}; got {self.method!r}")
+        if self.method == "sbdf4" and self.dt is None:
             raise InputError("method 'sbdf4' takes steps of one length: pass dt")
-        return settings
 
 
 class Run:
@@ -264,7 +259,7 @@ class Run:
         begin = recent[0][0] if recent else math.inf
         older = [(time, record.sample(i)) for i, time in enumerate(record.times) if time < begin][-RECENT:]
         points = [
-            (time, measure(g, self.grid, ["max_riemann"])["max_riemann"]) for time, g in [*older, *states]
+            (time, Measurement(self.xp, self.grid, g, None).max_riemann()) for time, g in [*older, *states]
         ]
         points = [(time, value) for time, value in points if value > 0]
         return singular_time(*zip(*points, strict=True)) if points else None
