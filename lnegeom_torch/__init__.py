@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lnegeom_torch import data, methods, metrics, nets, optim, quant, ricci, train
     from lnegeom_torch.methods import Method, QuantConfig, quantize_
-    from lnegeom_torch.metrics import LNE, Graph, LogCoshHessian, NormalizedLNE
-    from lnegeom_torch.optim import ManifoldAdamW, ManifoldSGD
+    from lnegeom_torch.metrics import LNE, Fisher, Graph, LogCoshHessian, NormalizedLNE
+    from lnegeom_torch.optim import ManifoldAdamW, ManifoldSGD, Precondition
     from lnegeom_torch.ricci import RicciFlow
 
 _ORIGIN = {
     "LNE": "metrics",
+    "Fisher": "metrics",
     "Graph": "metrics",
     "LogCoshHessian": "metrics",
     "ManifoldAdamW": "optim",
     "ManifoldSGD": "optim",
     "Method": "methods",
     "NormalizedLNE": "metrics",
+    "Precondition": "optim",
     "QuantConfig": "methods",
     "RicciFlow": "ricci",
     "quantize_": "methods",
@@ -29,12 +31,14 @@ _ROOMS = ("data", "methods", "metrics", "nets", "optim", "quant", "ricci", "trai
 
 __all__ = [
     "LNE",
+    "Fisher",
     "Graph",
     "LogCoshHessian",
     "ManifoldAdamW",
     "ManifoldSGD",
     "Method",
     "NormalizedLNE",
+    "Precondition",
     "QuantConfig",
     "RicciFlow",
     "data",
