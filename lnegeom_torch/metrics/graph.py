@@ -147,7 +147,9 @@ class Graph(RankOne):
         return {"name": "Graph", "phi": {"name": type(self.phi).__name__, **numbers}, "sign": self.sign}
 
     def _covector(self, weight: Tensor, out: Tensor | None = None) -> Tensor:
-        gradient: Tensor = self.phi._gradient(torch, weight)
+        # SquaredNorm copies by torch.asarray, which detaches from the graph of a differentiable step.
+        flat = isinstance(self.phi, SquaredNorm)
+        gradient: Tensor = weight.clone() if flat else self.phi._gradient(torch, weight)
         return gradient if out is None else out.copy_(gradient)
 
     def _strength(self, squared: Any, weight: Tensor) -> Any:
