@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lnegeom_torch import data, methods, metrics, nets, optim, quant, ricci, train
+    from lnegeom_torch import data, diagnostics, manifolds, methods, metrics, nets, optim, quant, ricci, train
     from lnegeom_torch.methods import Method, QuantConfig, quantize_
     from lnegeom_torch.metrics import LNE, Fisher, Graph, LogCoshHessian, NormalizedLNE
     from lnegeom_torch.optim import ManifoldAdamW, ManifoldSGD, Precondition
@@ -27,7 +27,18 @@ _ORIGIN = {
     "RicciFlow": "ricci",
     "quantize_": "methods",
 }
-_ROOMS = ("data", "methods", "metrics", "nets", "optim", "quant", "ricci", "train")
+_ROOMS = (
+    "data",
+    "diagnostics",
+    "manifolds",
+    "methods",
+    "metrics",
+    "nets",
+    "optim",
+    "quant",
+    "ricci",
+    "train",
+)
 
 __all__ = [
     "LNE",
@@ -42,6 +53,8 @@ __all__ = [
     "QuantConfig",
     "RicciFlow",
     "data",
+    "diagnostics",
+    "manifolds",
     "methods",
     "metrics",
     "nets",

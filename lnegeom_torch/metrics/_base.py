@@ -89,6 +89,10 @@ class Metric(abc.ABC):
             v = v + step / 6 * (a1 + 2 * a2 + 2 * a3 + a4)
         return x.to(weight.dtype)
 
+    def eigenvalues(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor | None] | None:
+        """Least and largest eigenvalue of g, and the one that is not 1 if g is rank one; None if unknown."""
+        return None
+
     def check(self, weight: Tensor) -> None:  # noqa: B027, since most metrics take any shape
         """Raise an InputError if the metric makes no sense for a tensor of this shape and dtype."""
 

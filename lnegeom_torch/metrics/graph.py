@@ -62,7 +62,7 @@ class LNE(RankOne):
     def effective_tau(self, weight: Tensor) -> Tensor:
         """The τ' of a layer, 0-d, on its device."""
         length = torch.linalg.vector_norm(wide(weight))
-        tau: Tensor = math.sqrt(0.5) / at_least(length, math.sqrt(0.5) / self.tau)
+        tau: Tensor = (math.sqrt(0.5) / length).clamp_max(self.tau)
         return tau
 
     def factor(self, weight: Tensor) -> Tensor:
@@ -81,9 +81,8 @@ class LNE(RankOne):
         if out is None:
             return torch.tanh(weight * self.effective_tau(weight))
         length = torch.linalg.vector_norm(weight).item()
-        return torch.mul(
-            weight, math.sqrt(0.5) / at_least(length, math.sqrt(0.5) / self.tau), out=out
-        ).tanh_()
+        tau = self.tau if self.tau * length <= math.sqrt(0.5) else math.sqrt(0.5) / length
+        return torch.mul(weight, tau, out=out).tanh_()
 
     def _strength(self, squared: Any, weight: Tensor) -> Any:
         return 1 / (1 - squared)

@@ -43,6 +43,14 @@ class RankOne(Metric):
         step: Tensor = (p * (self._strength(squared, weight) * product)).to(gradient.dtype)
         return gradient + step
 
+    def eigenvalues(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Least and largest eigenvalue of g, all others 1; of the layer's blocks, the one furthest from 1."""
+        p = self._covector(wide(weight))
+        squared = self._sum(p * p)
+        inverse = 1 + self._strength(squared, weight) * squared
+        outlier = torch.where(inverse.amax() > 1, 1 / inverse.amax(), 1 / inverse.amin())
+        return outlier.clamp_max(1), outlier.clamp_min(1), outlier
+
     def natural_gradients(
         self,
         weights: Sequence[Tensor],

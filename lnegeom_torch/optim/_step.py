@@ -58,10 +58,14 @@ class ManifoldStep(GroupOptions):
             for whole, piece in zip(lists[2:], rest, strict=True):
                 whole[part] = piece  # torch puts new momentum buffers into its list
 
-    def _init_group(self, group: dict[str, Any], *lists: list[Any]) -> Any:
+    def _begin(self, group: dict[str, Any], lists: list[list[Any]]) -> Any:
+        """Torch's `_init_group`: gather parameters, gradients and state, beginning the state if need be."""
+        begin: Any = self._init_group  # type: ignore[attr-defined]
+        if group["metric"] is None or group["metric"]["name"] != "Fisher":
+            return begin(group, *lists)
         # Adam takes a state that holds anything at all for one that it has begun.
         with set_aside(self.state, group["params"]):
-            return super()._init_group(group, *lists)  # type: ignore[misc]
+            return begin(group, *lists)
 
     def _check_capture(self) -> None:
         """Refuse to be captured in a CUDA graph without ``capturable=True``, by torch's own check."""

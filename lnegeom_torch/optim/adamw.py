@@ -88,7 +88,7 @@ class ManifoldAdamW(ManifoldStep, torch.optim.AdamW):
         loss = evaluate(closure)
         for group in self.param_groups:
             lists: list[list[Any]] = [[], [], [], [], [], []]
-            has_complex = self._init_group(group, *lists)
+            has_complex = self._begin(group, lists)
             self._move(group, lists, partial(self._torch_step, group, has_complex))
         return loss
 

@@ -105,7 +105,7 @@ class ManifoldSGD(ManifoldStep, torch.optim.SGD):
         loss = evaluate(closure)
         for group in self.param_groups:
             lists: list[list[Any]] = [[], [], []]
-            sparse = self._init_group(group, *lists)
+            sparse = self._begin(group, lists)
             self._move(group, lists, partial(self._torch_step, group, sparse))
             if group["momentum"] != 0:
                 for param, buffer in zip(lists[0], lists[2], strict=True):

@@ -64,7 +64,7 @@ def test_param_groups_put_the_metric_on_latent_weights_only():
     model = network()
     method = quantize_(model, QuantConfig("wcg", metric=NormalizedLNE(0.3, "exact")))
     latent, others = method.param_groups()
-    assert latent["metric"] == {"name": "NormalizedLNE", "chi": 0.3, "inverse": "exact"}
+    assert latent["metric"] == {"name": "NormalizedLNE", "chi": 0.3, "inverse": "exact", "per": "layer"}
     assert latent["gate"] is True
     assert others["metric"] is None
     assert others["gate"] is False
