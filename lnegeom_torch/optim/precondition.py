@@ -13,6 +13,7 @@ from lnegeom import InputError
 from lnegeom_torch.metrics import metric_to_data
 from lnegeom_torch.optim._groups import DEFAULTS, check_group, check_loaded, check_parameters
 from lnegeom_torch.optim._moves import Move
+from lnegeom_torch.optim._scratch import Scratch
 from lnegeom_torch.optim.fisher import set_aside
 
 __all__ = ["Precondition"]
@@ -88,6 +89,7 @@ class Precondition(torch.optim.Optimizer):
     def _wrap(self, base_optimizer: torch.optim.Optimizer, options: dict[str, Any]) -> None:
         self.base_optimizer = base_optimizer
         self._options = options
+        self._scratch: dict[int, Scratch] = {}
         self._torch_decouples = "decoupled_weight_decay" in base_optimizer.defaults
         super().__setstate__({})
         for group in self.param_groups:
@@ -204,7 +206,8 @@ class _Swap:
         self.restore()
         with torch.enable_grad():
             loss = closure()
-        self.enter()
+        with torch.no_grad():  # LBFGS calls closures with gradients enabled
+            self.enter()
         return loss
 
     def enter(self) -> None:
@@ -216,7 +219,9 @@ class _Swap:
                 continue
             states = [self.optimizer.state.get(p, {}) for p in params]
             grads = [p.grad for p in params]
-            directions = move.directions(params, grads, states)
+            scratch = self.optimizer._scratch.setdefault(id(group), Scratch(whole=True))
+            ((_, room),) = scratch.parts(params)
+            directions = move.directions(params, grads, states, room)
             move.decay(params, states, getattr(self.optimizer, "found_inf", None))
             if move.follows and first:
                 self.before.update({p: p.detach().clone() for p in params})
