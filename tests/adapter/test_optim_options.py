@@ -314,6 +314,10 @@ BAD = {
         "choose one",
     ),
     "phi": (lambda: ManifoldSGD(weight(), metric=Graph("cosh")), "phi must be"),
+    "gate in half precision": (
+        lambda: ManifoldAdamW([nn.Parameter(torch.ones(2).half())], gate=True),
+        r"eps=1e-08 is 0 in the precision of a parameter",
+    ),
     "lr": (lambda: ManifoldSGD(weight(), lr=-1.0), "Invalid learning rate"),
 }
 
