@@ -35,7 +35,7 @@ class Move:
         self.preconditions_decay = group["precondition_weight_decay"] and self.metric is not None
         decay = group.get("weight_decay", 0.0)
         decays = isinstance(decay, Tensor) or decay != 0
-        decoupled = decays and group.get("decoupled_weight_decay", False)
+        decoupled = decays and group["decoupled_weight_decay"]
         self.coupled_decay = decay if decays and not decoupled else 0.0
         leave = torch_decouples and not self.follows and not self.preconditions_decay
         self.own_decay = decay if decoupled and not leave else 0.0
@@ -51,11 +51,13 @@ class Move:
         self, params: Tensors, grads: Tensors, states: list[Any], room: Room | None = None
     ) -> Tensors:
         """What torch's step is to see for gradients; the gradients themselves are never written to."""
+        if self.metric is None and not self.group["gate"]:
+            return grads
         if any(gradient.is_sparse for gradient in grads):
             raise InputError(
                 "a metric or a gate needs dense gradients, got sparse ones; use metric=None for them"
             )
-        if self.on_update or (self.metric is None and not self.group["gate"]):
+        if self.on_update:
             return grads
         if self.group.get("differentiable", False):  # the step writes to what this graph would need
             params = [p.clone() for p in params]

@@ -52,7 +52,7 @@ class ManifoldStep(GroupOptions):
             states = [self.state.get(p, {}) for p in params]
             directions = move.directions(params, grads, states, room)
             move.decay(params, states, getattr(self, "found_inf", None))
-            before = [p.detach().clone() for p in params] if move.follows else None
+            before = [p.clone() for p in params] if move.follows else None
             update(move.torch_decay, params, directions, *rest)
             move.finish(params, before, states)
             for whole, piece in zip(lists[2:], rest, strict=True):

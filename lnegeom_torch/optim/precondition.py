@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import _use_grad_for_differentiable
 
 from lnegeom import InputError
-from lnegeom_torch.metrics import metric_to_data
+from lnegeom_torch.metrics import Room, metric_to_data
 from lnegeom_torch.optim._groups import DEFAULTS, check_group, check_loaded, check_parameters
 from lnegeom_torch.optim._moves import Move
 from lnegeom_torch.optim._scratch import Scratch
@@ -96,9 +97,9 @@ class Precondition(torch.optim.Optimizer):
             self._complete(group)
 
     def _complete(self, group: dict[str, Any]) -> None:
+        # The wrapped optimizer knows one of the options itself, and has put it into the group.
+        group.update({key: self._options[key] for key in ("decoupled_weight_decay",) if key in self._options})
         for key, value in {**DEFAULTS, **self._options}.items():
-            if key == "decoupled_weight_decay" and key in self._options:
-                group[key] = value
             group.setdefault(key, value)
         group["metric"] = metric_to_data(group["metric"])
         check_group(group)
@@ -158,7 +159,7 @@ class Precondition(torch.optim.Optimizer):
 
     # --- the step ---------------------------------------------------------------------------------------
 
-    @torch.no_grad()
+    @_use_grad_for_differentiable
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Perform a step of the wrapped optimizer, after each call of the closure if there is one."""
         swap = _Swap(self)
@@ -206,7 +207,8 @@ class _Swap:
         self.restore()
         with torch.enable_grad():
             loss = closure()
-        with torch.no_grad():  # LBFGS calls closures with gradients enabled
+        # LBFGS calls closures with gradients enabled.
+        with torch.set_grad_enabled(self.optimizer.defaults["differentiable"]):
             self.enter()
         return loss
 
@@ -219,12 +221,10 @@ class _Swap:
                 continue
             states = [self.optimizer.state.get(p, {}) for p in params]
             grads = [p.grad for p in params]
-            scratch = self.optimizer._scratch.setdefault(id(group), Scratch(whole=True))
-            ((_, room),) = scratch.parts(params)
-            directions = move.directions(params, grads, states, room)
+            directions = move.directions(params, grads, states, self.room(group, params))
             move.decay(params, states, getattr(self.optimizer, "found_inf", None))
             if move.follows and first:
-                self.before.update({p: p.detach().clone() for p in params})
+                self.before.update({p: p.clone() for p in params})
             for param, gradient, direction in zip(params, grads, directions, strict=True):
                 self.grads[param] = gradient
                 param.grad = direction
@@ -232,6 +232,13 @@ class _Swap:
         for move in self.moves:
             if "weight_decay" in move.group:
                 move.group["weight_decay"] = move.torch_decay
+
+    def room(self, group: dict[str, Any], params: list[Tensor]) -> Room | None:
+        if group.get("differentiable", False):
+            return None
+        scratch = self.optimizer._scratch.setdefault(id(group), Scratch(whole=True))
+        ((_, room),) = scratch.parts(params)
+        return room
 
     def restore(self) -> None:
         for param, gradient in self.grads.items():
