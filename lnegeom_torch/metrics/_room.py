@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,10 +15,29 @@ _CHUNK = 1 << 16
 
 
 class Room(NamedTuple):
-    """A flat buffer in processor memory, float32 or float64, and its pieces, a 1-d view for each weight."""
+    """A buffer in processor memory, float32 or float64, with two views for each weight.
+
+    Attributes
+    ----------
+    flat : Tensor
+        All of it, 1-d.
+    pieces : list of Tensor
+        A weight's part, 1-d.
+    shaped : list of Tensor
+        The same, of the weight's shape.
+    """
 
     flat: Tensor
     pieces: list[Tensor]
+    shaped: list[Tensor]
+
+    @classmethod
+    def within(cls, buffer: Tensor, weights: Sequence[Tensor]) -> Room:
+        """Room for weights at the beginning of a 1-d buffer."""
+        sizes = [weight.numel() for weight in weights]
+        flat = buffer[: sum(sizes)]
+        pieces = list(torch.split(flat, sizes))
+        return cls(flat, pieces, [p.view(w.shape) for p, w in zip(pieces, weights, strict=True)])
 
 
 def tanh_(flat: Tensor) -> Tensor:

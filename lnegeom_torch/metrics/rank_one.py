@@ -62,14 +62,14 @@ class RankOne(Metric):
         """`natural_gradient` of each tensor of a list, in no memory but the room where that is given."""
         if room is None or not all(_adds_up(gradient, room.flat) for gradient in gradients):
             return super().natural_gradients(weights, gradients)
-        torch.cat([weight.view(-1) for weight in weights], out=room.flat)
+        torch._foreach_copy_(room.shaped, list(weights))
         self._to_covectors_(room)
         # In processor memory a number costs nothing to read: two dot products and one sum a tensor.
         for weight, gradient, p in zip(weights, gradients, room.pieces, strict=True):
             flat = gradient.view(-1)
             squared, product = torch.dot(p, p).item(), torch.dot(p, flat).item()
             torch.add(flat, p, alpha=self._strength(squared, weight) * product, out=p)
-        return [p.view(weight.shape) for p, weight in zip(room.pieces, weights, strict=True)]
+        return list(room.shaped)
 
     @abc.abstractmethod
     def _to_covectors_(self, room: Room) -> None:

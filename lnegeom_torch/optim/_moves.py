@@ -124,10 +124,10 @@ def _gated(weights: Tensors, directions: Tensors, room: Room | None) -> Tensors:
     # The derivative of clipping, in one pass: torch's drops |W| = bound too, so that the bound is the next
     # number above 1.
     bound = 1 + torch.finfo(room.flat.dtype).eps
-    outs = [piece.view(w.shape) for piece, w in zip(room.pieces, weights, strict=True)]
-    for weight, direction, out in zip(weights, directions, outs, strict=True):
-        torch.ops.aten.hardtanh_backward.grad_input(direction, weight, -bound, bound, grad_input=out)
-    return outs
+    keep_inside = torch.ops.aten.hardtanh_backward.grad_input
+    for weight, direction, out in zip(weights, directions, room.shaped, strict=True):
+        keep_inside(direction, weight, -bound, bound, grad_input=out)
+    return list(room.shaped)
 
 
 def as_real(tensors: Tensors) -> Tensors:

@@ -58,10 +58,6 @@ def _plan(params: list[Tensor], least: float) -> list[Part]:
             bounds.append(index)
             held = 0
     slices = [slice(start, end) for start, end in pairwise(bounds)]
-    sizes = [[p.numel() for p in params[part]] for part in slices]
-    buffer = torch.empty(max(map(sum, sizes)), dtype=params[0].dtype)
-    flats = [buffer[: sum(size)] for size in sizes]
-    return [
-        (part, Room(flat, list(torch.split(flat, size))))
-        for part, flat, size in zip(slices, flats, sizes, strict=True)
-    ]
+    largest = max(sum(p.numel() for p in params[part]) for part in slices)
+    buffer = torch.empty(largest, dtype=params[0].dtype)
+    return [(part, Room.within(buffer, params[part])) for part in slices]

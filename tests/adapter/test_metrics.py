@@ -66,8 +66,7 @@ def test_natural_gradient_solves_with_the_matrix(metric, tensors):
     w, g = tensors
     expected = torch.linalg.solve(matrix(metric, w.flatten(), w.flatten()), g.flatten())
     torch.testing.assert_close(metric.natural_gradient(w, g).flatten(), expected)
-    flat = torch.empty(w.numel(), dtype=w.dtype)
-    room = Room(flat, [flat])
+    room = Room.within(torch.empty(w.numel(), dtype=w.dtype), [w])
     (listed,) = metric.natural_gradients([w], [g], room)
     torch.testing.assert_close(listed.flatten(), expected)
     (strided,) = metric.natural_gradients([w], [g.T.contiguous().T], room)
@@ -153,8 +152,7 @@ def test_log_cosh_hessian_is_that_of_the_potential():
 def test_no_finite_weight_gives_nan_or_infinity(metric, dtype, value):
     w = torch.full((40, 30), value, dtype=dtype)
     g = torch.full((40, 30), 0.25, dtype=dtype)
-    flat = torch.empty(w.numel())
-    for room in (None, Room(flat, [flat])):
+    for room in (None, Room.within(torch.empty(w.numel()), [w])):
         (found,) = metric.natural_gradients([w], [g], room)
         assert found.dtype == dtype
         assert torch.isfinite(found).all()
