@@ -15,8 +15,9 @@ from lnegeom.curvature import (
     sectional_curvature,
     weyl,
 )
-from lnegeom.divergences import KL, Bregman, Divergence, Euclidean, Hyperbolic
+from lnegeom.divergences import KL, Bregman, CallableDivergence, Divergence, Euclidean, Hyperbolic
 from lnegeom.dually_flat import DuallyFlat
+from lnegeom.eguchi import EguchiConnections
 from lnegeom.families import (
     Bernoulli,
     Beta,
@@ -33,8 +34,13 @@ from lnegeom.families import (
 from lnegeom.geodesics import Geodesic, distance, exp, geodesic, log, parallel_transport
 from lnegeom.metrics import (
     LNE,
+    SPD,
     Conformal,
+    EstimatedFisher,
+    Fisher,
     FromCallable,
+    FromDivergence,
+    FromGrid,
     Graph,
     HalfSpace,
     Hessian,
@@ -48,6 +54,7 @@ from lnegeom.metrics import (
     Schwarzschild,
     Sphere,
     Torus,
+    Warped,
 )
 from lnegeom.potentials import LogCosh, LogSumExp, NegativeEntropy, Potential, SquaredNorm
 
@@ -57,19 +64,26 @@ if TYPE_CHECKING:
 __all__ = [
     "KL",
     "LNE",
+    "SPD",
     "Bernoulli",
     "Beta",
     "Bregman",
+    "CallableDivergence",
     "Categorical",
     "Conformal",
     "Dirichlet",
     "Divergence",
     "DualConnections",
     "DuallyFlat",
+    "EguchiConnections",
+    "EstimatedFisher",
     "Euclidean",
     "Exponential",
     "ExponentialFamily",
+    "Fisher",
     "FromCallable",
+    "FromDivergence",
+    "FromGrid",
     "Gamma",
     "Geodesic",
     "GeometryError",
@@ -97,6 +111,7 @@ __all__ = [
     "SquaredNorm",
     "Torus",
     "VonMisesFisher",
+    "Warped",
     "christoffel",
     "distance",
     "einstein",

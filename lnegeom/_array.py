@@ -210,6 +210,12 @@ def dot(xp: Any, a: Array, b: Array) -> Array:
     return xp.sum(a * b, axis=-1)
 
 
+def safe_sqrt(xp: Any, squared: Array) -> Array:
+    """Square roots whose derivative at 0 is 0, where that of a plain root would be infinite."""
+    positive = squared > 0
+    return xp.where(positive, xp.sqrt(xp.where(positive, squared, xp.ones_like(squared))), 0 * squared)
+
+
 def outer(vector: Array) -> Array:
     """Rank-one matrices ``v vᵀ``, ``(..., n, n)``, from ``(..., n)``."""
     return vector[..., :, None] * vector[..., None, :]

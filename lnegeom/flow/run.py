@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections import deque
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,15 +19,13 @@ from lnegeom.flow.invariants import Measurement
 from lnegeom.flow.march import Halted, March
 from lnegeom.flow.record import Record, fingerprint, host_scalars
 from lnegeom.flow.rhs import Equation, LeftCone, right_hand_side
-from lnegeom.flow.singular import singular_time
+from lnegeom.flow.singular import Watch
 from lnegeom.flow.small import pack, positive_definite, unpack
 from lnegeom.flow.solution import Solution
 from lnegeom.flow.spectral import Modes
 
 ACCURACY = 0.1
 """First step, times the decay rate ``‖∇h‖² / ‖h − mean h‖²`` of the initial perturbation."""
-RECENT = 8
-"""Steps before a halt whose curvature tells whether it blows up."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +113,9 @@ class Run:
             return along
         return self.xp.matrix_transpose(self.back) @ along @ self.back
 
+    def _curvature(self, metric: Array) -> float:
+        return Measurement(self.xp, self.grid, metric, None).max_riemann()
+
     def _nonlinear(self, u: Array) -> Array:
         self.evaluations += 1
         return self.rhs(u)
@@ -135,24 +135,27 @@ class Run:
         march = self._march(saved)
         if saved is None:
             record.add(0.0, self.metric)
-        recent: deque[tuple[float, Array]] = deque(maxlen=RECENT)
+        watch = Watch(self.metric_of, self._curvature, march.used)
+        if saved is not None:
+            watch.longest, found = saved["watch"]
+            watch.found = [(time, value) for time, value in found]
         bar = _bar(settings, march.time, self.rhs.equation.gauge)
         halted = None
         # A diverging step overflows before it is caught; torch says nothing, numpy and its kin would warn.
         with np.errstate(all="ignore"), bar:
 
             def on_step() -> None:
-                recent.append((march.time, march.u))
+                watch.see(march.time, march.u, march.used)
                 bar.update(march.time - bar.n)
 
             try:
                 for index in range(len(record.times), settings.samples):
                     march.to(settings.t_end * (index / (settings.samples - 1)), on_step)
                     record.add(march.time, self.metric_of(march.u))
-                    record.checkpoint(*self._checkpoint(march))
+                    record.checkpoint(*self._checkpoint(march, watch))
             except Halted as reason:
                 halted = reason
-        return self._solution(record, march, halted, list(recent))
+        return self._solution(record, march, halted, watch)
 
     def _arguments(self) -> dict[str, Any]:
         """What a checkpoint must agree in."""
@@ -171,9 +174,15 @@ class Run:
             "invariants": list(settings.invariants),
         }
 
-    def _checkpoint(self, march: March) -> tuple[dict[str, Any], dict[str, Array]]:
+    def _checkpoint(self, march: March, watch: Watch) -> tuple[dict[str, Any], dict[str, Array]]:
         memory = {f"memory-{number}": array for number, array in enumerate(march.method.memory)}
-        numbers = {"time": march.time, "dt": march.dt, "used": march.used, "evaluations": self.evaluations}
+        numbers = {
+            "time": march.time,
+            "dt": march.dt,
+            "used": march.used,
+            "evaluations": self.evaluations,
+            "watch": [watch.longest, watch.found],
+        }
         return numbers, {"u": march.u, **memory}
 
     def _march(self, saved: dict[str, Any] | None) -> March:
@@ -211,16 +220,14 @@ class Run:
         gradient = -float(self.xp.sum(self.linear * energy))
         return ACCURACY * (total / gradient if gradient > 0 else 1 / self.grid.smallest_eigenvalue())
 
-    def _solution(
-        self, record: Record, march: March, halted: Halted | None, recent: list[tuple[float, Array]]
-    ) -> Solution:
+    def _solution(self, record: Record, march: March, halted: Halted | None, watch: Watch) -> Solution:
         xp, settings = self.xp, self.settings
         status: Literal["completed", "stopped"] = "completed"
         message, singular = f"reached t = {settings.t_end:g}", None
         if halted is not None:
             if march.time > record.times[-1]:
                 record.add(march.time, self.metric_of(march.u))
-            singular = self._singular_time(record, recent)
+            singular = watch.singular_time(record.times, record.sample)
             status, message = "stopped", self._why(march, halted, singular)
         metrics = record.metrics(xp)
         like = metrics[0, ...]
@@ -252,17 +259,6 @@ class Run:
             f"after t = {march.time:.6g} {defect}; the last good state is kept: lower dt (it was "
             f"{march.used:.3g}), refine the grid, or lower the amplitude of the initial perturbation"
         )
-
-    def _singular_time(self, record: Record, recent: list[tuple[float, Array]]) -> float | None:
-        """Estimate from the samples before the last steps, and those steps."""
-        states = [(time, self.metric_of(u)) for time, u in recent]
-        begin = recent[0][0] if recent else math.inf
-        older = [(time, record.sample(i)) for i, time in enumerate(record.times) if time < begin][-RECENT:]
-        points = [
-            (time, Measurement(self.xp, self.grid, g, None).max_riemann()) for time, g in [*older, *states]
-        ]
-        points = [(time, value) for time, value in points if value > 0]
-        return singular_time(*zip(*points, strict=True)) if points else None
 
 
 def _bar(settings: Settings, time: float, gauge: Gauge) -> Any:
