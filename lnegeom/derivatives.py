@@ -161,26 +161,25 @@ def _pairs(n: int) -> list[tuple[int, int]]:
 
 
 def _automatic(source: str, function: Callable[[Array], Array], x: Array, vectorized: bool) -> Jet:
-    """Forward over forward, all directions at once, so that each level's tangents are shared."""
+    """Forward over forward at one point, all directions at once; the points are the outermost batch."""
     library = _library(source)
     transforms = importlib.import_module("torch.func" if source == "torch" else "jax")
     batch, n = tuple(x.shape[:-1]), x.shape[-1]
-    points = x.reshape(-1, n)
     eye = library.eye(n, dtype=x.dtype) if source == "jax" else library.eye(n, dtype=x.dtype, device=x.device)
-    whole = function if vectorized else transforms.vmap(function)
 
-    def along(f: Callable[[Array], Array], direction: Array) -> Any:
-        return transforms.jvp(f, (points,), (library.broadcast_to(direction, points.shape),))
+    def single(y: Array) -> Array:
+        return function(y[None, :])[0] if vectorized else function(y)
 
-    def gradient(y: Array) -> Array:
-        def one(b: Array) -> Array:
-            return transforms.jvp(whole, (y,), (library.broadcast_to(b, y.shape),))[1]
+    def at_point(point: Array) -> Any:
+        def gradient(y: Array) -> Any:
+            return transforms.vmap(lambda b: transforms.jvp(single, (y,), (b,)))(eye)
 
-        return transforms.vmap(one)(eye)  # (b, point, *out)
+        # value (a, b, *out) and first (a, b, *out) do not depend on a, and are views
+        (value, first), (_, second) = transforms.vmap(lambda a: transforms.jvp(gradient, (point,), (a,)))(eye)
+        return value[0, 0], first[0], second
 
     try:
-        value = whole(points)
-        first, second = transforms.vmap(lambda a: along(gradient, a), out_dims=(None, 0))(eye)
+        value, first, second = transforms.vmap(at_point)(x.reshape(-1, n))
     except (RuntimeError, TypeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
@@ -190,8 +189,8 @@ def _automatic(source: str, function: Callable[[Array], Array], x: Array, vector
     out = tuple(value.shape[1:])
     return Jet(
         value.reshape(batch + out),
-        library.moveaxis(first, 0, -1).reshape((*batch, *out, n)),
-        library.moveaxis(second, (0, 1), (-2, -1)).reshape((*batch, *out, n, n)),
+        library.moveaxis(first, 1, -1).reshape((*batch, *out, n)),
+        library.moveaxis(second, (1, 2), (-2, -1)).reshape((*batch, *out, n, n)),
         source,
         0.0,
     )
