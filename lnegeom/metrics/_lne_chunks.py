@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lnegeom._array import Array
 
-# Entries in a piece: several of 64 KiB stay in a second-level cache, and malloc need not ask the system for them.
+# Entries in a piece: several of 64 KiB stay in a second-level cache, and malloc has them at hand.
 _CHUNK = 1 << 13
 
 Piece = NDArray[Any]

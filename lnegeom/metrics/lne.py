@@ -146,4 +146,3 @@ class LNE(Metric):
         """``H = tr(g^{-1} P) = Σ h_i (1 + u_i²/w)``."""
         u, w, h = local
         return xp.sum(h * (1 + u**2 / w[..., None]), axis=-1)
-
