@@ -37,11 +37,11 @@ class Jet:
     first : array
         Shape ``(..., *out, n)``: ``∂_a f``.
     second : array
-        Shape ``(..., *out, n, n)``: ``∂_a ∂_b f``.
+        Shape ``(..., *out, n, n)``: ``∂_a ∂_b f``; None at order 1.
     source : str
         What computed them: "torch", "jax" or "finite".
     error : float
-        Estimated largest error of the second derivatives; 0 for automatic differentiation.
+        Estimated largest error of the highest derivatives; 0 for automatic differentiation.
     """
 
     value: Array
@@ -57,6 +57,7 @@ def jet(
     *,
     derivatives: Derivatives = "auto",
     vectorized: bool = False,
+    order: Literal[1, 2] = 2,
 ) -> Jet:
     """Value, first and second derivatives of a function at points.
 
@@ -74,6 +75,8 @@ def jet(
     vectorized : bool
         Whether the function takes all points at once. Finite differences of a function that does not are a
         loop over points in Python.
+    order : {1, 2}
+        Of the highest derivatives; the first alone cost a fraction.
 
     Returns
     -------
@@ -103,17 +106,18 @@ def jet(
     check_source(derivatives)
     source = _own_source(x) if derivatives == "auto" else derivatives
     if source == "finite":
-        return _finite(function, x, vectorized)
+        return _finite(function, x, vectorized, order)
     if source == _own_source(x):
-        return _automatic(source, function, x, vectorized)
+        return _automatic(source, function, x, vectorized, order)
     foreign = _library(source)
-    found = _automatic(source, function, foreign.asarray(np.array(to_numpy(x))), vectorized)
+    found = _automatic(source, function, foreign.asarray(np.array(to_numpy(x))), vectorized, order)
     xp, device = array_api_compat.array_namespace(x), array_api_compat.device(x)
 
     def back(array: Array) -> Array:
         return xp.asarray(np.asarray(array), dtype=x.dtype, device=device)
 
-    return Jet(back(found.value), back(found.first), back(found.second), source, 0.0)
+    second = back(found.second) if order == 2 else None
+    return Jet(back(found.value), back(found.first), second, source, 0.0)
 
 
 def check_source(derivatives: str) -> Derivatives:
@@ -160,7 +164,9 @@ def _pairs(n: int) -> list[tuple[int, int]]:
     return [(a, b) for a in range(n) for b in range(a, n)]
 
 
-def _automatic(source: str, function: Callable[[Array], Array], x: Array, vectorized: bool) -> Jet:
+def _automatic(
+    source: str, function: Callable[[Array], Array], x: Array, vectorized: bool, order: int
+) -> Jet:
     """Forward over forward at one point, all directions at once; the points are the outermost batch."""
     library = _library(source)
     transforms = importlib.import_module("torch.func" if source == "torch" else "jax")
@@ -174,6 +180,9 @@ def _automatic(source: str, function: Callable[[Array], Array], x: Array, vector
         def gradient(y: Array) -> Any:
             return transforms.vmap(lambda b: transforms.jvp(single, (y,), (b,)))(eye)
 
+        if order == 1:
+            value, first = gradient(point)
+            return value[0], first, value[0]
         # value (a, b, *out) and first (a, b, *out) do not depend on a, and are views
         (value, first), (_, second) = transforms.vmap(lambda a: transforms.jvp(gradient, (point,), (a,)))(eye)
         return value[0, 0], first[0], second
@@ -187,16 +196,18 @@ def _automatic(source: str, function: Callable[[Array], Array], x: Array, vector
             "not by assignment, or pass derivatives='finite'"
         ) from error
     out = tuple(value.shape[1:])
+    if source == "torch":  # whose forward mode lets tangents of single numbers become doubles
+        first = first.to(value.dtype)
     return Jet(
         value.reshape(batch + out),
         library.moveaxis(first, 1, -1).reshape((*batch, *out, n)),
-        library.moveaxis(second, (1, 2), (-2, -1)).reshape((*batch, *out, n, n)),
+        library.moveaxis(second, (1, 2), (-2, -1)).reshape((*batch, *out, n, n)) if order == 2 else None,
         source,
         0.0,
     )
 
 
-def _finite(function: Callable[[Array], Array], x: Array, vectorized: bool) -> Jet:
+def _finite(function: Callable[[Array], Array], x: Array, vectorized: bool, order: int) -> Jet:
     xp = array_api_compat.array_namespace(x)
     device = array_api_compat.device(x)
     points = np.array(to_numpy(x), dtype=np.float64).reshape(-1, x.shape[-1])
@@ -209,7 +220,7 @@ def _finite(function: Callable[[Array], Array], x: Array, vectorized: bool) -> J
         return array.reshape(y.shape[:-1] + array.shape[1:])
 
     with np.errstate(all="ignore"):  # a step that leaves the domain gives NaN, and a smaller one is taken
-        value, first, second, error = _converged(values, points)
+        value, first, second, error = _converged(values, points, order)
     batch, n = tuple(x.shape[:-1]), x.shape[-1]
     out = value.shape[1:]
 
@@ -218,11 +229,12 @@ def _finite(function: Callable[[Array], Array], x: Array, vectorized: bool) -> J
             np.ascontiguousarray(array).reshape(batch + out + shape), dtype=x.dtype, device=device
         )
 
-    return Jet(back(value, ()), back(first, (n,)), back(second, (n, n)), "finite", error)
+    bends = back(second, (n, n)) if order == 2 else None
+    return Jet(back(value, ()), back(first, (n,)), bends, "finite", error)
 
 
 def _converged(
-    values: Callable[[np.ndarray], np.ndarray], points: np.ndarray
+    values: Callable[[np.ndarray], np.ndarray], points: np.ndarray, order: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Halve the step until the two last results stop approaching each other, at each point for itself."""
     centre = values(points)
@@ -232,9 +244,10 @@ def _converged(
     kept_first = kept_second = previous = None
     stalled = 0
     for halving in range(_HALVINGS):
-        first, second = _differences(values, points, centre, scale * 0.5**halving)
+        first, second = _differences(values, points, centre, scale * 0.5**halving, order)
+        highest = second if order == 2 else first
         if previous is not None and kept_first is not None and kept_second is not None:
-            gap = np.abs(second - previous).reshape(count, -1).max(axis=-1)
+            gap = np.abs(highest - previous).reshape(count, -1).max(axis=-1)
             gap = np.where(np.isfinite(gap), gap, math.inf)
             better = gap < best
             best = np.where(better, gap, best)
@@ -244,7 +257,7 @@ def _converged(
                 break
         else:
             kept_first, kept_second = first.copy(), second.copy()
-        previous = second
+        previous = highest
     if kept_first is None or kept_second is None or not np.isfinite(best).all():
         bad = int(np.argmax(~np.isfinite(best)))
         raise InputError(
@@ -255,11 +268,18 @@ def _converged(
 
 
 def _differences(
-    values: Callable[[np.ndarray], np.ndarray], points: np.ndarray, centre: np.ndarray, step: np.ndarray
+    values: Callable[[np.ndarray], np.ndarray],
+    points: np.ndarray,
+    centre: np.ndarray,
+    step: np.ndarray,
+    order: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """First derivatives (B, *out, n) and second (B, *out, n, n), from lines along e_a and e_a + e_b."""
+    """First derivatives (B, *out, n) and second (B, *out, n, n), from lines along e_a and e_a + e_b.
+
+    At order 1 only the first are taken, and given twice.
+    """
     n = points.shape[-1]
-    pairs = _pairs(n)
+    pairs = _pairs(n) if order == 2 else [(a, a) for a in range(n)]
     directions = np.array([np.eye(n)[a] + (np.eye(n)[b] if a != b else 0) for a, b in pairs])
     multiples = np.array([s * k for k in range(1, 5) for s in (1, -1)])
     # (line, multiple, point, n)
@@ -271,6 +291,8 @@ def _differences(
     bend = (np.tensordot(_SECOND, plus + minus, axes=(0, 1)) + _SECOND_CENTRE * centre) / h**2
     place = {pair: k for k, pair in enumerate(pairs)}
     first = np.stack([slope[place[a, a]] for a in range(n)], axis=-1)
+    if order == 1:
+        return first, first
     second = np.empty((*first.shape, n))
     for (a, b), k in place.items():
         # Along e_a + e_b the second derivative is f_aa + 2 f_ab + f_bb.

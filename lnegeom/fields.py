@@ -43,7 +43,7 @@ class _CallableField:
         return evaluate(self.function, x)
 
     def _gradient(self, xp: Any, x: Array) -> Array:
-        return jet(self.function, x, derivatives=self.derivatives).first
+        return jet(self.function, x, derivatives=self.derivatives, order=1).first
 
     def _hessian(self, xp: Any, x: Array) -> Array:
         return jet(self.function, x, derivatives=self.derivatives).second

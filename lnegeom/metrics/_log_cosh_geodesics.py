@@ -1,7 +1,7 @@
 """Geodesics of the Hessian of log-cosh, ``diag(sech²(τθ))``, which is flat.
 
 In ``y_i = arctan(sinh(τθ_i))/τ``, each in ``(−π/2τ, π/2τ)``, the metric is Euclidean: geodesics are straight,
-and leave the manifold in finite time. Formulas add and subtract angles by their tangents ``sinh(τθ)``, to hold
+and leave the manifold in finite time. Angles are added and subtracted by their tangents ``sinh(τθ)``, to hold
 far out too, where y itself rounds to its bound.
 """
 
