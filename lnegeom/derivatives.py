@@ -197,7 +197,7 @@ def _automatic(
         ) from error
     out = tuple(value.shape[1:])
     if source == "torch":  # whose forward mode lets tangents of single numbers become doubles
-        first = first.to(value.dtype)
+        first, second = first.to(value.dtype), second.to(value.dtype)
     return Jet(
         value.reshape(batch + out),
         library.moveaxis(first, 1, -1).reshape((*batch, *out, n)),
