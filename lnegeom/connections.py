@@ -82,6 +82,12 @@ class DualConnections(abc.ABC):
         """Symbols ``Γ^k_ij``, of shape ``(..., k, i, j)``."""
         return self._christoffel(*self._point(x))
 
+    def christoffel_apply(self, x: Any, u: Any, v: Any) -> Array:
+        """``Γ^k_ij u^i v^j``, of shape ``(..., n)``."""
+        xp, _, u, v = self.metric._at(x, u=u, v=v)
+        symbols = self._christoffel(*self._point(x))
+        return xp.sum(symbols * u[..., None, :, None] * v[..., None, None, :], axis=(-2, -1))
+
     def cubic(self, x: Any) -> Array:
         """Cubic tensor ``C_ijk = Γ*_{ij,k} − Γ_{ij,k}`` of the divergence, ``(..., n, n, n)``."""
         first, second = self._pair(*self._point(x))

@@ -11,9 +11,8 @@ import numpy as np
 from lnegeom._array import Array, GeometryError, InputError, as_floating, check_vectors, positive
 from lnegeom.geodesics._arrays import double, one_point, pointwise, returner, validated_points
 from lnegeom.geodesics._maps import velocity_between
-from lnegeom.geodesics._ode import TOLERANCE, Connection, Vector, bend, solve
+from lnegeom.geodesics._ode import TOLERANCE, Connection, Transport, Vector, solve
 from lnegeom.geodesics._path import Geodesic, outcome
-from lnegeom.metrics import Metric
 
 _GRID = 128
 """Intervals in which a conjugate point is looked for."""
@@ -131,7 +130,7 @@ def jacobi_field(
         )
     times = np.linspace(0, positive("t_end", t_end), samples)
     state = np.concatenate([double(part).ravel() for part in (x, v, start, slope)])
-    rate = _spreading(connection, n, state.size // (2 * n) - 1)
+    rate = Transport(connection, x).spread(state.size // (2 * n) - 1)
     states, reached = solve(rate, state, times)
     rough, _ = solve(rate, state, times[: len(states)], 10 * TOLERANCE)
     error = float(np.abs(states[: len(rough), :n] - rough[:, :n]).max())
@@ -167,7 +166,7 @@ def conjugate_point(connection: Connection, x: Any, v: Any, t_end: float) -> Con
     (3.141593, 2)
     """
     _, x, v = one_point(connection, x, v)
-    found = _first_conjugate(connection, double(x), double(v), positive("t_end", t_end))
+    found = _first_conjugate(Transport(connection, x), double(x), double(v), positive("t_end", t_end))
     return None if found is None else ConjugatePoint(found[0], returner(x)(found[1]), found[2])
 
 
@@ -184,8 +183,10 @@ def logarithm(connection: Connection, x: Any, y: Any) -> Logarithm:
     xp, x, y = validated_points(connection, x, y)
     velocities, errors = velocity_between(connection, xp, x, y)
 
+    transport = Transport(connection, x)
+
     def first(point: Vector, velocity: Vector) -> Vector:
-        found = _first_conjugate(connection, point, velocity, 1.0) if velocity.any() else None
+        found = _first_conjugate(transport, point, velocity, 1.0) if velocity.any() else None
         return np.asarray(np.inf if found is None else found[0])
 
     times = pointwise(first, x, velocities)
@@ -194,13 +195,13 @@ def logarithm(connection: Connection, x: Any, y: Any) -> Logarithm:
 
 
 def _first_conjugate(
-    connection: Connection, x: Vector, v: Vector, t_end: float
+    transport: Transport, x: Vector, v: Vector, t_end: float
 ) -> tuple[float, Vector, int] | None:
     """Time, point and multiplicity."""
     from scipy.optimize import minimize_scalar
 
     n = x.size
-    slope = _spreading(connection, n, n)
+    slope = transport.spread(n)
     times = np.linspace(0, t_end, _GRID + 1)
     frame = np.eye(n).ravel()
     states, reached = solve(slope, np.concatenate([x, v, np.zeros(n * n), frame, frame]), times)
@@ -244,24 +245,3 @@ def _singular_values(state: Vector, n: int) -> Vector:
     fields, _, frame = state[2 * n :].reshape(3, n, n)
     values: Vector = np.linalg.svd(np.linalg.solve(frame.T, fields.T), compute_uv=False)
     return values
-
-
-def _spreading(connection: Connection, n: int, m: int) -> Callable[[float, Vector], Vector]:
-    """Right-hand side of a state of point, velocity, m fields, their m slopes, and parallel vectors."""
-
-    def slope(_: float, state: Vector) -> Vector:
-        x, v, rest = state[:n], state[n : 2 * n], state[n:].reshape(-1, n)
-        change = -bend(connection, x, v, rest)  # of the velocity, fields, slopes, and parallel vectors
-        fields, slopes = rest[1 : m + 1], rest[m + 1 : 2 * m + 1]
-        change[1 : m + 1] += slopes
-        change[m + 1 : 2 * m + 1] -= fields @ _tidal(connection, x, v).T
-        return np.concatenate([v, change.ravel()])
-
-    return slope
-
-
-def _tidal(connection: Connection, x: Vector, v: Vector) -> Vector:
-    """The matrix of ``J ↦ R(J, v) v``, from ``R^r_smv v^s J^m v^v``."""
-    tensor = connection.riemann(x) if isinstance(connection, Metric) else connection.curvature(x)
-    matrix: Vector = np.einsum("rsma,s,a->rm", tensor, v, v)
-    return matrix

@@ -16,7 +16,7 @@ from lnegeom.geodesics._arrays import (
     validated,
     validated_points,
 )
-from lnegeom.geodesics._ode import Connection, end_of, metric_of
+from lnegeom.geodesics._ode import Connection, Transport, metric_of
 from lnegeom.geodesics._shooting import shoot
 from lnegeom.metrics import Metric
 
@@ -41,7 +41,8 @@ def exp(connection: Connection, x: Any, v: Any) -> Array:
         _check_stays(metric, xp, x, v)
         return inside(metric, xp, metric._exp(xp, x, v))
     n = x.shape[-1]
-    return returner(x)(pointwise(lambda p, u: end_of(connection, p, u)[:n], x, v))
+    transport = Transport(connection, x)
+    return returner(x)(pointwise(lambda p, u: transport.end(p, u)[:n], x, v))
 
 
 def parallel_transport(connection: Connection, x: Any, v: Any, w: Any) -> Array:
@@ -71,10 +72,10 @@ def parallel_transport(connection: Connection, x: Any, v: Any, w: Any) -> Array:
         _check_stays(metric, xp, x, v)
         inside(metric, xp, metric._exp(xp, x, v))
         return metric._transport(xp, x, v, w)
+    transport = Transport(connection, x)
     if x.ndim == v.ndim == 1:  # one geodesic carries them all
-        carried = end_of(connection, double(x), double(v), double(w))[2 * n :]
-        return returner(x)(carried.reshape(w.shape))
-    return returner(x)(pointwise(lambda p, u, z: end_of(connection, p, u, z)[2 * n :], x, v, w))
+        return returner(x)(transport.end(double(x), double(v), double(w))[2 * n :].reshape(w.shape))
+    return returner(x)(pointwise(lambda p, u, z: transport.end(p, u, z)[2 * n :], x, v, w))
 
 
 def log(connection: Connection, x: Any, y: Any) -> Array:
@@ -110,7 +111,8 @@ def velocity_between(connection: Connection, xp: Any, x: Array, y: Array) -> tup
             message = f"x and y{list(index) or ''} are conjugate: shortest geodesics between them are many"
             raise GeometryError(message, index=index) from None
         return v, xp.zeros_like(v[..., 0])
-    found = pointwise(lambda p, q: np.append(*shoot(connection, p, q)), x, y)
+    transport = Transport(connection, x)
+    found = pointwise(lambda p, q: np.append(*shoot(transport, p, q)), x, y)
     back = returner(x)
     return back(found[..., :-1]), back(found[..., -1])
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from lnegeom._array import Array, InputError, positive, to_numpy
 from lnegeom.geodesics._arrays import double, has_closed_form, one_point, returner
-from lnegeom.geodesics._ode import TOLERANCE, Connection, Vector, along, metric_of, solve
+from lnegeom.geodesics._ode import TOLERANCE, Connection, Transport, Vector, metric_of, solve
 from lnegeom.metrics import Metric
 
 
@@ -119,10 +119,10 @@ def _closed(metric: Metric, xp: Any, x: Array, v: Array, times: Vector) -> Geode
 
 
 def _integrated(connection: Connection, x: Array, v: Array, times: Vector, tolerance: float) -> Geodesic:
-    back, n = returner(x), x.shape[-1]
+    back, n, slope = returner(x), x.shape[-1], Transport(connection, x).slope
     state = np.concatenate([double(x), double(v)])
-    states, reached = solve(along(connection, n), state, times, tolerance)
-    rough, _ = solve(along(connection, n), state, times[: len(states)], 10 * tolerance)
+    states, reached = solve(slope, state, times, tolerance)
+    rough, _ = solve(slope, state, times[: len(states)], 10 * tolerance)
     shared = len(rough)  # the rougher run may leave a sample earlier
     return Geodesic(
         back(times[: len(states)]),
