@@ -3,6 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from lnegeom import operators
 from lnegeom._array import GeometryError, InputError
 from lnegeom.connections import DualConnections
 from lnegeom.curvature import (
@@ -129,6 +130,7 @@ __all__ = [
     "kretschmann",
     "log",
     "logarithm",
+    "operators",
     "parallel_transport",
     "plot",
     "retract",

@@ -25,7 +25,7 @@ from lnegeom.metrics import Euclidean, Hessian, Metric
 from lnegeom.potentials import SquaredNorm
 from lnegeom.tensors import apply_first
 
-__all__ = ["DualConnections", "HessianConnections"]
+__all__ = ["Connection", "DualConnections", "HessianConnections", "metric_of"]
 
 
 class DualConnections(abc.ABC):
@@ -274,3 +274,18 @@ def _check_derivatives(xp: Any, x: Array, jacobian: Array, hessian: Array) -> No
     m = jacobian.shape[-1]
     if tuple(hessian.shape[-3:]) != (n, m, m):
         raise GeometryError(f"hessian has shape {tuple(hessian.shape)}: expected (..., {n}, {m}, {m})")
+
+
+Connection = Metric | DualConnections
+"""What geodesics and covariant derivatives belong to: Levi-Civita of a metric, or any connection."""
+
+
+def metric_of(connection: Connection) -> Metric:
+    """Return the metric, whose chart a connection shares."""
+    if isinstance(connection, Metric):
+        return connection
+    if isinstance(connection, DualConnections):
+        return connection.metric
+    raise InputError(
+        f"expected a Metric or a connection such as KL(family).connections(), got {connection!r}"
+    )

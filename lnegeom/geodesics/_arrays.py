@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnegeom._array import Array, GeometryError, as_floating, check_finite, to_numpy
-from lnegeom.geodesics._ode import Connection, metric_of
+from lnegeom.connections import Connection, metric_of
 from lnegeom.metrics import Metric
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from lnegeom._array import Array, GeometryError, InputError, as_floating, check_vectors, positive
+from lnegeom.connections import Connection
 from lnegeom.geodesics._arrays import double, one_point, pointwise, returner, validated_points
 from lnegeom.geodesics._maps import velocity_between
-from lnegeom.geodesics._ode import TOLERANCE, Connection, Transport, Vector, solve
+from lnegeom.geodesics._ode import TOLERANCE, Transport, Vector, solve
 from lnegeom.geodesics._path import Geodesic, outcome
 
 _GRID = 128

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lnegeom._array import Array, GeometryError, InputError, check_finite, check_where
+from lnegeom.connections import Connection, metric_of
 from lnegeom.geodesics._arrays import (
     double,
     has_closed_form,
@@ -16,7 +17,7 @@ from lnegeom.geodesics._arrays import (
     validated,
     validated_points,
 )
-from lnegeom.geodesics._ode import Connection, Transport, metric_of
+from lnegeom.geodesics._ode import Transport
 from lnegeom.geodesics._shooting import shoot
 from lnegeom.metrics import Metric
 

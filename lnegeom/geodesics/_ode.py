@@ -7,34 +7,30 @@ the metric's structure allows.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import array_api_compat
 import numpy as np
 from numpy.typing import NDArray
 
-from lnegeom._array import Array, GeometryError, InputError, to_numpy
-from lnegeom.connections import DualConnections
+from lnegeom._array import Array, GeometryError, to_numpy
+from lnegeom.connections import Connection
 from lnegeom.metrics import Metric
-
-Connection = Metric | DualConnections
-"""What geodesics belong to: a metric's Levi-Civita connection, or any other."""
 
 Vector = NDArray[Any]
 
 TOLERANCE = 1e-10
-_SMALLEST_STEP = 1e-12
 
 
-def metric_of(connection: Connection) -> Metric:
-    """Return the metric, whose chart a connection shares."""
-    if isinstance(connection, Metric):
-        return connection
-    if isinstance(connection, DualConnections):
-        return connection.metric
-    raise InputError(
-        f"expected a Metric or a connection such as KL(family).connections(), got {connection!r}"
-    )
+class Effort(NamedTuple):
+    """How far to go before an end is called near: the number of steps, and the length of the shortest."""
+
+    steps: float
+    shortest: float
+
+
+THOROUGH = Effort(np.inf, 1e-12)
+BRIEF = Effort(300, 1e-3)
 
 
 class Transport:
@@ -80,10 +76,10 @@ class Transport:
 
         return slope
 
-    def end(self, x: Vector, v: Vector, *carried: Vector) -> Vector:
+    def end(self, x: Vector, v: Vector, *carried: Vector, effort: Effort = THOROUGH) -> Vector:
         """The state at time 1: point, velocity and carried vectors; raises if it is not reached."""
         state = np.concatenate([np.ravel(part) for part in (x, v, *carried)])
-        states, reached = solve(self.slope, state, np.array([0.0, 1.0]))
+        states, reached = solve(self.slope, state, np.array([0.0, 1.0]), effort=effort)
         if len(states) < 2:
             raise GeometryError(
                 f"the geodesic leaves the manifold near t = {reached:.6g}, before t = 1; shorten the velocity"
@@ -91,40 +87,30 @@ class Transport:
         end: Vector = states[-1]
         return end
 
-    def ends(self, x: Vector, velocities: Vector) -> Vector:
-        """Points ``(m, n)`` at time 1 of geodesics from one point, integrated together, step by step."""
-        m, n = velocities.shape
-
-        def slope(_: float, state: Vector) -> Vector:
-            points, moving = state.reshape(2, m, n)
-            return np.concatenate([moving.ravel(), -self.bend(points, moving, moving).ravel()])
-
-        state = np.concatenate([np.broadcast_to(x, (m, n)).ravel(), velocities.ravel()])
-        states, _ = solve(slope, state, np.array([0.0, 1.0]))
-        if len(states) < 2:
-            raise GeometryError("a geodesic leaves the manifold before t = 1")
-        ends: Vector = states[-1, : m * n].reshape(m, n)
-        return ends
-
 
 def solve(
-    slope: Callable[[float, Vector], Vector], state: Vector, times: Vector, tolerance: float = TOLERANCE
+    slope: Callable[[float, Vector], Vector],
+    state: Vector,
+    times: Vector,
+    tolerance: float = TOLERANCE,
+    effort: Effort = THOROUGH,
 ) -> tuple[Vector, float]:
     """States ``(T', …)`` at those of the increasing times that were reached, and the last time reached.
 
     A `GeometryError` within a step, from a stage outside the manifold, shortens the steps from the last good
-    state on; at the first state it is raised.
+    state on; at the first state it is raised. It ends where no step is short enough, or all are spent.
     """
     from scipy.integrate import DOP853
 
     slope(times[0], state)  # a first point outside the manifold raises here, by name
-    now, kept, longest = times[0], [state], np.inf
-    while len(kept) < len(times):
+    now, kept, longest, steps = times[0], [state], np.inf, effort.steps
+    while len(kept) < len(times) and longest >= effort.shortest * max(1.0, times[-1]):
         try:
             solver = DOP853(slope, now, state, times[-1], max_step=longest, rtol=tolerance, atol=tolerance)
             while len(kept) < len(times):
-                if solver.status != "running":
+                if solver.status != "running" or steps <= 0:
                     return np.array(kept), now
+                steps -= 1
                 solver.step()
                 inner = times[len(kept)] < solver.t
                 between = solver.dense_output() if inner else lambda _, solver=solver: solver.y
@@ -133,6 +119,4 @@ def solve(
                 now, state = solver.t, solver.y
         except GeometryError:
             longest = min(longest, max(times[-1] - now, 0.0)) / 4
-            if longest < _SMALLEST_STEP * max(1.0, times[-1]):
-                break
     return np.array(kept), now

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from lnegeom._array import Array, InputError, positive, to_numpy
+from lnegeom.connections import Connection, metric_of
 from lnegeom.geodesics._arrays import double, has_closed_form, one_point, returner
-from lnegeom.geodesics._ode import TOLERANCE, Connection, Transport, Vector, metric_of, solve
+from lnegeom.geodesics._ode import TOLERANCE, Transport, Vector, solve
 from lnegeom.metrics import Metric
 
 

@@ -37,7 +37,9 @@ def transport(xp: Any, tau: float, x: Array, y: Array, w: Array) -> Array:
 
 def leaves(xp: Any, tau: float, x: Array, v: Array) -> Array:
     """When the first coordinate reaches ``±π/2τ``."""
-    moves = xp.abs(v) > float(xp.finfo(v.dtype).smallest_normal) / tau  # slower, the time is not a finite number
+    moves = (
+        xp.abs(v) > float(xp.finfo(v.dtype).smallest_normal) / tau
+    )  # slower, the time is not a finite number
     speed = xp.where(moves, xp.abs(v), xp.ones_like(v)) / xp.cosh(tau * x)
     left = xp.atan2(xp.ones_like(x + v), xp.sign(v) * xp.sinh(tau * x))  # π/2 − |…|, without the cancellation
     return xp.min(xp.where(moves, left / (tau * speed), xp.full_like(left, math.inf)), axis=-1)

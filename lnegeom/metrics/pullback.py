@@ -108,12 +108,8 @@ class Pullback(Metric):
         return self._tangential(xp, local, self._acceleration(xp, local))
 
     def _riemann(self, xp: Any, local: _Local) -> Array:
-        acceleration = self._acceleration(xp, local)
-        tangential = self._tangential(xp, local, acceleration)
-        tangents, n = local.tangents, self.dim
-        batch, size = tuple(tangents.shape[:-2]), tangents.shape[-2]
-        wide = xp.reshape(tangential, (*batch, n, n * n))
-        normal = xp.reshape(acceleration, (*batch, size, n * n)) - tangents @ wide
+        n, batch = self.dim, tuple(local.tangents.shape[:-2])
+        normal = xp.reshape(self._normal(xp, local), (*batch, -1, n * n))
         g = self.ambient._matrix(xp, local.ambient)
         # products[i, k, j, l] = G(N_ik, N_jl)
         products = xp.reshape(xp.matrix_transpose(normal) @ g @ normal, (*batch, n, n, n, n))
@@ -133,6 +129,14 @@ class Pullback(Metric):
         wide = xp.reshape(acceleration, (*batch, -1, n * n))
         projector = xp.matrix_transpose(local.tangents) @ self.ambient._matrix(xp, local.ambient)
         return xp.reshape(self._inverse(xp, local) @ (projector @ wide), (*batch, n, n, n))
+
+    def _normal(self, xp: Any, local: _Local) -> Array:
+        """``N^A_ij``, the second fundamental form, ``(..., A, i, j)``: the components normal to the image."""
+        acceleration = self._acceleration(xp, local)
+        tangential = self._tangential(xp, local, acceleration)
+        batch, n = tuple(local.tangents.shape[:-2]), self.dim
+        along = local.tangents @ xp.reshape(tangential, (*batch, n, n * n))
+        return acceleration - xp.reshape(along, acceleration.shape)
 
     def _ambient_curvature(self, xp: Any, local: _Local) -> Array:
         """``R̂(∂_i, ∂_j, ∂_k, ∂_l)``: every index of the ambient tensor pulled back."""
