@@ -82,9 +82,8 @@ def second_covariant(
     rank, batch, n = len(indices), tuple(gamma.shape[:-3]), gamma.shape[-1]
 
     def repeated(array: Array) -> Array:
-        return xp.broadcast_to(
-            xp.expand_dims(array, axis=len(batch)), (*batch, n, *array.shape[len(batch) :])
-        )
+        shape = (*batch, n, *array.shape[len(batch) :])
+        return xp.broadcast_to(xp.expand_dims(array, axis=len(batch)), shape)
 
     # The connection's term is bilinear in Γ and T; b is a batch axis while the product rule is applied.
     bends = xp.moveaxis(second, -1, -rank - 2)

@@ -170,7 +170,7 @@ def _checked_slope(xp: Any, field: Any, x: Array) -> Array:
     slope = field._gradient(xp, x)
     if tuple(slope.shape) != tuple(x.shape):
         raise GeometryError(
-            f"the function has derivatives of shape {tuple(slope.shape)} at points {tuple(x.shape)}: expected "
-            "one number at each point"
+            f"the function has derivatives of shape {tuple(slope.shape)} at points {tuple(x.shape)}: "
+            "expected one number at each point"
         )
     return slope

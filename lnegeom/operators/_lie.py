@@ -22,7 +22,7 @@ def lie_derivative(
 ) -> Array:
     """Lie derivative of a tensor field along a vector field, of the shape of the tensor.
 
-    ``L_X T^i_j = X^a ∂_a T^i_j − T^k_j ∂_k X^i + T^i_k ∂_j X^k``, and so on for each index. It needs no metric.
+    ``L_X T^i_j = X^a ∂_a T^i_j − T^k_j ∂_k X^i + T^i_k ∂_j X^k``, and so on for each index; without a metric.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def lie_derivative(
     >>> def shift(x):
     ...     return np.array([1.0, 0.0])
     >>> lnegeom.operators.lie_derivative(rotation, shift, [0.3, 0.4], "^").round(9)  # [rotation, shift]
-    array([-0., -1.])
+    array([ 0., -1.])
     """
     xp, x = as_floating(x=x)
     check_vectors(xp, x, "x", None)

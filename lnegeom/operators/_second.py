@@ -23,8 +23,8 @@ def rough_laplacian(
 ) -> Array:
     """Rough Laplacian of a tensor field, ``g^{ab} ∇_a ∇_b T``, of the shape of T.
 
-    Arguments are those of `covariant_derivative`. Derivatives of the Christoffel symbols are in closed form for
-    metrics that are given by their jets, automatic for torch and JAX arrays, and differences for the rest.
+    Arguments are those of `covariant_derivative`. Derivatives of Christoffel symbols come from the jets of
+    metrics that are given by them; else they are automatic for torch and JAX arrays, or differences.
 
     Examples
     --------
@@ -45,8 +45,8 @@ def lichnerowicz_laplacian(
 ) -> Array:
     """Lichnerowicz Laplacian of a symmetric 2-tensor field, ``(..., n, n)``, with the sign of Ricci flow.
 
-    ``Δ_L h_ij = g^{ab} ∇_a ∇_b h_ij + 2 R_ikjl h^{kl} − Ric_ik h^k_j − Ric_jk h^k_i``, so that ``Δ_L g = 0``, and
-    the Ricci tensor changes by ``−½ Δ_L h`` up to Lie derivatives of the metric.
+    ``Δ_L h_ij = g^{ab} ∇_a ∇_b h_ij + 2 R_ikjl h^{kl} − Ric_ik h^k_j − Ric_jk h^k_i``, so that ``Δ_L g = 0``,
+    and the Ricci tensor changes by ``−½ Δ_L h`` up to Lie derivatives of the metric.
 
     Arguments are those of `covariant_derivative`.
 

@@ -14,7 +14,7 @@ from lnegeom.operators._fields import point_of
 def second_fundamental_form(submanifold: Pullback, x: Any) -> Array:
     """Second fundamental form ``N^A_ij``, vectors normal to the image, ``(..., N, n, n)``.
 
-    The part of ``∂_i ∂_j f^A + Γ̂^A_BC ∂_i f^B ∂_j f^C`` that is normal to the submanifold, of any codimension.
+    The normal part of ``∂_i ∂_j f^A + Γ̂^A_BC ∂_i f^B ∂_j f^C``, in any codimension.
 
     Parameters
     ----------
@@ -32,8 +32,8 @@ def second_fundamental_form(submanifold: Pullback, x: Any) -> Array:
     ...     return 2 * np.stack([np.cos(x[1]) * np.cos(x[0]), np.cos(x[1]) * np.sin(x[0]), np.sin(x[1])])
     >>> form = lnegeom.operators.second_fundamental_form(lnegeom.Pullback(sphere, 2), [0.0, 0.0])
     >>> form[0].round(9)  # at (2, 0, 0), where g = 4 δ
-    array([[-2., -0.],
-           [-0., -2.]])
+    array([[-2.,  0.],
+           [ 0., -2.]])
     """
     xp, x = point_of(_check_submanifold(submanifold), x)
     return submanifold._normal(xp, submanifold._local(xp, x))
@@ -42,8 +42,8 @@ def second_fundamental_form(submanifold: Pullback, x: Any) -> Array:
 def gauss_residual(submanifold: Pullback, x: Any) -> Array:
     """What is missing in Gauss's equation, ``(..., n, n, n, n)``: zero up to the error of derivatives.
 
-    ``R_ijkl − R̂(∂_i, ∂_j, ∂_k, ∂_l) − G(N_ik, N_jl) + G(N_il, N_jk)``, with the curvature R of the induced metric
-    from its own jets, that is from third derivatives of the embedding.
+    ``R_ijkl − R̂(∂_i, ∂_j, ∂_k, ∂_l) − G(N_ik, N_jl) + G(N_il, N_jk)``, with the curvature R of the induced
+    metric from its own jets, that is from third derivatives of the embedding.
 
     Parameters are those of `second_fundamental_form`.
     """
@@ -81,10 +81,8 @@ def codazzi_residual(submanifold: Pullback, x: Any) -> Array:
         order=1,
     ).first  # (A, j, k, i)
     # Γ̂^A_BC ∂_i f^B N^C_jk, as matrices (i, A, C) on N
-    turn = xp.matrix_transpose(
-        xp.moveaxis(ambient._christoffel(xp, local.ambient), -1, -3) @ t[..., None, :, :]
-    )
-    along = xp.moveaxis(turn, -2, -3)
+    gamma_hat = xp.moveaxis(ambient._christoffel(xp, local.ambient), -1, -3)  # (C, A, B)
+    along = xp.moveaxis(gamma_hat @ t[..., None, :, :], (-1, -2, -3), (-3, -2, -1))
     moved = along @ xp.reshape(form, (*batch, 1, size, n * n))  # (i, A, jk)
     rotated = xp.moveaxis(xp.reshape(moved, (*batch, n, size, n, n)), -4, -1)  # (A, j, k, i)
     # −Γ^l_ik N_jl; the term −Γ^l_ij N_lk is symmetric in i and j
