@@ -40,7 +40,9 @@ class Transport:
         self.connection = connection
         self.n = int(like.shape[-1])
         xp, device = array_api_compat.array_namespace(like), array_api_compat.device(like)
-        self._theirs = lambda array: xp.asarray(array, dtype=xp.float64, device=device)
+        self._theirs: Callable[[Vector], Array] = lambda array: xp.asarray(
+            array, dtype=xp.float64, device=device
+        )
 
     def bend(self, x: Vector, u: Vector, v: Vector) -> Vector:
         """``Γ^k_ij u^i v^j``, where batch axes broadcast."""
@@ -50,8 +52,8 @@ class Transport:
     def tidal(self, x: Vector, v: Vector) -> Vector:
         """The matrix of ``J ↦ R(J, v) v``, from ``R^r_smv v^s J^m v^v``."""
         x = self._theirs(x)
-        own = isinstance(self.connection, Metric)
-        tensor = self.connection.riemann(x) if own else self.connection.curvature(x)
+        its = self.connection
+        tensor = its.riemann(x) if isinstance(its, Metric) else its.curvature(x)
         matrix: Vector = np.einsum("rsma,s,a->rm", to_numpy(tensor), v, v)
         return matrix
 
