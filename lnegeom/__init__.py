@@ -16,8 +16,9 @@ from lnegeom.curvature import (
     sectional_curvature,
     weyl,
 )
-from lnegeom.divergences import KL, Bregman, Divergence, Euclidean, Hyperbolic
+from lnegeom.divergences import KL, Bregman, CallableDivergence, Divergence, Euclidean, Hyperbolic
 from lnegeom.dually_flat import DuallyFlat
+from lnegeom.eguchi import EguchiConnections
 from lnegeom.families import (
     Bernoulli,
     Beta,
@@ -50,8 +51,13 @@ from lnegeom.geodesics import (
 )
 from lnegeom.metrics import (
     LNE,
+    SPD,
     Conformal,
+    EstimatedFisher,
+    Fisher,
     FromCallable,
+    FromDivergence,
+    FromGrid,
     Graph,
     HalfSpace,
     Hessian,
@@ -65,6 +71,7 @@ from lnegeom.metrics import (
     Schwarzschild,
     Sphere,
     Torus,
+    Warped,
 )
 from lnegeom.potentials import LogCosh, LogSumExp, NegativeEntropy, Potential, SquaredNorm
 
@@ -74,9 +81,11 @@ if TYPE_CHECKING:
 __all__ = [
     "KL",
     "LNE",
+    "SPD",
     "Bernoulli",
     "Beta",
     "Bregman",
+    "CallableDivergence",
     "Categorical",
     "Conformal",
     "ConjugatePoint",
@@ -84,11 +93,16 @@ __all__ = [
     "Divergence",
     "DualConnections",
     "DuallyFlat",
+    "EguchiConnections",
+    "EstimatedFisher",
     "Euclidean",
     "Exponential",
     "ExponentialFamily",
+    "Fisher",
     "FrechetMean",
     "FromCallable",
+    "FromDivergence",
+    "FromGrid",
     "Gamma",
     "Geodesic",
     "GeometryError",
@@ -118,6 +132,7 @@ __all__ = [
     "SquaredNorm",
     "Torus",
     "VonMisesFisher",
+    "Warped",
     "christoffel",
     "conjugate_point",
     "distance",

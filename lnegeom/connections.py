@@ -1,7 +1,8 @@
 """Dual connections (g, ∇, ∇*) and the α-connections between them; dually flat spaces.
 
 A divergence gives two torsion-free connections that are dual with respect to its metric (Eguchi). In this
-module everything is in closed form, from the third derivative of a potential.
+module everything is in closed form, from the third derivative of a potential; `lnegeom.eguchi` has those of a
+divergence that is given as a function.
 """
 
 from __future__ import annotations
@@ -193,7 +194,10 @@ class DualConnections(abc.ABC):
         return self.metric._inverse(xp, self._local(xp, x))
 
     def _lowered(self, xp: Any, x: Array) -> Array:
-        first, second = self._pair(xp, x)
+        return self._mixed(*self._pair(xp, x))
+
+    def _mixed(self, first: Array, second: Array) -> Array:
+        """What lies at this α between a quantity of ∇ and the same of ∇*."""
         return (1 + self.a) / 2 * first + (1 - self.a) / 2 * second
 
     def _christoffel(self, xp: Any, x: Array) -> Array:

@@ -100,6 +100,11 @@ class Sphere(Stereographic, Conformal):
     def __repr__(self) -> str:
         return f"Sphere({self.dim}, radius={self.radius})"
 
+    @property
+    def constant_curvature(self) -> float:
+        """``1/r²``."""
+        return 1 / self.radius**2
+
     def embed(self, x: Any) -> Array:
         """Points of the chart in Euclidean space, ``(..., n + 1)``; the origin is the south pole."""
         xp, x = as_floating(x=x)
@@ -142,6 +147,11 @@ class PoincareBall(Stereographic, Conformal):
     def __repr__(self) -> str:
         return f"PoincareBall({self.dim}, radius={self.radius})"
 
+    @property
+    def constant_curvature(self) -> float:
+        """``−1/r²``."""
+        return -1 / self.radius**2
+
 
 class HalfSpace(UpperHalf, Conformal):
     """Hyperbolic n-space above a hyperplane, ``g = r² δ / x_n²`` on ``x_n > 0``; curvature ``−1/r²``.
@@ -159,6 +169,11 @@ class HalfSpace(UpperHalf, Conformal):
 
     def __repr__(self) -> str:
         return f"HalfSpace({self.dim}, radius={self.radius})"
+
+    @property
+    def constant_curvature(self) -> float:
+        """``−1/r²``."""
+        return -1 / self.radius**2
 
 
 class Torus(Euclidean):

@@ -81,7 +81,8 @@ def codazzi_residual(submanifold: Pullback, x: Any) -> Array:
         order=1,
     ).first  # (A, j, k, i)
     # Γ̂^A_BC ∂_i f^B N^C_jk, as matrices (i, A, C) on N
-    gamma_hat = xp.moveaxis(ambient._christoffel(xp, local.ambient), -1, -3)  # (C, A, B)
+    gamma_hat = ambient._christoffel(xp, ambient._local(xp, local.value))
+    gamma_hat = xp.moveaxis(gamma_hat, -1, -3)  # (C, A, B)
     along = xp.moveaxis(gamma_hat @ t[..., None, :, :], (-1, -2, -3), (-3, -2, -1))
     moved = along @ xp.reshape(form, (*batch, 1, size, n * n))  # (i, A, jk)
     rotated = xp.moveaxis(xp.reshape(moved, (*batch, n, size, n, n)), -4, -1)  # (A, j, k, i)
@@ -96,7 +97,8 @@ def codazzi_residual(submanifold: Pullback, x: Any) -> Array:
 
 def _ambient_curvature(xp: Any, submanifold: Pullback, local: Any) -> Array:
     """``(R̂(∂_i, ∂_j) ∂_k)^A = R̂^A_SMV ∂_k f^S ∂_i f^M ∂_j f^V``, ``(..., A, i, j, k)``."""
-    tensor = submanifold.ambient._riemann(xp, local.ambient)
+    ambient = submanifold.ambient
+    tensor = ambient._riemann(xp, ambient._local(xp, local.value))
     down = xp.matrix_transpose(local.tangents)
     for _ in range(3):  # each pass pulls the second index back and moves it last: S, M, V in turn
         second_first = xp.moveaxis(tensor, -3, -4)
@@ -107,9 +109,8 @@ def _ambient_curvature(xp: Any, submanifold: Pullback, local: Any) -> Array:
 def _normal_part(xp: Any, submanifold: Pullback, local: Any, vectors: Array) -> Array:
     """Of vectors ``(..., A, …)``."""
     t = local.tangents
-    projector = xp.matrix_transpose(t) @ submanifold.ambient._matrix(xp, local.ambient)
-    inverse = submanifold._inverse(xp, local)
-    return vectors - tensors.apply_first(xp, t @ (inverse @ projector), vectors)
+    projector = submanifold._inverse(xp, local) @ submanifold._lower(xp, local.value, t)
+    return vectors - tensors.apply_first(xp, t @ projector, vectors)
 
 
 def _check_submanifold(submanifold: Any) -> Pullback:

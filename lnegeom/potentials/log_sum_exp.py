@@ -22,6 +22,8 @@ class LogSumExp(Potential):
     array([0.33333333, 0.33333333])
     """
 
+    curvature = 0.25
+
     @property
     def conjugate(self) -> Potential:
         """Negative Shannon entropy on the open simplex ``x_i > 0, Σ x_i < 1``."""
@@ -85,6 +87,8 @@ class LogSumExp(Potential):
 
 class _SimplexNegativeEntropy(Potential):
     """Conjugate of `LogSumExp`: ``Σ x log x + r log r`` with ``r = 1 − Σ x``, the reference's probability."""
+
+    curvature = 0.25
 
     def __repr__(self) -> str:
         return "LogSumExp().conjugate"

@@ -44,9 +44,10 @@ def test_every_method_trains_with_every_width(name, bits):
     method = quantize_(model, config)
     optimizer = ManifoldSGD(method.param_groups(), lr=0.01, momentum=0.9)
     before = {k: v.clone() for k, v in method.latents.items()}
-    losses = [method.step(optimizer, nn.functional.cross_entropy, *batch())[0] for _ in range(12)]
+    losses = [method.step(optimizer, nn.functional.cross_entropy, *batch())[0] for _ in range(24)]
     assert torch.isfinite(torch.stack(losses)).all()
-    assert losses[-1] < losses[0]
+    # Two-bit losses jump from step to step, differently on every processor; their mean falls on all.
+    assert torch.stack(losses[-8:]).mean() < losses[0]
     for layer in quantized_layers(model):
         levels = len(layer.weight.unique())
         assert levels > 16 if name == "fp" else 1 < levels <= 2 ** bits[0]

@@ -8,8 +8,18 @@ from hypothesis import strategies as st
 
 import lnegeom
 
-RIEMANNIAN = [s for s in zoo.METRICS if s.thing.signature[1] == 0 and s.dim > 1]
+# Christoffel symbols of these are differences of integrals, or of differences: a geodesic takes minutes.
+SLOW = lnegeom.FromDivergence | lnegeom.EstimatedFisher
+RIEMANNIAN = [
+    s for s in zoo.METRICS if s.thing.signature[1] == 0 and s.dim > 1 and not isinstance(s.thing, SLOW)
+]
 each = pytest.mark.parametrize("species", RIEMANNIAN, ids=repr)
+# Shooting takes half a dozen geodesics: one metric by differences stands for those.
+each_exact = pytest.mark.parametrize(
+    "species",
+    [s for s in RIEMANNIAN if s.tolerance <= 1e-10 or isinstance(s.thing, lnegeom.FromCallable)],
+    ids=repr,
+)
 one = settings(max_examples=1)
 
 
@@ -25,8 +35,8 @@ def near(species):
     return {"rtol": tolerance, "atol": tolerance}
 
 
-@each
 class TestLaws:
+    @each
     @one
     @given(data=st.data())
     def test_transport_is_an_isometry_that_carries_the_velocity_to_itself(self, species, data):
@@ -41,6 +51,7 @@ class TestLaws:
         before, after = metric.inner(x, w[0], w[1]), metric.inner(path.points[-1], moved[1], moved[2])
         np.testing.assert_allclose(after, before, **near(species))
 
+    @each_exact
     @one
     @given(data=st.data())
     def test_log_inverts_exp_and_distance_is_its_symmetric_length(self, species, data):
@@ -50,6 +61,7 @@ class TestLaws:
         np.testing.assert_allclose(lnegeom.log(metric, x, y), v, rtol=1e-6, atol=1e-7)
         np.testing.assert_allclose(lnegeom.distance(metric, y, x), 0.2, rtol=1e-6)
 
+    @each_exact
     @one
     @given(data=st.data())
     def test_retraction_agrees_with_exp_to_second_order(self, species, data):
