@@ -183,11 +183,10 @@ class _Equation:
     def defect(self, t: float, y: Field) -> str | None:
         if not np.all(np.isfinite(y)):
             return "the metric ceased to be finite"
-        valid = positive_definite(self._n, list(y))
+        valid = positive_definite(self._n, list(self.full(t, y)))
         if np.all(valid):
             return None
-        index = tuple(i + 1 for i in first_index(np, ~valid))
-        return f"the metric ceased to be positive definite at grid point {index}"
+        return f"the metric ceased to be positive definite at grid point {first_index(np, ~valid)}"
 
     def observe(self, t: float, y: Field) -> tuple[Field, dict[str, float]]:
         metric = unpack(np, self.full(t, y), self._n)

@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> Solution:
     """Run the flow that the options ask for, or go on with it; print its table and write the folder."""
     _refuse_others(options)
     out: Path = options.out
-    if not options.resume and (out / "run").exists():
+    if not options.resume and any((out / name).exists() for name in ("run", "solution.npz")):
         raise InputError(f"{out} holds a run already; add --resume to go on with it, or choose another --out")
     start = time.perf_counter()
     solution = _solve(options)
@@ -82,11 +82,16 @@ def run(options: argparse.Namespace) -> Solution:
 def _refuse_others(options: argparse.Namespace) -> None:
     """Raise for an option that the kind does not take: it would be ignored."""
     for name in sorted({name for names in TAKES.values() for name in names}):
-        if name not in TAKES[options.kind] and getattr(options, name) not in (None, False):
+        if name not in TAKES[options.kind] and _given(options, name):
             takers = ", ".join(kind for kind, names in TAKES.items() if name in names)
             raise InputError(f"--{name} is for --kind {takers}; leave it out for {options.kind}")
     if options.frames < 0:
         raise InputError(f"frames must not be negative, got {options.frames}")
+
+
+def _given(options: argparse.Namespace, name: str) -> bool:
+    value = getattr(options, name)
+    return value is not None and value is not False  # 0 is a value
 
 
 def _solve(options: argparse.Namespace) -> Solution:
@@ -204,7 +209,7 @@ def _command(options: argparse.Namespace) -> str:
         value = getattr(options, name)
         if value is True:
             words.append(f"--{name}")
-        elif value not in (None, False):
+        elif _given(options, name):
             values = value if isinstance(value, list) else [value]
             words += [f"--{name.replace('_', '-')}", *map(str, values)]
     return shlex.join([*words, "--out", str(options.out)])

@@ -133,8 +133,9 @@ def test_stops_where_the_metric_degenerates():
     solution = box(np.broadcast_to(np.eye(1), (8, 1, 1)), grid, 1.0, boundary=sinking, samples=21)
     assert solution.status == "stopped"
     assert solution.message.startswith(f"after t = {solution.times[-1]:.6g} ")
-    assert 0.1 < solution.times[-1] < 0.3
-    assert np.all(np.linalg.eigvalsh(solution.metrics[:, 1:-1]) > 0)
+    assert 0.1 < solution.times[-1] <= 0.25
+    assert np.all(np.linalg.eigvalsh(solution.metrics) > 0)  # the faces, too, are good to the last
+    assert np.all(np.isfinite(solution.invariants["volume"]))
 
 
 def test_saved_solutions_keep_their_grid(tmp_path):
