@@ -113,6 +113,13 @@ class Run:
             return along
         return self.xp.matrix_transpose(self.back) @ along @ self.back
 
+    def _sample(self, record: Record, index: int) -> Array:
+        """A sample, back from the disk if it lies there."""
+        g = record.sample(index)
+        if record.folder is None:
+            return g
+        return self.xp.asarray(np.array(g), device=array_api_compat.device(self.metric))
+
     def _curvature(self, metric: Array) -> float:
         return Measurement(self.xp, self.grid, metric, None).max_riemann()
 
@@ -129,13 +136,13 @@ class Run:
             settings.invariants,
             self.background,
             settings.out,
-            self._arguments(),
+            {} if settings.out is None else self._arguments(),
         )
         saved = record.resume(self.metric)
         march = self._march(saved)
         if saved is None:
             record.add(0.0, self.metric)
-        watch = Watch(self.metric_of, self._curvature, march.used)
+        watch = Watch(self.metric_of, self._curvature)
         if saved is not None:
             watch.longest, found = saved["watch"]
             watch.found = [(time, value) for time, value in found]
@@ -227,7 +234,7 @@ class Run:
         if halted is not None:
             if march.time > record.times[-1]:
                 record.add(march.time, self.metric_of(march.u))
-            singular = watch.singular_time(record.times, record.sample)
+            singular = watch.singular_time(record.times, lambda index: self._sample(record, index))
             status, message = "stopped", self._why(march, halted, singular)
         metrics = record.metrics(xp)
         like = metrics[0, ...]
@@ -255,10 +262,10 @@ class Run:
             defect = _defect(self.xp, self.metric_of(halted.coefficients))
         if singular is not None:
             defect += f", and the curvature grows like 1/(T - t) with T = {singular:.6g}"
-        return (
-            f"after t = {march.time:.6g} {defect}; the last good state is kept: lower dt (it was "
-            f"{march.used:.3g}), refine the grid, or lower the amplitude of the initial perturbation"
-        )
+        advice = "refine the grid, or lower the amplitude of the initial perturbation"
+        if self.settings.dt is not None:
+            advice = f"lower dt (it was {march.used:.3g}), {advice}"
+        return f"after t = {march.time:.6g} {defect}; the last good state is kept: {advice}"
 
 
 def _bar(settings: Settings, time: float, gauge: Gauge) -> Any:

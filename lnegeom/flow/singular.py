@@ -17,9 +17,10 @@ LEAST_POINTS = 4
 LARGEST_MISFIT = 0.05
 LATE = 30.0
 """The fit begins where the curvature is within this factor of its last value."""
-SHRINKING = 0.7
-"""The curvature of a run is measured whenever its step has fallen by this factor: at times that close in on a
-singular one geometrically, at a cost that the steps between hide."""
+SHORT, SHRINKING = 0.25, 0.7
+"""The curvature of a run is measured when its step has fallen to a quarter of its longest, and whenever it
+has fallen by the second factor from there: at times that close in on a singular one geometrically, at a cost
+that the steps between hide."""
 SAMPLES = 8
 """Samples before a halt whose curvature tells too whether it blows up."""
 
@@ -76,20 +77,18 @@ class Watch:
         From a state to its metric.
     curvature : callable
         From a metric to ``sup |Rm|``.
-    used : float
-        Length of the first step.
     """
 
-    def __init__(self, metric_of: Callable[[Array], Array], curvature: Callable[[Array], float], used: float):
+    def __init__(self, metric_of: Callable[[Array], Array], curvature: Callable[[Array], float]):
         self.metric_of = metric_of
         self.curvature = curvature
-        self.longest = used
+        self.longest = 0.0
         self.found: list[tuple[float, float]] = []
 
     def see(self, time: float, u: Array, used: float) -> None:
         """Measure the curvature if the step has fallen since it was measured last."""
         self.longest = self.longest if self.found else max(self.longest, used)
-        if used < SHRINKING * self.longest:
+        if used < (SHRINKING if self.found else SHORT) * self.longest:
             self.longest = used
             self.found.append((time, self.curvature(self.metric_of(u))))
 

@@ -196,11 +196,13 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(tmp_path, monkeypatch, m
     assert sorted(entry.name for entry in (tmp_path / "run").iterdir()) == ["checkpoint.npz", "metrics.npy"]
 
 
-def test_a_singular_run_resumes_to_the_same_time(tmp_path, monkeypatch):
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_a_singular_run_resumes_to_the_same_time(tmp_path, monkeypatch, library):
+    xp = pytest.importorskip(library)
     monkeypatch.setattr("lnegeom.flow.run.right_hand_side", Shrinker)
     monkeypatch.setattr(Modes, "laplacian", lambda self, c: self.real(np.zeros(self.kept)))
     grid = TorusGrid((8, 8))
-    start = perturbed_flat(grid, 0.2, seed=0)
+    start = xp.asarray(perturbed_flat(grid, 0.2, seed=0))
     whole = ricci_deturck(start, grid, 1.0, samples=9)
     with interrupted(monkeypatch, 0.2), pytest.raises(KeyboardInterrupt):
         ricci_deturck(start, grid, 1.0, samples=9, out=tmp_path)
@@ -250,7 +252,7 @@ class Shrinker:
         self.inner(u)  # raises where there is no metric left
         if self.rate is None:
             self.rate = -u / self.end
-            self.rate[:, 0, 0] -= self.equation.constant / self.end
+            self.rate[:, 0, 0] -= self.modes.real(self.equation.constant / self.end)
         return self.rate
 
 
@@ -269,8 +271,8 @@ def test_stops_when_curvature_blows_up(monkeypatch):
 def test_a_watch_leaves_out_what_the_grid_makes_of_the_end():
     times = [0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0, 1.05, 1.1, 1.1001, 1.1002]
     curvature = [5.0, 4.0, 3.9, *(3 / (1.2 - t) for t in times[3:-2]), 1e6, 2e6]
-    watch = Watch(lambda u: u, lambda g: curvature[g], 0.1)
-    for i, (time, step) in enumerate(zip(times, [0.1] * 8 + [0.05, 0.01, 0.009], strict=True)):
+    watch = Watch(lambda u: u, lambda g: curvature[g])
+    for i, (time, step) in enumerate(zip(times, [0.1] * 7 + [0.05, 0.02, 0.01, 0.009], strict=True)):
         watch.see(time, i, step)
     assert [time for time, _ in watch.found] == [1.1, 1.1001]  # where the step had fallen
     assert watch.singular_time(times, lambda index: index) == pytest.approx(1.2)
