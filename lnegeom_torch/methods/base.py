@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 
 from lnegeom import InputError
 from lnegeom_torch.methods.config import QuantConfig
@@ -20,7 +21,7 @@ _LATENT = "parametrizations.weight.original"
 
 
 class DivergedError(RuntimeError):
-    """The loss is infinite or NaN. The optimizer's step was not taken: the weights are the last good ones."""
+    """The loss or its gradient is infinite or NaN. No step was taken: the weights are the last good ones."""
 
 
 class Method:
@@ -96,11 +97,27 @@ class Method:
         InputError
             If the batch is empty.
         DivergedError
-            If the loss is not finite; no step is taken.
+            If the loss, or the norm of its gradient, is not finite; no step is taken.
         """
         loss, outputs = self._backward(optimizer, loss_function, inputs, targets)
-        optimizer.step()
+        self._update(optimizer)
         return loss, outputs
+
+    def _update(self, optimizer: torch.optim.Optimizer) -> None:
+        """Take the optimizer's step, or raise if the gradients in the parameters cannot bear one.
+
+        A norm that overflows counts as infinite: a metric's products of such gradients would overflow too.
+        """
+        gradients = [
+            p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None
+        ]
+        norm = get_total_norm([g.coalesce().values() if g.is_sparse else g for g in gradients])
+        if not torch.isfinite(norm):
+            raise DivergedError(
+                f"the norm of the gradient is {norm.item()} while the loss is finite: no step was taken; "
+                "lower the learning rate, or begin from other weights"
+            )
+        optimizer.step()
 
     def _backward(
         self, optimizer: torch.optim.Optimizer, loss_function: LossFunction, inputs: Tensor, targets: Tensor

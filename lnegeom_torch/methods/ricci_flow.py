@@ -58,7 +58,7 @@ class RicciFlowMethod(Method):
             self._largest = self._largest.to(values.device) + values.max()
             self._open = self._open.to(values.device) + (values <= self.flow.epsilon).float().mean()
             self._seen += 1
-        optimizer.step()
+        self._update(optimizer)
         return loss, outputs
 
     def _trained(self) -> dict[str, nn.Parameter]:

@@ -18,9 +18,9 @@ from lnegeom_torch.nets import build
 METHOD_NAMES = [name for name in METHODS if name != "fp"]
 
 
-def network():
+def network(activation=nn.ReLU):
     torch.manual_seed(0)
-    return build("lenet", channels=1, image_size=8, classes=10)
+    return build("lenet", channels=1, image_size=8, classes=10, activation=activation)
 
 
 def batch():
@@ -35,7 +35,8 @@ def quantized_layers(model):
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("bits", [(1, None), (1, 1), (2, 2), (4, 8)], ids=str)
 def test_every_method_trains_with_every_width(name, bits):
-    model = network()
+    # Two bits of a ReLU leave next to nothing: gradients then grow from step to step without end.
+    model = network(nn.Hardtanh if bits[1] == 2 else nn.ReLU)
     config = QuantConfig(name, weight_bits=bits[0], activation_bits=bits[1])
     if name == "wcg" and bits[0] == 2:  # Eq. 31 has no scale: small weights become zeros
         with pytest.raises(lnegeom.InputError, match="are all zero"):
@@ -278,6 +279,18 @@ def test_a_bad_batch_takes_no_step(name):
         method.step(optimizer, nn.functional.cross_entropy, x * torch.nan, y)
     with pytest.raises(lnegeom.InputError, match="an empty batch"):
         method.step(optimizer, nn.functional.cross_entropy, x[:0], y[:0])
+    assert all(torch.equal(a, b) for a, b in zip(before, method.model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("bad", [torch.nan, 1e35], ids=str)  # finite in itself, 1e35 overflows in a metric
+def test_a_bad_gradient_takes_no_step(name, bad):
+    method = quantize_(network(), QuantConfig(name))
+    optimizer = ManifoldSGD(method.param_groups(), lr=0.1)
+    next(iter(method.model.parameters())).register_hook(lambda gradient: gradient * bad)
+    before = [p.detach().clone() for p in method.model.parameters()]
+    with pytest.raises(DivergedError, match=r"norm of the gradient is (nan|inf) while the loss is finite"):
+        method.step(optimizer, nn.functional.cross_entropy, *batch())
     assert all(torch.equal(a, b) for a, b in zip(before, method.model.parameters(), strict=True))
 
 
