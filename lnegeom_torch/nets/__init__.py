@@ -1,17 +1,25 @@
-"""Small image classifiers built for quantization: no biases, and batch norm after every weight."""
+"""Image classifiers: small ones built for quantization, and torchvision's.
+
+The small ones have no biases, and batch norm after every weight.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from torch import nn
 
 from lnegeom import InputError
+from lnegeom_torch.nets import _torchvision
 from lnegeom_torch.nets.lenet import LeNet
 from lnegeom_torch.nets.mlp import MLP, glorot_
-from lnegeom_torch.nets.resnet import ResNet20
+from lnegeom_torch.nets.resnet import ResNet
+from lnegeom_torch.nets.vgg import VGG16
 
-__all__ = ["MLP", "LeNet", "ResNet20", "build", "glorot_"]
+__all__ = ["MLP", "VGG16", "LeNet", "ResNet", "build", "glorot_"]
+
+_DEPTHS = (20, 32, 44, 56, 110)
 
 
 def build(
@@ -23,12 +31,15 @@ def build(
 
     Parameters
     ----------
-    name : {"mlp", "lenet", "resnet20"}
-        Which network.
+    name : str
+        ``"mlp"``, ``"lenet"``, ``"vgg16"``, and ``"resnet20"``, 32, 44, 56 or 110 of the paper's for small
+        images; or torchvision's ``"alexnet"``, ``"mobilenet_v2"``, ``"resnet18"`` and ``"resnet50"``, whose
+        layers have biases or no batch norm here and there.
     channels, image_size, classes : int
         As in `lnegeom_torch.data.Dataset`.
     activation : type of module
-        Stands in every ReLU's place. Activations of 1 bit want `nn.Hardtanh`: the sign of a ReLU is constant.
+        Stands in the place of every ReLU and ReLU6. Activations of 1 bit want `nn.Hardtanh`: the sign of a
+        ReLU is constant.
 
     Returns
     -------
@@ -38,7 +49,7 @@ def build(
     Raises
     ------
     InputError
-        If the name is unknown or a number does not fit.
+        If the name is unknown, a number does not fit, or torchvision is needed and cannot be imported.
 
     Examples
     --------
@@ -48,7 +59,12 @@ def build(
     networks: dict[str, Callable[[], nn.Module]] = {
         "mlp": lambda: MLP(channels * image_size**2, classes),
         "lenet": lambda: LeNet(channels, image_size, classes),
-        "resnet20": lambda: ResNet20(channels, classes),
+        "vgg16": lambda: VGG16(channels, classes),
+        **{f"resnet{depth}": partial(ResNet, channels, classes, depth) for depth in _DEPTHS},
+        **{
+            name: partial(_torchvision.torchvision_network, name, channels, image_size, classes)
+            for name in _torchvision.NAMES
+        },
     }
     if name not in networks:
         raise InputError(f"unknown network {name!r}; known: {', '.join(networks)}")
@@ -56,6 +72,6 @@ def build(
     if activation is not nn.ReLU:
         for module in list(network.modules()):
             for key, child in module.named_children():
-                if isinstance(child, nn.ReLU):
+                if isinstance(child, nn.ReLU | nn.ReLU6):
                     setattr(module, key, activation())
     return network
