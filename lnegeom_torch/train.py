@@ -179,12 +179,12 @@ def train(
 
 
 @torch.no_grad()
-def accuracy(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
+def accuracy(model: nn.Module, images: torch.Tensor | data.ImageFiles, labels: torch.Tensor) -> float:
     """Share of images whose largest output is their label, in percent, in evaluation mode."""
     was_training = model.training
     model.eval()
     right = 0
-    for x, y in zip(torch.split(images, 1000), torch.split(labels, 1000), strict=True):
+    for x, y in data.evaluation_batches(images, labels):
         right += int((model(x).argmax(dim=1) == y).sum())
     model.train(was_training)
     return 100 * right / len(labels)
@@ -217,8 +217,7 @@ def _epoch(
         group["lr"] = lr
     method.model.train()
     losses = []
-    for x, y in data.batches(dataset.train_images, dataset.train_labels, config.batch_size, generator):
-        x = data.crop_and_flip(x, generator) if dataset.augment else x
+    for x, y in data.training_batches(dataset, config.batch_size, generator):
         losses.append(method.step(optimizer, F.cross_entropy, x, y)[0])
     return {
         "epoch": epoch + 1,
