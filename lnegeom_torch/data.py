@@ -1,8 +1,8 @@
 """Image data sets, their batches, and the random things that training does to them.
 
-`load` reads what is on disk and downloads nothing. The small data sets fit in memory, the device's too: an epoch
-is a permutation and an indexing (`batches`), with no processes, and the same numbers on every machine. Folders of
-image files stay on disk (`ImageFiles`), and threads decode the next batches while one trains.
+`load` reads what is on disk and downloads nothing. The small data sets fit in memory, the device's too: an
+epoch is a permutation and an indexing (`batches`), with no processes, and the same numbers on every machine.
+Folders of image files stay on disk (`ImageFiles`), and threads decode the next batches while one trains.
 """
 
 from __future__ import annotations
