@@ -83,8 +83,7 @@ def register_metric(kind: _M) -> _M:
     InputError
         If it is not a dataclass derived from `Metric`, or if another class already has its name.
     """
-    of_ours: Any = isinstance(kind, type) and issubclass(kind, Metric)
-    if not (of_ours and dataclasses.is_dataclass(kind)):
+    if not _is_metric_class(kind):
         raise InputError(f"expected a dataclass derived from Metric, got {kind!r}")
     known = _KINDS.get(kind.__name__)
     if known is not None and (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):
@@ -93,6 +92,10 @@ def register_metric(kind: _M) -> _M:
         )
     _KINDS[kind.__name__] = kind
     return kind
+
+
+def _is_metric_class(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Metric) and dataclasses.is_dataclass(kind)
 
 
 def metric_to_data(metric: Any) -> dict[str, Any] | None:
