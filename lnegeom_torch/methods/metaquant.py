@@ -52,7 +52,7 @@ class MetaQuantizer(nn.Module):
             elif options.activation != "linear":
                 self.second.weight.zero_()
             else:
-                self.second.weight /= self.second.weight @ self.first.weight
+                self.second.weight.copy_(self.first.weight.T / self.first.weight.square().sum())
 
     def forward(self, gradient: Tensor, quantized: Tensor, levels: Tensor) -> Tensor:
         """``M_φ(∂L/∂Ŵ, Ŵ)``; `levels` are the values, evenly spaced, that Ŵ takes."""
