@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lnegeom_torch import data, methods, metrics, nets, optim, quant, ricci, train
     from lnegeom_torch.methods import Method, QuantConfig, quantize_
-    from lnegeom_torch.metrics import NormalizedLNE
+    from lnegeom_torch.metrics import LNE, Graph, LogCoshHessian, NormalizedLNE
     from lnegeom_torch.optim import ManifoldAdamW, ManifoldSGD
     from lnegeom_torch.ricci import RicciFlow
 
 _ORIGIN = {
+    "LNE": "metrics",
+    "Graph": "metrics",
+    "LogCoshHessian": "metrics",
     "ManifoldAdamW": "optim",
     "ManifoldSGD": "optim",
     "Method": "methods",
@@ -25,6 +28,9 @@ _ORIGIN = {
 _ROOMS = ("data", "methods", "metrics", "nets", "optim", "quant", "ricci", "train")
 
 __all__ = [
+    "LNE",
+    "Graph",
+    "LogCoshHessian",
     "ManifoldAdamW",
     "ManifoldSGD",
     "Method",

@@ -43,7 +43,7 @@ def from_options(options: argparse.Namespace) -> TrainConfig:
         quantizer=options.quantizer,
         metric=metric,
         gate=options.gate,
-        flow=RicciFlow(**constants) if constants else None,
+        options=RicciFlow(**constants) if constants else None,
     )
     return TrainConfig(
         data=options.data,

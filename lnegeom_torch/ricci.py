@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lnegeom import InputError
-from lnegeom._array import real
+from lnegeom._array import positive_integer, real
 from lnegeom.flow import discrete_flow_residual
 
 __all__ = ["Factors", "RicciFlow", "residual", "translate"]
@@ -34,6 +34,10 @@ class RicciFlow:
         Translations j₁, j₂ along the columns' axis, likewise.
     virtual_lr : float, optional
         Step of the virtual update whose metric is taken; by default the optimizer's current learning rate.
+    share : float
+        Share of the batch, in (0, 1], that the translated passes see. The exact algorithm takes it all.
+    every : int
+        N is computed once in so many iterations, with α as many times as large; 1 is the exact algorithm.
 
     Notes
     -----
@@ -46,6 +50,10 @@ class RicciFlow:
     - *First iteration*: it has no predecessor, so N = 0.
     - *Metric*: the layer-normalised one (ManiQuant Eq. 16), which is ``I − τ² p pᵀ`` with the layer's τ
       adjusted so that it stays positive definite, as RF-DNN asks of τ.
+    - *A cheap N*, ``share < 1``: the translated gradients are the whole batch's, which the real pass gives
+      anyway, plus the difference that translation makes on the share, so that only this small difference is
+      estimated. It takes a pass more, over the share as it is. With ``every > 1`` two iterations in a row are
+      needed for N: the first has all the translated passes, the second only k₁.
     - *Batch norm and random numbers*: the virtual passes leave running statistics and the random state as
       they found them.
 
@@ -61,6 +69,8 @@ class RicciFlow:
     rows: tuple[int, int] = (1, -1)
     columns: tuple[int, int] = (1, -1)
     virtual_lr: float | None = None
+    share: float = 1.0
+    every: int = 1
 
     def __post_init__(self) -> None:
         for name in ("alpha", "epsilon") if self.virtual_lr is None else ("alpha", "epsilon", "virtual_lr"):
@@ -71,6 +81,9 @@ class RicciFlow:
             raise InputError(f"epsilon must be >= 0 (infinity never gates), got {self.epsilon}")
         if self.virtual_lr is not None and not 0 < self.virtual_lr < math.inf:
             raise InputError(f"virtual_lr must be a positive finite number, got {self.virtual_lr}")
+        if not 0 < real("share", self.share) <= 1:
+            raise InputError(f"share must be in (0, 1], got {self.share}")
+        positive_integer("every", self.every)
         for name in ("rows", "columns"):
             pair = getattr(self, name)
             whole = isinstance(pair, tuple | list) and all(isinstance(k, int) for k in pair)

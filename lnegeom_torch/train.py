@@ -15,7 +15,7 @@ from torch import nn
 from lnegeom import InputError
 from lnegeom_torch import data, nets
 from lnegeom_torch.checkpoint import Checkpoint, capture, restore
-from lnegeom_torch.methods import DivergedError, Method, QuantConfig, quantize_
+from lnegeom_torch.methods import Coarse, DivergedError, Method, QuantConfig, quantize_
 from lnegeom_torch.optim import ManifoldSGD
 
 __all__ = ["Run", "TrainConfig", "accuracy", "load_dataset", "train"]
@@ -192,9 +192,10 @@ def accuracy(model: nn.Module, images: torch.Tensor | data.ImageFiles, labels: t
 
 def _activation(quant: QuantConfig) -> type[nn.Module]:
     """Hardtanh where the papers' symmetric quantizers see next to nothing of what a ReLU leaves."""
-    needs_both_signs = quant.activation_bits == 1 or (
-        quant.activation_bits == 2 and quant.chosen_quantizer == "rf"
-    )
+    if isinstance(quant.chosen_options, Coarse):  # it puts a quantized ReLU in the place of each
+        return nn.ReLU
+    bits = quant.chosen_activation_bits
+    needs_both_signs = bits == 1 or (bits == 2 and quant.chosen_quantizer == "rf")
     return nn.Hardtanh if needs_both_signs else nn.ReLU
 
 
@@ -215,6 +216,7 @@ def _epoch(
     lr = config.lr * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
     for group in optimizer.param_groups:
         group["lr"] = lr
+    method.progress(epoch / max(1, config.epochs - 1))
     method.model.train()
     losses = []
     for x, y in data.training_batches(dataset, config.batch_size, generator):

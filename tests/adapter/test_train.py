@@ -173,8 +173,8 @@ def test_the_learning_rate_falls_along_a_whole_cosine_and_momentum_is_nesterovs(
 
 def test_a_configuration_is_plain_data():
     assert TrainConfig(root="/data/Infinity").to_data()["root"] == "/data/Infinity"
-    data = TrainConfig(quant=QuantConfig("rf", flow=RicciFlow(epsilon=math.inf))).to_data()
-    assert data["quant"]["flow"]["epsilon"] == "inf"
+    data = TrainConfig(quant=QuantConfig("rf", options=RicciFlow(epsilon=math.inf))).to_data()
+    assert data["quant"]["options"]["epsilon"] == "inf"
     assert json.loads(json.dumps(data, allow_nan=False)) == data
 
 

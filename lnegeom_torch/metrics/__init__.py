@@ -1,0 +1,17 @@
+"""Light metric objects for weights: plain numbers, applied to one tensor at a time in O(n)."""
+
+from lnegeom_torch.metrics._base import Metric, metric_from_data, metric_to_data, register_metric
+from lnegeom_torch.metrics.graph import LNE, Graph
+from lnegeom_torch.metrics.log_cosh import LogCoshHessian
+from lnegeom_torch.metrics.normalized_lne import NormalizedLNE
+
+__all__ = [
+    "LNE",
+    "Graph",
+    "LogCoshHessian",
+    "Metric",
+    "NormalizedLNE",
+    "metric_from_data",
+    "metric_to_data",
+    "register_metric",
+]

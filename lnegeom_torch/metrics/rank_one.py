@@ -1,0 +1,69 @@
+"""Metrics that differ from the identity by rank one, ``g⁻¹ = I + s p pᵀ``: O(n) in everything."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from lnegeom_torch.metrics._base import Metric, wide
+
+__all__ = ["RankOne", "at_least"]
+
+_Number = TypeVar("_Number", float, Tensor)
+
+
+def at_least(value: _Number, bound: float) -> _Number:
+    """The larger of a value, a number or a 0-d tensor, and a bound, without a look at the value."""
+    return value.clamp_min(bound) if isinstance(value, Tensor) else max(value, bound)
+
+
+class RankOne(Metric):
+    """What the rank-one metrics share; a subclass says what p and s are."""
+
+    @abc.abstractmethod
+    def _covector(self, weight: Tensor, out: Tensor | None = None) -> Tensor:
+        """The p of a weight in float32 or wider, of the weight's shape; in ``out`` if that is given."""
+
+    @abc.abstractmethod
+    def _strength(self, squared: _Number, weight: Tensor) -> _Number:
+        """The s that belongs to ``|p|² = squared``."""
+
+    def _sum(self, products: Tensor) -> Tensor:
+        """A dot product from its terms, in a shape that broadcasts against the weight."""
+        return torch.sum(products)
+
+    def natural_gradient(self, weight: Tensor, gradient: Tensor) -> Tensor:
+        """``∂L/∂W + s p (p · ∂L/∂W)``, of the shape and dtype of the gradient, as a new tensor."""
+        p = self._covector(wide(weight))
+        squared, product = self._sum(p * p), self._sum(p * gradient)
+        step: Tensor = (p * (self._strength(squared, weight) * product)).to(gradient.dtype)
+        return gradient + step
+
+    def natural_gradients(
+        self, weights: Sequence[Tensor], gradients: Sequence[Tensor], out: Sequence[Tensor] | None = None
+    ) -> list[Tensor]:
+        """`natural_gradient` of each tensor of a list, in no memory but ``out`` where that is given."""
+        if out is None or not all(map(_is_plain, weights, gradients)):
+            return super().natural_gradients(weights, gradients)
+        # In a processor's memory a number costs nothing to read: two dot products and one sum a tensor.
+        for weight, gradient, p in zip(weights, gradients, out, strict=True):
+            flat, direction = self._covector(weight, p).view(-1), gradient.view(-1)
+            squared, product = float(torch.dot(flat, flat)), float(torch.dot(flat, direction))
+            torch.add(direction, flat, alpha=self._strength(squared, weight) * product, out=flat)
+        return list(out)
+
+
+def _is_plain(weight: Tensor, gradient: Tensor) -> bool:
+    """Whether both tensors are dense, in order, in processor memory, and wide enough to add up in."""
+    return (
+        type(gradient) is Tensor
+        and gradient.device.type == "cpu"
+        and gradient.dtype in (torch.float32, torch.float64)
+        and gradient.dtype == weight.dtype
+        and gradient.is_contiguous()
+        and weight.is_contiguous()
+    )
