@@ -7,11 +7,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lnegeom_torch import data, methods, metrics, nets, optim, quant, ricci, train
+    from lnegeom_torch import data, methods, metrics, nets, optim, quant, ricci, ship, train
     from lnegeom_torch.methods import Method, QuantConfig, quantize_
     from lnegeom_torch.metrics import LNE, Graph, LogCoshHessian, NormalizedLNE
     from lnegeom_torch.optim import ManifoldAdamW, ManifoldSGD
     from lnegeom_torch.ricci import RicciFlow
+    from lnegeom_torch.ship import export, freeze, load_packed, save_packed, summary
 
 _ORIGIN = {
     "LNE": "metrics",
@@ -23,9 +24,14 @@ _ORIGIN = {
     "NormalizedLNE": "metrics",
     "QuantConfig": "methods",
     "RicciFlow": "ricci",
+    "export": "ship",
+    "freeze": "ship",
+    "load_packed": "ship",
     "quantize_": "methods",
+    "save_packed": "ship",
+    "summary": "ship",
 }
-_ROOMS = ("data", "methods", "metrics", "nets", "optim", "quant", "ricci", "train")
+_ROOMS = ("data", "methods", "metrics", "nets", "optim", "quant", "ricci", "ship", "train")
 
 __all__ = [
     "LNE",
@@ -38,6 +44,9 @@ __all__ = [
     "QuantConfig",
     "RicciFlow",
     "data",
+    "export",
+    "freeze",
+    "load_packed",
     "methods",
     "metrics",
     "nets",
@@ -45,6 +54,9 @@ __all__ = [
     "quant",
     "quantize_",
     "ricci",
+    "save_packed",
+    "ship",
+    "summary",
     "train",
 ]
 

@@ -232,9 +232,12 @@ def evaluation_batches(
     >>> [len(y) for _, y in evaluation_batches(torch.eye(5), torch.arange(5), 2)]
     [2, 2, 1]
     """
-    parts = torch.arange(len(labels), device=images.device).split(positive_integer("batch_size", batch_size))
-    chosen = ((images[part], labels[part]) for part in parts)
-    return decoded(chosen, None) if isinstance(images, ImageFiles) else chosen
+    parts = torch.split(
+        torch.arange(len(labels), device=images.device), positive_integer("batch_size", batch_size)
+    )
+    if isinstance(images, ImageFiles):
+        return decoded(((images[part], labels[part]) for part in parts), None)
+    return ((images[part], labels[part]) for part in parts)
 
 
 def batches(

@@ -121,6 +121,15 @@ class WeightQuantizer(nn.Module):
         slope = levels if whole else torch.where(ratio.abs() <= 1, levels - ratio, levels)
         return quantized + slope.detach() * (scale - scale.detach())
 
+    @torch.no_grad()
+    def factors(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Levels in [−1, 1] and scale, whose product is the quantized weight to the last bit."""
+        weight = self.transformed(weight)
+        if self.scale == "none":
+            return self._levels(weight), torch.ones_like(weight[(0,) * weight.ndim])
+        scale = self._scale(weight)
+        return self._levels(weight if self.bits in (1, "ternary") else weight / scale), scale
+
     def transformed(self, weight: Tensor) -> Tensor:
         """What of the latent weight is quantized: itself, or DoReFa's ``tanh(W) / max|tanh(W)|``."""
         if self.transform == "identity":
