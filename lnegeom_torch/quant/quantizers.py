@@ -103,7 +103,7 @@ def rf(x: Tensor, bits: int) -> Tensor:
     tensor([-1.0000, -0.3333,  0.3333,  1.0000])
     """
     steps: int = 2 ** check_bits("bits", bits, least=2) - 1
-    largest = x.abs().amax()
+    largest = x.abs().max()  # of amax without an axis, the ONNX exporter knows nothing
     largest = torch.where(largest > 0, largest, torch.ones_like(largest))
     return torch.round(steps * (x / largest / 2 + 0.5)) * (2 / steps) - 1
 
@@ -162,13 +162,14 @@ def staircase(x: Tensor, bits: int, top: float = 1.0) -> Tensor:
     tensor([0., 1., 1., 2.])
     """
     steps: int = 2 ** check_bits("bits", bits) - 1
-    return torch.ceil(x.clamp(0, top) * (steps / top)).clamp(max=steps) * (top / steps)
+    # Both bounds floats: the ONNX exporter refuses one integer and one float.
+    return torch.ceil(x.clamp(0.0, float(top)) * (steps / top)).clamp(max=steps) * (top / steps)
 
 
 PROXIES: dict[str, Callable[[Tensor, float], Tensor]] = {
     "identity": lambda x, top: x,
     "relu": lambda x, top: x.clamp(min=0),
-    "clipped_relu": lambda x, top: x.clamp(0, top),
+    "clipped_relu": lambda x, top: x.clamp(0.0, float(top)),
 }
 """What a quantized ReLU is differentiated as: a function of its input and its highest level."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ def export(
     """Write a model to an ONNX file, for onnxruntime and others; needs ``pip install "lnegeom[onnx]"``.
 
     The file computes in the model's floating type, weights of few levels included: `save_packed` is the small
-    file. Other runtimes sum in another order, so that outputs agree to rounding, a few 1e-6 of their size in
-    float32; where activations are quantized, one that lies within rounding of the middle between two levels
-    may go to the other.
+    file. Other runtimes sum in another order, so that outputs agree to rounding, in float32 to a millionth of
+    the largest; where activations are quantized, one that lies within rounding of the middle between two
+    levels may go to the other.
 
     Parameters
     ----------
@@ -58,6 +59,10 @@ def export(
         arguments = tuple(torch.cat([x, x]) if len(x) == 1 else x for x in arguments)
     plain = freeze(model) if is_quantized(model) else model.eval()
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Whether torchvision is installed does not matter here, and the exporter warns that it is not.
+    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = registration.level
+    registration.setLevel(logging.ERROR)
     try:
         with torch.no_grad():
             torch.onnx.export(
@@ -70,5 +75,7 @@ def export(
                 verbose=False,
             )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
         raise InputError(f"torch cannot export this model to ONNX: {reason}") from error
+    finally:
+        registration.setLevel(level)
