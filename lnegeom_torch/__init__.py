@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lnegeom_torch.methods import Method, QuantConfig, quantize_
     from lnegeom_torch.metrics import LNE, Graph, LogCoshHessian, NormalizedLNE
     from lnegeom_torch.optim import ManifoldAdamW, ManifoldSGD
+    from lnegeom_torch.quant import export, freeze, summary, unpack
     from lnegeom_torch.ricci import RicciFlow
 
 _ORIGIN = {
@@ -23,7 +24,11 @@ _ORIGIN = {
     "NormalizedLNE": "metrics",
     "QuantConfig": "methods",
     "RicciFlow": "ricci",
+    "export": "quant",
+    "freeze": "quant",
     "quantize_": "methods",
+    "summary": "quant",
+    "unpack": "quant",
 }
 _ROOMS = ("data", "methods", "metrics", "nets", "optim", "quant", "ricci", "train")
 
@@ -38,6 +43,8 @@ __all__ = [
     "QuantConfig",
     "RicciFlow",
     "data",
+    "export",
+    "freeze",
     "methods",
     "metrics",
     "nets",
@@ -45,7 +52,9 @@ __all__ = [
     "quant",
     "quantize_",
     "ricci",
+    "summary",
     "train",
+    "unpack",
 ]
 
 

@@ -31,14 +31,8 @@ class RicciFlowMethod(Method):
         N of the last iteration that had one, by layer name, 0-d.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        config: QuantConfig,
-        targets: dict[str, Target],
-        skipped: dict[str, str] | None = None,
-    ):
-        super().__init__(model, config, targets, skipped)
+    def __init__(self, model: nn.Module, config: QuantConfig, targets: dict[str, Target]):
+        super().__init__(model, config, targets)
         self.flow = cast(RicciFlow, config.chosen_options)
         # The registry gives `rf` a metric, and QuantConfig cannot take it away.
         self.metric = cast(NormalizedLNE, config.chosen_metric)

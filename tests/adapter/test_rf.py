@@ -246,7 +246,7 @@ def test_the_cheap_flow_weighs_its_rarer_residual_more():
     """α is as many times as large: one pull in three iterations is three times one of the exact flow's."""
     slopes = []
     for every in (1, 3):
-        flow = RicciFlow(alpha=1e4, epsilon=NEVER, every=every)
+        flow = RicciFlow(alpha=1e4, epsilon=NEVER, every=every, virtual_lr=0.1)
         method = quantize_(network(), QuantConfig("rf", options=flow))
         optimizer = ManifoldSGD(method.param_groups(), lr=0.0)
         for x, y in batches(2):
