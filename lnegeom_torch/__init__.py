@@ -7,12 +7,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lnegeom_torch import data, methods, metrics, nets, optim, quant, ricci, ship, train
+    from lnegeom_torch import data, methods, metrics, nets, optim, quant, ricci, train
     from lnegeom_torch.methods import Method, QuantConfig, quantize_
     from lnegeom_torch.metrics import LNE, Graph, LogCoshHessian, NormalizedLNE
     from lnegeom_torch.optim import ManifoldAdamW, ManifoldSGD
+    from lnegeom_torch.quant import export, freeze, summary, unpack
     from lnegeom_torch.ricci import RicciFlow
-    from lnegeom_torch.ship import export, freeze, load_packed, save_packed, summary
 
 _ORIGIN = {
     "LNE": "metrics",
@@ -24,14 +24,13 @@ _ORIGIN = {
     "NormalizedLNE": "metrics",
     "QuantConfig": "methods",
     "RicciFlow": "ricci",
-    "export": "ship",
-    "freeze": "ship",
-    "load_packed": "ship",
+    "export": "quant",
+    "freeze": "quant",
     "quantize_": "methods",
-    "save_packed": "ship",
-    "summary": "ship",
+    "summary": "quant",
+    "unpack": "quant",
 }
-_ROOMS = ("data", "methods", "metrics", "nets", "optim", "quant", "ricci", "ship", "train")
+_ROOMS = ("data", "methods", "metrics", "nets", "optim", "quant", "ricci", "train")
 
 __all__ = [
     "LNE",
@@ -46,7 +45,6 @@ __all__ = [
     "data",
     "export",
     "freeze",
-    "load_packed",
     "methods",
     "metrics",
     "nets",
@@ -54,10 +52,9 @@ __all__ = [
     "quant",
     "quantize_",
     "ricci",
-    "save_packed",
-    "ship",
     "summary",
     "train",
+    "unpack",
 ]
 
 

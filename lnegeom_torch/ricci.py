@@ -34,10 +34,9 @@ class RicciFlow:
         Translations j₁, j₂ along the columns' axis, likewise.
     virtual_lr : float, optional
         Step of the virtual update whose metric is taken; by default the optimizer's current learning rate.
-    share : float
-        Share of the batch, in (0, 1], that the translated passes see. The exact algorithm takes it all.
     every : int
-        N is computed once in so many iterations, with α as many times as large; 1 is the exact algorithm.
+        N is computed once in so many iterations, and exactly then, with α as many times as large; 1 is the
+        algorithm as printed. It costs five passes each time: 20 makes an iteration 1¼ times as long.
 
     Notes
     -----
@@ -50,10 +49,10 @@ class RicciFlow:
     - *First iteration*: it has no predecessor, so N = 0.
     - *Metric*: the layer-normalised one (ManiQuant Eq. 16), which is ``I − τ² p pᵀ`` with the layer's τ
       adjusted so that it stays positive definite, as RF-DNN asks of τ.
-    - *A cheap N*, ``share < 1``: the translated gradients are the whole batch's, which the real pass gives
-      anyway, plus the difference that translation makes on the share, so that only this small difference is
-      estimated. It takes a pass more, over the share as it is. With ``every > 1`` two iterations in a row are
-      needed for N: the first has all the translated passes, the second only k₁.
+    - *A cheap flow*, ``every > 1``: N needs two iterations in a row, the first with all four translated
+      passes, the second with k₁ alone. Translating a part of the batch instead would be no cheaper N but
+      another one: N is dominated by the sampling noise of the translated gradients, and on a quarter of the
+      batch it is half as large again (``docs/benchmarks.md``).
     - *Batch norm and random numbers*: the virtual passes leave running statistics and the random state as
       they found them.
 
@@ -69,7 +68,6 @@ class RicciFlow:
     rows: tuple[int, int] = (1, -1)
     columns: tuple[int, int] = (1, -1)
     virtual_lr: float | None = None
-    share: float = 1.0
     every: int = 1
 
     def __post_init__(self) -> None:
@@ -81,8 +79,6 @@ class RicciFlow:
             raise InputError(f"epsilon must be >= 0 (infinity never gates), got {self.epsilon}")
         if self.virtual_lr is not None and not 0 < self.virtual_lr < math.inf:
             raise InputError(f"virtual_lr must be a positive finite number, got {self.virtual_lr}")
-        if not 0 < real("share", self.share) <= 1:
-            raise InputError(f"share must be in (0, 1], got {self.share}")
         positive_integer("every", self.every)
         for name in ("rows", "columns"):
             pair = getattr(self, name)

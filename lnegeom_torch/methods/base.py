@@ -36,24 +36,15 @@ class Method:
         What was asked for.
     layers : tuple of str
         Names of the quantized layers, in the model's order.
-    skipped : dict of str to str
-        Layers that could have been quantized, and why they were not.
     """
 
     quantizer_class: type[WeightQuantizer] = WeightQuantizer
     """What stands between a latent weight and the layer."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        config: QuantConfig,
-        targets: dict[str, Target],
-        skipped: dict[str, str] | None = None,
-    ):
+    def __init__(self, model: nn.Module, config: QuantConfig, targets: dict[str, Target]):
         self.model = model
         self.config = config
         self.layers = tuple(targets)
-        self.skipped = skipped or {}
         self._targets = targets
         self._attached: weakref.WeakSet[torch.optim.Optimizer] = weakref.WeakSet()
 

@@ -97,14 +97,8 @@ class MetaQuantMethod(Method):
     quantization", 2019; ManiQuant §1.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        config: QuantConfig,
-        targets: dict[str, Target],
-        skipped: dict[str, str] | None = None,
-    ):
-        super().__init__(model, config, targets, skipped)
+    def __init__(self, model: nn.Module, config: QuantConfig, targets: dict[str, Target]):
+        super().__init__(model, config, targets)
         options = cast(MetaQuant, config.chosen_options)
         first = next(iter(self.latents.values()))
         self.meta = MetaQuantizer(options).to(device=first.device, dtype=first.dtype)

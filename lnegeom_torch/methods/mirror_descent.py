@@ -64,14 +64,8 @@ class MirrorDescentMethod(Method):
 
     quantizer_class = TanhWhileTraining
 
-    def __init__(
-        self,
-        model: nn.Module,
-        config: QuantConfig,
-        targets: dict[str, Target],
-        skipped: dict[str, str] | None = None,
-    ):
-        super().__init__(model, config, targets, skipped)
+    def __init__(self, model: nn.Module, config: QuantConfig, targets: dict[str, Target]):
+        super().__init__(model, config, targets)
         self.options = cast(MirrorDescent, config.chosen_options)
         self.progress(0.0)
 

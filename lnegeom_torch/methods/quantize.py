@@ -85,13 +85,13 @@ def quantize_(model: nn.Module, config: QuantConfig) -> Method:
         raise InputError(f"expected quantize_(model, QuantConfig(...)), got {model!r} and {config!r}")
     if not config.spec.quantized:
         return Method(model, config, {})
-    targets, modules, skipped = select(model, config)
+    targets, modules = select(model, config)
     algorithm = _ALGORITHMS.get(type(config.chosen_options), Method)
     _quantize_activations(model, config, modules)
     for target in targets.values():
         _quantize_weight(target, config, algorithm)
     _refuse_zeros(targets)
-    return algorithm(model, config, targets, skipped)
+    return algorithm(model, config, targets)
 
 
 def _quantize_weight(target: Target, config: QuantConfig, algorithm: type[Method]) -> None:

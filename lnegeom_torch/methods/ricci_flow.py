@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
@@ -22,7 +21,7 @@ __all__ = ["RicciFlowMethod"]
 class RicciFlowMethod(Method):
     """RF-DNN Algorithm 2, whole: four translated passes, virtual updates, residual N, α-term and ε-gate.
 
-    Each iteration costs five forward and backward passes, fewer with ``RicciFlow(share=…, every=…)``. Its
+    Each iteration costs five forward and backward passes, fewer with ``RicciFlow(every=…)``. Its
     constants, and how what the paper leaves open was decided, are in `lnegeom_torch.RicciFlow`. A plain
     ``loss.backward(); optimizer.step()`` trains by Algorithm 1, the metric without the flow.
 
@@ -32,14 +31,8 @@ class RicciFlowMethod(Method):
         N of the last iteration that had one, by layer name, 0-d.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        config: QuantConfig,
-        targets: dict[str, Target],
-        skipped: dict[str, str] | None = None,
-    ):
-        super().__init__(model, config, targets, skipped)
+    def __init__(self, model: nn.Module, config: QuantConfig, targets: dict[str, Target]):
+        super().__init__(model, config, targets)
         self.flow = cast(RicciFlow, config.chosen_options)
         # The registry gives `rf` a metric, and QuantConfig cannot take it away.
         self.metric = cast(NormalizedLNE, config.chosen_metric)
@@ -56,17 +49,17 @@ class RicciFlowMethod(Method):
         lr = self._virtual_lr(optimizer)
         anchors = self._iteration % self.flow.every == 0
         count = 4 if anchors else 1 if self._previous else 0
-        translated = self._translated(loss_function, inputs, targets, self.flow.translations[:count])
+        translated = [
+            self._gradients(loss_function, translate(inputs, *shift), targets)
+            for shift in self.flow.translations[:count]
+        ]
         loss, outputs = self._backward(optimizer, loss_function, inputs, targets)
         check_gradients(optimizer)  # before they reach the factors that the next iteration is measured from
         follows = bool(self._previous)
         for name, weight in self._trained().items() if count else ():
             if weight.grad is not None:
                 with torch.no_grad():
-                    steps = [
-                        lr * self.metric.natural_gradient(weight, found(name, weight.grad))
-                        for found in translated
-                    ]
+                    steps = [lr * self.metric.natural_gradient(weight, found[name]) for found in translated]
                 self._follow_flow(name, weight, steps)
         if not anchors:
             self._previous = {}
@@ -113,30 +106,6 @@ class RicciFlowMethod(Method):
         }
         self._seen, self._largest, self._open = 0, torch.zeros(()), torch.zeros(())
         return found
-
-    def _translated(
-        self,
-        loss_function: LossFunction,
-        inputs: Tensor,
-        targets: Tensor,
-        shifts: Sequence[tuple[int, int]],
-    ) -> list[Callable[[str, Tensor], Tensor]]:
-        """For each translation, a function of a layer's name and its whole gradient: the translated gradient.
-
-        On a share of the batch the whole gradient is corrected by what translation changes there.
-        """
-        if not shifts:
-            return []
-        size = max(2, round(self.flow.share * len(inputs)))
-        part, labels = inputs[:size], targets[:size]
-        found = [self._gradients(loss_function, translate(part, *shift), labels) for shift in shifts]
-        if size >= len(inputs):
-            return [lambda name, _, own=own: own[name] for own in found]  # type: ignore[misc]
-        base = self._gradients(loss_function, part, labels)
-        return [
-            lambda name, whole, own=own: whole + (own[name] - base[name])  # type: ignore[misc]
-            for own in found
-        ]
 
     def _gradients(self, loss_function: LossFunction, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """``∂L/∂Ŵ`` for each layer, leaving no trace in the model."""

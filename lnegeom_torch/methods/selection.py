@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import NamedTuple
 
 from torch import nn
 from torch.nn.utils import parametrize
@@ -12,7 +11,7 @@ from torch.nn.utils import parametrize
 from lnegeom import InputError
 from lnegeom_torch.methods.config import QuantConfig
 
-__all__ = ["Selection", "Target", "select"]
+__all__ = ["Target", "select"]
 
 _KINDS = {
     "Linear": nn.Linear,
@@ -59,16 +58,11 @@ class Target:
         return f"{self.parametrization}.original"
 
 
-class Selection(NamedTuple):
-    """What `select` finds: targets by layer name, all chosen modules, and the skipped layers' reasons."""
+def select(model: nn.Module, config: QuantConfig) -> tuple[dict[str, Target], list[nn.Module]]:
+    """The weights to quantize by layer name, in the model's order, and the modules that the choice fell on.
 
-    targets: dict[str, Target]
-    modules: list[nn.Module]
-    skipped: dict[str, str]
-
-
-def select(model: nn.Module, config: QuantConfig) -> Selection:
-    """The weights to quantize by layer name, in the model's order, and the layers left out, with reasons.
+    The modules are more than the targets' where the width is 32. Each module that could be quantized and is
+    not gets the reason as its attribute ``not_quantized``, for `lnegeom_torch.summary`.
 
     Raises
     ------
@@ -76,7 +70,6 @@ def select(model: nn.Module, config: QuantConfig) -> Selection:
         If there is none, or one has a parametrized weight already.
     """
     chosen: dict[str, tuple[nn.Module, str, str]] = {}
-    skipped: dict[str, str] = {}
     for name, module in model.named_modules():
         owner = model.get_submodule(name.rpartition(".")[0])
         inside = isinstance(module, _ATTENTION_OUTPUT) and isinstance(owner, nn.MultiheadAttention)
@@ -85,9 +78,9 @@ def select(model: nn.Module, config: QuantConfig) -> Selection:
         if kind is None:
             continue
         if not any(_matches(name, kind, pattern) for pattern in config.include):
-            skipped[name] = f"{kind} is not included"
+            _skip(module, f"{kind} is not included")
         elif pattern := next((p for p in config.exclude if _matches(name, kind, p)), None):
-            skipped[name] = f"excluded by {pattern!r}"
+            _skip(module, f"excluded by {pattern!r}")
         elif isinstance(module, nn.MultiheadAttention):
             for tensor in _PROJECTIONS:
                 if getattr(module, tensor) is not None:
@@ -99,17 +92,18 @@ def select(model: nn.Module, config: QuantConfig) -> Selection:
             f"the model has no {' or '.join(f'nn.{k}' for k in config.include)} to quantize; expected one at "
             "least, or other include and exclude"
         )
-    targets = _targets(chosen, config, skipped)
-    return Selection(targets, [module for module, _, _ in chosen.values()], skipped)
+    return _targets(chosen, config), [module for module, _, _ in chosen.values()]
+
+
+def _skip(module: nn.Module, reason: str) -> None:
+    setattr(module, "not_quantized", reason)  # noqa: B010 (no tensor, no module: torch's stubs refuse it)
 
 
 def _matches(name: str, kind: str, pattern: str) -> bool:
     return pattern == kind or fnmatchcase(name, pattern)
 
 
-def _targets(
-    chosen: dict[str, tuple[nn.Module, str, str]], config: QuantConfig, skipped: dict[str, str]
-) -> dict[str, Target]:
+def _targets(chosen: dict[str, tuple[nn.Module, str, str]], config: QuantConfig) -> dict[str, Target]:
     targets: dict[str, Target] = {}
     ends = {0, len(chosen) - 1}
     for position, (name, (module, path, tensor)) in enumerate(chosen.items()):
@@ -121,7 +115,7 @@ def _targets(
         if position in ends and config.first_last_bits is not None:
             bits = config.first_last_bits
         if bits == 32:
-            skipped[name] = "32 bits"
+            _skip(module, "32 bits")
         else:
             targets[name] = Target(module, path, tensor, bits)
     return targets

@@ -91,14 +91,8 @@ class SpinMethod(Method):
 
     quantizer_class = RandomSpins
 
-    def __init__(
-        self,
-        model: nn.Module,
-        config: QuantConfig,
-        targets: dict[str, Target],
-        skipped: dict[str, str] | None = None,
-    ):
-        super().__init__(model, config, targets, skipped)
+    def __init__(self, model: nn.Module, config: QuantConfig, targets: dict[str, Target]):
+        super().__init__(model, config, targets)
         options = cast(Spin, config.chosen_options)
         for quantizer in self.quantizers.values():
             cast(RandomSpins, quantizer).options = options

@@ -86,6 +86,7 @@ class WeightQuantizer(nn.Module):
         self.scale = scale
         self.log_scale = None if learned is None else nn.Parameter(torch.zeros(learned))
         self._kept: tuple[weakref.ref[Tensor], int, Tensor] | None = None
+        self._signs: Tensor | None = None
 
     def extra_repr(self) -> str:
         """The constants, for the model's printed form."""
@@ -108,27 +109,29 @@ class WeightQuantizer(nn.Module):
     def quantize(self, weight: Tensor) -> Tensor:
         """The quantized weight, computed anew."""
         weight = self.transformed(weight)
+        levels, scale = self._split(weight)
         surrogate = weight.clamp(-1, 1) if self.gate else weight
-        if self.scale == "none":
-            return straight_through(self._levels(weight), surrogate)
-        scale = self._scale(weight)
-        whole = self.bits in (1, "ternary")  # their levels do not depend on the scale
-        ratio = weight if whole else weight / scale.detach()
-        levels = self._levels(ratio)
+        if scale is None:
+            return straight_through(levels, surrogate)
         quantized = straight_through(levels * scale, surrogate)
         if self.log_scale is None:
             return quantized
-        slope = levels if whole else torch.where(ratio.abs() <= 1, levels - ratio, levels)
+        ratio = weight / scale.detach()
+        inside = ratio.abs() <= 1 if self.bits not in (1, "ternary") else torch.zeros_like(ratio).bool()
+        slope = torch.where(inside, levels - ratio, levels)
         return quantized + slope.detach() * (scale - scale.detach())
 
-    @torch.no_grad()
-    def factors(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Levels in [−1, 1] and scale, whose product is the quantized weight to the last bit."""
-        weight = self.transformed(weight)
+    def decompose(self, weight: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Levels in [−1, 1], and what multiplies them; None where nothing does."""
+        return self._split(self.transformed(weight))
+
+    def _split(self, weight: Tensor) -> tuple[Tensor, Tensor | None]:
         if self.scale == "none":
-            return self._levels(weight), torch.ones_like(weight[(0,) * weight.ndim])
+            return self._levels(weight), None
         scale = self._scale(weight)
-        return self._levels(weight if self.bits in (1, "ternary") else weight / scale), scale
+        if self.bits in (1, "ternary"):  # their levels do not depend on the scale
+            return self._levels(weight), scale
+        return self._levels(weight / scale.detach()), scale
 
     def transformed(self, weight: Tensor) -> Tensor:
         """What of the latent weight is quantized: itself, or DoReFa's ``tanh(W) / max|tanh(W)|``."""
@@ -144,6 +147,12 @@ class WeightQuantizer(nn.Module):
             self.log_scale.copy_(
                 self._statistic(self.transformed(weight)).log().reshape(self.log_scale.shape)
             )
+
+    @torch.no_grad()
+    def flips(self, weight: Tensor) -> float | None:
+        """Share of the entries whose sign changed since the last call; None the first time."""
+        before, self._signs = self._signs, weight.detach() >= 0
+        return None if before is None else float((before != self._signs).float().mean())
 
     def train(self, mode: bool = True) -> WeightQuantizer:
         """As of any module; what was kept for evaluation is forgotten."""

@@ -191,6 +191,6 @@ def straight_through(quantized: Tensor, surrogate: Tensor) -> Tensor:
     (tensor([1., 1.]), tensor([1., 0.]))
     """
     if not torch.is_grad_enabled():
-        return quantized
+        return quantized.detach()
     # surrogate − surrogate is exactly 0, where x + (quantized − x) would round.
     return quantized.detach() + (surrogate - surrogate.detach())

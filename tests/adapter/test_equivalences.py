@@ -47,10 +47,6 @@ SAME = {
         QuantConfig("rf", options=RicciFlow(alpha=0.0, epsilon=math.inf)),
         QuantConfig("lne"),
     ),
-    "a share of the whole batch is the exact rf": (
-        QuantConfig("rf", options=RicciFlow(alpha=50.0, share=1.0)),
-        QuantConfig("rf", options=RicciFlow(alpha=50.0)),
-    ),
     "bcgd without activations, scale and blending is ste without its gate": (
         QuantConfig("bcgd", activation_bits=32, scale="none", options=None),
         QuantConfig("coarse", activation_bits=32, scale="none"),

@@ -29,7 +29,7 @@ VARIANTS = {name: QuantConfig(name) for name in METHODS} | {
     "metaquant multifcg relu": QuantConfig("metaquant", options=MetaQuant("multifcg", "relu", hidden=8)),
     "md primal": QuantConfig("md", options=MirrorDescent("primal")),
     "spin gumbel": QuantConfig("spin", options=Spin("gumbel")),
-    "rf cheap": QuantConfig("rf", options=RicciFlow(share=0.5, every=2)),
+    "rf cheap": QuantConfig("rf", options=RicciFlow(every=2)),
     "ste ternary": QuantConfig("ste", weight_bits="ternary", scale="channel"),
     "ste learned": QuantConfig("ste", weight_bits=2, scale="channel", learned_scale=True),
     "dorefa learned": QuantConfig("dorefa", scale="tensor", learned_scale=True),

@@ -345,7 +345,6 @@ BAD = {
     ),
     "rho": (lambda: Blended(rho=1), r"rho must be below 1, got 1"),
     "proxy": (lambda: Coarse(proxy="gelu"), r"proxy must be one of identity, relu, clipped_relu, got 'gelu'"),
-    "share": (lambda: RicciFlow(share=0), r"share must be in \(0, 1\], got 0"),
     "every": (lambda: RicciFlow(every=0), r"every must be a positive integer"),
     "rf with a diagonal metric": (
         lambda: QuantConfig("rf", metric=LogCoshHessian(), options=RicciFlow()),

@@ -226,3 +226,33 @@ def test_virtual_step_follows_the_optimizers_rate_unless_given():
     assert method._virtual_lr(optimizer) == 0.25
     fixed = quantize_(network(), QuantConfig("rf", options=RicciFlow(virtual_lr=0.5)))
     assert fixed._virtual_lr(optimizer) == 0.5
+
+
+def test_the_cheap_flow_has_the_exact_n_once_in_every_few_iterations():
+    """On the weights that the exact flow has: at the second iteration of each period, bit for bit."""
+    exact = quantize_(network(), QuantConfig("rf", options=RicciFlow(alpha=0.0, epsilon=NEVER)))
+    cheap = quantize_(network(), QuantConfig("rf", options=RicciFlow(alpha=0.0, epsilon=NEVER, every=3)))
+    one, other = (ManifoldSGD(method.param_groups(), lr=0.1) for method in (exact, cheap))
+    for iteration, (x, y) in enumerate(batches(6)):
+        cheap.residuals.clear()
+        exact.step(one, nn.functional.cross_entropy, x, y)
+        cheap.step(other, nn.functional.cross_entropy, x, y)
+        assert bool(cheap.residuals) == (iteration % 3 == 1)
+        assert all(torch.equal(value, exact.residuals[name]) for name, value in cheap.residuals.items())
+    assert torch.equal(weights(exact.model), weights(cheap.model))
+
+
+def test_the_cheap_flow_weighs_its_rarer_residual_more():
+    """α is as many times as large: one pull in three iterations is three times one of the exact flow's."""
+    slopes = []
+    for every in (1, 3):
+        flow = RicciFlow(alpha=1e4, epsilon=NEVER, every=every, virtual_lr=0.1)
+        method = quantize_(network(), QuantConfig("rf", options=flow))
+        optimizer = ManifoldSGD(method.param_groups(), lr=0.0)
+        for x, y in batches(2):
+            method.step(optimizer, nn.functional.cross_entropy, x, y)
+        with_flow = next(iter(method.latents.values())).grad.clone()
+        method._backward(optimizer, nn.functional.cross_entropy, x, y)
+        slopes.append(with_flow - next(iter(method.latents.values())).grad)
+    assert slopes[0].abs().max() > 1e-6
+    torch.testing.assert_close(slopes[1], 3 * slopes[0], rtol=1e-3, atol=1e-7)
