@@ -125,12 +125,25 @@ class Method:
     def attach(self, optimizer: torch.optim.Optimizer) -> None:
         """Let ``optimizer.step()`` do what `step` does around it, for loops and trainers that are not ours.
 
-        Only ``"rf"`` needs more, the batch itself: without `step` it trains by RF-DNN's Algorithm 1.
+        A closure given to it is called first, so that the gradients are there. Only ``"rf"`` needs more, the
+        batch itself: without `step` it trains by RF-DNN's Algorithm 1.
         """
-        if optimizer not in self._attached:
-            optimizer.register_step_pre_hook(lambda own, *_: self._prepare(own))
-            optimizer.register_step_post_hook(lambda own, *_: self.after_step(own))
-            self._attached.add(optimizer)
+        if optimizer in self._attached:
+            return
+
+        def before(own: torch.optim.Optimizer, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+            closure = given[1] if len(given) > 1 else named.get("closure")  # the optimizer comes first
+            if closure is None:
+                self._prepare(own)
+                return None
+            with torch.enable_grad():
+                loss = closure()
+            self._prepare(own)
+            return (own, lambda: loss), {}
+
+        optimizer.register_step_pre_hook(before)
+        optimizer.register_step_post_hook(lambda own, *_: self.after_step(own))
+        self._attached.add(optimizer)
 
     def before_step(self, optimizer: torch.optim.Optimizer) -> None:
         """What the method does to weights and gradients once the gradients are there; nothing for most."""

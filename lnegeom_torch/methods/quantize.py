@@ -140,6 +140,9 @@ def _quantize_activations(model: nn.Module, config: QuantConfig, layers: list[nn
     for layer in quantized[1:]:  # the first layer sees the data itself
         layer.activation_quantizer = ActivationQuantizer(bits, config.chosen_quantizer)
         layer.register_forward_pre_hook(_quantize_input, with_kwargs=True)
+    for module in model.modules():
+        if isinstance(module, nn.TransformerEncoder):  # it would turn padded inputs into nested tensors,
+            module.use_nested_tensor = False  # for a fast path that reads weights and calls no layer
 
 
 def _replace_relus(model: nn.Module, bits: int, options: Coarse) -> None:

@@ -38,7 +38,7 @@ class WeightQuantizer(nn.Module):
 
     Registered as a parametrization (`torch.nn.utils.parametrize`), so the latent weight stays the same
     `Parameter` object that the model had. In evaluation mode without gradients the quantized weight is kept
-    until the latent one changes.
+    until the latent one changes. A write into ``.data`` is hidden from that: call ``eval()`` after it.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class WeightQuantizer(nn.Module):
         self.gate = gate
         self.scale = scale
         self.log_scale = None if learned is None else nn.Parameter(torch.zeros(learned))
-        self._kept: tuple[weakref.ref[Tensor], int, Tensor] | None = None
+        self._kept: tuple[weakref.ref[Tensor], tuple[int, int], Tensor] | None = None
         self._signs: Tensor | None = None
 
     def extra_repr(self) -> str:
@@ -98,12 +98,15 @@ class WeightQuantizer(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         """Quantize a latent weight of any shape."""
-        if self.training or torch.is_grad_enabled() or not isinstance(weight, nn.Parameter):
+        evaluating = not (self.training or torch.is_grad_enabled() or torch.compiler.is_compiling())
+        if not evaluating or not isinstance(weight, nn.Parameter):
             return self.quantize(weight)
-        # The version counts the writes to a tensor in place, an optimizer's and load_state_dict's among them.
+        # The version counts the writes to a tensor in place, an optimizer's and load_state_dict's among them;
+        # an assignment to `.data`, which `.to()` makes, gives it other memory.
+        state = (weight._version, weight.data_ptr())
         kept = self._kept
-        if kept is None or kept[0]() is not weight or kept[1] != weight._version:
-            self._kept = kept = (weakref.ref(weight), weight._version, self.quantize(weight))
+        if kept is None or kept[0]() is not weight or kept[1] != state:
+            self._kept = kept = (weakref.ref(weight), state, self.quantize(weight))
         return kept[2]
 
     def quantize(self, weight: Tensor) -> Tensor:
