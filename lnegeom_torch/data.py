@@ -1,6 +1,6 @@
 """Image data sets as tensors in memory, and the two random things training does to them.
 
-`load` reads what is on disk and downloads nothing. All three data sets fit in memory, so an epoch is a
+`load` reads what is on disk and downloads nothing. All of them fit in memory, so an epoch is a
 permutation and an indexing (`batches`): no worker processes, the same numbers on every machine.
 """
 
@@ -134,24 +134,25 @@ def load(name: str, root: str | Path | None = None) -> Dataset:
 
     Parameters
     ----------
-    name : {"digits", "mnist", "cifar10"}
+    name : {"digits", "mnist", "cifar10", "cifar100"}
         ``digits`` comes with scikit-learn (8×8, every fifth sample of each class is for test). ``mnist`` is
-        the IDX files, gzipped or not, of torchvision's layout. ``cifar10`` is the official python version.
+        the IDX files, gzipped or not, of torchvision's layout. ``cifar10`` and ``cifar100`` (its 100 fine
+        classes) are the official python versions.
     root : path, optional
-        The folder that holds ``MNIST/raw`` or ``cifar-10-batches-py``, or that folder itself; ``digits``
-        needs none.
+        The folder that holds ``MNIST/raw``, ``cifar-10-batches-py`` or ``cifar-100-python``, or that folder
+        itself; ``digits`` needs none.
 
     Returns
     -------
     Dataset
-        float32 images, int64 labels, on the CPU. Only ``cifar10`` asks for augmentation.
+        float32 images, int64 labels, on the CPU. Only CIFAR asks for augmentation.
 
     Raises
     ------
     DataNotFoundError
         If the files are not there.
     InputError
-        If the name is unknown or a file is damaged. A CIFAR-10 pickle can hold arrays and plain values only:
+        If the name is unknown or a file is damaged. A CIFAR pickle can hold arrays and plain values only:
         one that asks for anything else is refused before it runs.
 
     Examples
@@ -164,7 +165,10 @@ def load(name: str, root: str | Path | None = None) -> Dataset:
         raise InputError(f"unknown data set {name!r}; known: {', '.join(READERS)}")
     train, test = READERS[name](None if root is None else Path(root).expanduser())
     images = _standardised(train[0], test[0], white=16 if name == "digits" else 255)
-    return Dataset(name, images[0], train[1], images[1], test[1], classes=10, augment=name == "cifar10")
+    classes = 100 if name == "cifar100" else 10
+    return Dataset(
+        name, images[0], train[1], images[1], test[1], classes=classes, augment=name.startswith("cifar")
+    )
 
 
 def batches(

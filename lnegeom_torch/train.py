@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -20,13 +21,10 @@ from lnegeom_torch.optim import ManifoldSGD
 
 __all__ = ["Run", "TrainConfig", "accuracy", "load_dataset", "train"]
 
-LAST_EPOCHS = 5
-"""A run's accuracy is the mean over this many last epochs, as the papers report theirs."""
-
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What to train, and how. The learning rate falls from `lr` to 0 along a cosine, epoch by epoch.
+    """What to train, and how.
 
     Parameters
     ----------
@@ -40,6 +38,14 @@ class TrainConfig:
         At least 1, and at least 2 (batch norm).
     lr, momentum, weight_decay : float
         Of `ManifoldSGD`, with Nesterov's momentum.
+    milestones : tuple of int
+        Epochs after which the rate is divided by 10; if there are none, it falls from `lr` to 0 along a
+        cosine, epoch by epoch.
+    pretrained : str, optional
+        A safetensors file with the weights to start from: a checkpoint of ``lnegeom train --method fp``, or
+        the state of the network alone.
+    last_epochs : int
+        The accuracy of a run is the mean over so many last epochs, as the papers report theirs.
     validation : float
         Share of the training images to hold out and measure accuracy on, in place of the test images, for
         tuning; 0 measures on the test images.
@@ -56,12 +62,19 @@ class TrainConfig:
     lr: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 0.0
+    milestones: tuple[int, ...] = ()
+    pretrained: str | None = None
+    last_epochs: int = 5
     validation: float = 0.0
     device: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
             raise InputError(f"epochs must be at least 1, got {self.epochs}")
+        if self.last_epochs < 1:
+            raise InputError(f"last_epochs must be at least 1, got {self.last_epochs}")
+        if list(self.milestones) != sorted(set(self.milestones)) or min(self.milestones, default=1) < 1:
+            raise InputError(f"milestones must be increasing epochs, got {self.milestones}")
         if not 0 < self.lr < math.inf:
             raise InputError(f"lr must be a positive finite number, got {self.lr}")
         if not 0 <= self.momentum < 1:
@@ -70,6 +83,12 @@ class TrainConfig:
             raise InputError(f"weight_decay must be a finite number >= 0, got {self.weight_decay}")
         if not 0 <= self.validation < 1:
             raise InputError(f"validation must be in [0, 1), got {self.validation}")
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch, counted from 0."""
+        if self.milestones:
+            return self.lr * 0.1 ** sum(epoch >= milestone for milestone in self.milestones)
+        return self.lr * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
 
     def to_data(self) -> dict[str, Any]:
         """The configuration as JSON would give it back (infinity as text)."""
@@ -92,11 +111,12 @@ class Run:
     seed: int
     method: Method
     history: list[dict[str, float]]
+    last_epochs: int = 5
 
     @property
     def accuracy(self) -> float:
         """Mean accuracy in percent over the last epochs."""
-        last = [record["accuracy"] for record in self.history[-LAST_EPOCHS:]]
+        last = [record["accuracy"] for record in self.history[-self.last_epochs :]]
         return sum(last) / len(last)
 
 
@@ -148,6 +168,8 @@ def train(
             classes=dataset.classes,
             activation=_activation(config.quant),
         ).to(config.device)
+        if config.pretrained is not None:
+            model.load_state_dict(_weights(Path(config.pretrained)))
         method = quantize_(model, config.quant)
         optimizer = ManifoldSGD(
             method.param_groups(),
@@ -175,7 +197,7 @@ def train(
             if checkpoint is not None:
                 capture(method, optimizer, generator, {**identity, "history": history}).save(checkpoint)
             on_epoch(record)
-    return Run(seed, method, history)
+    return Run(seed, method, history, config.last_epochs)
 
 
 @torch.no_grad()
@@ -188,6 +210,15 @@ def accuracy(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> fl
         right += int((model(x).argmax(dim=1) == y).sum())
     model.train(was_training)
     return 100 * right / len(labels)
+
+
+def _weights(path: Path) -> dict[str, torch.Tensor]:
+    """The state of a network in a safetensors file, by itself or in a checkpoint."""
+    if not path.is_file():
+        raise InputError(f"there is no file {path} to start from; see --pretrained")
+    state = safetensors.torch.load_file(path)
+    inside = {name.removeprefix("model."): v for name, v in state.items() if name.startswith("model.")}
+    return inside or state
 
 
 def _activation(quant: QuantConfig) -> type[nn.Module]:
@@ -213,7 +244,7 @@ def _epoch(
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
 ) -> dict[str, float]:
-    lr = config.lr * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
+    lr = config.rate(epoch)
     for group in optimizer.param_groups:
         group["lr"] = lr
     method.progress(epoch / max(1, config.epochs - 1))

@@ -9,9 +9,13 @@ from torch import nn
 from lnegeom import InputError
 from lnegeom_torch.nets.lenet import LeNet
 from lnegeom_torch.nets.mlp import MLP, glorot_
-from lnegeom_torch.nets.resnet import ResNet20
+from lnegeom_torch.nets.resnet import ResNet
+from lnegeom_torch.nets.vgg import VGG16
 
-__all__ = ["MLP", "LeNet", "ResNet20", "build", "glorot_"]
+__all__ = ["MLP", "VGG16", "LeNet", "ResNet", "build", "glorot_"]
+
+_DEPTHS = (20, 32, 44, 56, 110)
+_TORCHVISION = ("resnet18", "resnet50", "alexnet", "mobilenet_v2")
 
 
 def build(
@@ -23,8 +27,10 @@ def build(
 
     Parameters
     ----------
-    name : {"mlp", "lenet", "resnet20"}
-        Which network.
+    name : str
+        ``mlp``, ``lenet``, ``vgg16``, ``resnet20``, ``resnet32``, ``resnet44``, ``resnet56`` or
+        ``resnet110``; or torchvision's ``resnet18``, ``resnet50``, ``alexnet`` or ``mobilenet_v2``, as they
+        are there: for three channels and images of 224, with biases where they have any.
     channels, image_size, classes : int
         As in `lnegeom_torch.data.Dataset`.
     activation : type of module
@@ -38,7 +44,7 @@ def build(
     Raises
     ------
     InputError
-        If the name is unknown or a number does not fit.
+        If the name is unknown, a number does not fit, or torchvision is needed and not installed.
 
     Examples
     --------
@@ -48,7 +54,9 @@ def build(
     networks: dict[str, Callable[[], nn.Module]] = {
         "mlp": lambda: MLP(channels * image_size**2, classes),
         "lenet": lambda: LeNet(channels, image_size, classes),
-        "resnet20": lambda: ResNet20(channels, classes),
+        "vgg16": lambda: VGG16(channels, image_size, classes),
+        **{f"resnet{depth}": lambda depth=depth: ResNet(depth, channels, classes) for depth in _DEPTHS},  # type: ignore[misc]
+        **{known: lambda: _from_torchvision(name, channels, classes) for known in _TORCHVISION},
     }
     if name not in networks:
         raise InputError(f"unknown network {name!r}; known: {', '.join(networks)}")
@@ -58,4 +66,18 @@ def build(
             for key, child in module.named_children():
                 if isinstance(child, nn.ReLU):
                     setattr(module, key, activation())
+    return network
+
+
+def _from_torchvision(name: str, channels: int, classes: int) -> nn.Module:
+    if channels != 3:
+        raise InputError(f"torchvision's {name} is for images of 3 channels, got {channels}")
+    try:
+        from torchvision import models
+    except (ImportError, RuntimeError) as error:  # the latter, where it was built for another torch
+        raise InputError(
+            f"network {name!r} is torchvision's, which cannot be imported ({error}); install the one built "
+            "for this torch"
+        ) from None
+    network: nn.Module = models.get_model(name, num_classes=classes)
     return network

@@ -481,3 +481,20 @@ def test_a_gpu_sees_the_same_samples():
 def test_augmentation_refuses_what_it_cannot_crop(shape, padding):
     with pytest.raises(InputError, match=r"expected images \(N, C, H, W\)"):
         crop_and_flip(torch.zeros(shape), generator(), padding)
+
+
+def test_cifar100_is_read_by_its_fine_labels(tmp_path):
+    folder = tmp_path / "cifar-100-python"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name, count in (("train", 120), ("test", 100)):
+        pixels = rng.integers(256, size=(count, 3072), dtype=np.uint8)
+        fine = (np.arange(count) % 100).tolist()
+        content = {b"data": pixels, b"fine_labels": fine, b"coarse_labels": [label // 5 for label in fine]}
+        (folder / name).write_bytes(pickle.dumps(content, protocol=2))
+    data = load("cifar100", tmp_path)
+    assert (data.classes, data.augment) == (100, True)
+    assert tuple(data.train_images.shape) == (120, 3, 32, 32)
+    assert data.test_labels.tolist() == list(range(100))
+    with pytest.raises(DataNotFoundError, match="cifar100: looked for cifar-100-python/train"):
+        load("cifar100", tmp_path / "no")

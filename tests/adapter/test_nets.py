@@ -74,7 +74,7 @@ def test_resnet20_has_the_parameters_of_the_paper():
     """He et al. 2016 give 0.27M; counted by hand, convolutions, their norms, the last layer and its norm."""
     convolutions = 9 * (3 * 16 + 6 * 16 * 16 + 16 * 32 + 5 * 32 * 32 + 32 * 64 + 5 * 64 * 64)
     norms = 2 * (7 * 16 + 6 * 32 + 6 * 64)
-    count = sum(parameter.numel() for parameter in nets.ResNet20(3, 10).parameters())
+    count = sum(parameter.numel() for parameter in nets.ResNet(20, 3, 10).parameters())
     assert count == convolutions + norms + 64 * 10 + 2 * 10
     assert round(count / 1e6, 2) == 0.27
 
@@ -143,7 +143,7 @@ def test_mlp_learns_the_digits():
 
 
 def test_unknown_network_lists_the_known_ones():
-    with pytest.raises(InputError, match=r"'vgg'; known: mlp, lenet, resnet20"):
+    with pytest.raises(InputError, match=r"'vgg'; known: mlp, lenet, vgg16, resnet20"):
         nets.build("vgg", channels=1, image_size=8, classes=10)
 
 
@@ -155,10 +155,52 @@ def test_unknown_network_lists_the_known_ones():
         (lambda: nets.MLP(4, -1), "classes"),
         (lambda: nets.LeNet(1, 3, 10), "4 or more"),
         (lambda: nets.LeNet(0, 28, 10), "channels"),
-        (lambda: nets.ResNet20(3, 0), "classes"),
-        (lambda: nets.ResNet20(1.0, 10), "channels"),
+        (lambda: nets.ResNet(20, 3, 0), "classes"),
+        (lambda: nets.ResNet(20, 1.0, 10), "channels"),
+        (lambda: nets.ResNet(21, 3, 10), r"depth must be 6n \+ 2"),
+        (lambda: nets.ResNet(2, 3, 10), r"depth must be 6n \+ 2"),
+        (lambda: nets.VGG16(3, 28, 10), "32 or more"),
     ],
 )
 def test_impossible_sizes_are_refused(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+@pytest.mark.parametrize(("depth", "millions"), [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.7)])
+def test_residual_networks_have_the_papers_sizes(depth, millions):
+    """He et al. 2016, table 6."""
+    model = nets.build(f"resnet{depth}", channels=3, image_size=32, classes=10)
+    assert sum(isinstance(layer, WEIGHTED) for layer in model.modules()) == depth
+    count = sum(p.numel() for p in model.parameters()) / 1e6
+    assert count == pytest.approx(millions, abs=0.035)
+
+
+def test_vgg_trains_and_quantizes():
+    from lnegeom_torch import QuantConfig, quantize_
+
+    torch.manual_seed(0)
+    model = nets.build("vgg16", channels=3, image_size=32, classes=5)
+    assert sum(isinstance(layer, WEIGHTED) for layer in model.modules()) == 16
+    method = quantize_(model, QuantConfig("ste"))
+    loss = nn.functional.cross_entropy(model(torch.randn(4, 3, 32, 32)), torch.arange(4))
+    loss.backward()
+    assert all(weight.grad.abs().max() > 0 for weight in method.latents.values())
+
+
+def test_torchvisions_networks_are_built_where_it_imports(monkeypatch):
+    import sys
+    import types
+
+    made = []
+    models = types.SimpleNamespace(
+        get_model=lambda name, num_classes: made.append((name, num_classes)) or nn.Linear(1, 1)
+    )
+    monkeypatch.setitem(sys.modules, "torchvision", types.SimpleNamespace(models=models))
+    nets.build("resnet18", channels=3, image_size=224, classes=7)
+    assert made == [("resnet18", 7)]
+    with pytest.raises(InputError, match="is for images of 3 channels, got 1"):
+        nets.build("alexnet", channels=1, image_size=224, classes=7)
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    with pytest.raises(InputError, match=r"'resnet50' is torchvision's, which cannot be imported"):
+        nets.build("resnet50", channels=3, image_size=224, classes=7)
