@@ -7,21 +7,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lnegeom_torch import data, methods, metrics, nets, optim, quant, ricci, train
+    from lnegeom_torch import data, diagnostics, manifolds, methods, metrics, nets, optim, quant, ricci, train
     from lnegeom_torch.methods import Method, QuantConfig, quantize_
-    from lnegeom_torch.metrics import LNE, Graph, LogCoshHessian, NormalizedLNE
-    from lnegeom_torch.optim import ManifoldAdamW, ManifoldSGD
+    from lnegeom_torch.metrics import LNE, Fisher, Graph, LogCoshHessian, NormalizedLNE
+    from lnegeom_torch.optim import ManifoldAdamW, ManifoldSGD, Precondition
     from lnegeom_torch.quant import export, freeze, summary, unpack
     from lnegeom_torch.ricci import RicciFlow
 
 _ORIGIN = {
     "LNE": "metrics",
+    "Fisher": "metrics",
     "Graph": "metrics",
     "LogCoshHessian": "metrics",
     "ManifoldAdamW": "optim",
     "ManifoldSGD": "optim",
     "Method": "methods",
     "NormalizedLNE": "metrics",
+    "Precondition": "optim",
     "QuantConfig": "methods",
     "RicciFlow": "ricci",
     "export": "quant",
@@ -30,21 +32,36 @@ _ORIGIN = {
     "summary": "quant",
     "unpack": "quant",
 }
-_ROOMS = ("data", "methods", "metrics", "nets", "optim", "quant", "ricci", "train")
+_ROOMS = (
+    "data",
+    "diagnostics",
+    "manifolds",
+    "methods",
+    "metrics",
+    "nets",
+    "optim",
+    "quant",
+    "ricci",
+    "train",
+)
 
 __all__ = [
     "LNE",
+    "Fisher",
     "Graph",
     "LogCoshHessian",
     "ManifoldAdamW",
     "ManifoldSGD",
     "Method",
     "NormalizedLNE",
+    "Precondition",
     "QuantConfig",
     "RicciFlow",
     "data",
+    "diagnostics",
     "export",
     "freeze",
+    "manifolds",
     "methods",
     "metrics",
     "nets",

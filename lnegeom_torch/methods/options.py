@@ -128,7 +128,7 @@ class ProxQuant:
         Weight λ of the distance ``|W − Q(W)|₁`` at the end of the training; it grows linearly from 0.
     """
 
-    strength: float = 0.01
+    strength: float = 0.001
 
     def __post_init__(self) -> None:
         _number(self, "strength", 0, strict=False)

@@ -51,17 +51,47 @@ class Metric(abc.ABC):
         """``g⁻¹ ∂L/∂W``, of the shape and dtype of the gradient."""
 
     def natural_gradients(
-        self, weights: Sequence[Tensor], gradients: Sequence[Tensor], out: Sequence[Tensor] | None = None
+        self,
+        weights: Sequence[Tensor],
+        gradients: Sequence[Tensor],
+        out: Sequence[Tensor] | None = None,
+        states: Sequence[Any] | None = None,
     ) -> list[Tensor]:
-        """`natural_gradient` of each tensor of a list; ``out`` offers room for them, like the weights."""
+        """`natural_gradient` of each tensor of a list.
+
+        ``out`` offers room for the results, where weights are dense, in order and in processor memory;
+        ``states`` are the optimizer's states of the weights, for a metric that is estimated, as `Fisher`.
+        """
         return [self.natural_gradient(w, g) for w, g in zip(weights, gradients, strict=True)]
 
-    def acceleration(self, weight: Tensor, velocity: Tensor) -> Tensor:
-        """``−Γ(v, v)``, how a geodesic through W with velocity v bends; for the higher-order retractions."""
+    def acceleration(self, weight: Tensor, velocity: Tensor, origin: Tensor | None = None) -> Tensor:
+        """``−Γ(v, v)``, how a geodesic through W with velocity v bends; for the higher-order retractions.
+
+        A metric that scales itself to stay positive definite does so at the origin, the weight by default.
+        """
         raise InputError(
             f"{type(self).__name__} has no acceleration, which retractions beyond the first order need; "
             "use retraction='first', or give the metric an acceleration method"
         )
+
+    def exponential(self, weight: Tensor, velocity: Tensor) -> Tensor:
+        """The geodesic from W with velocity v at time 1, by eight steps of the classical Runge–Kutta method.
+
+        For velocities up to about |W|, as an optimizer's are; nothing is checked.
+        """
+        x, v, step = wide(weight), wide(velocity), 1 / _RUNGE_KUTTA_STEPS
+        for _ in range(_RUNGE_KUTTA_STEPS):
+            a1 = self.acceleration(x, v, weight)
+            a2 = self.acceleration(x + step / 2 * v, v + step / 2 * a1, weight)
+            a3 = self.acceleration(x + step / 2 * v + step**2 / 4 * a1, v + step / 2 * a2, weight)
+            a4 = self.acceleration(x + step * v + step**2 / 2 * a2, v + step * a3, weight)
+            x = x + step * v + step**2 / 6 * (a1 + a2 + a3)
+            v = v + step / 6 * (a1 + 2 * a2 + 2 * a3 + a4)
+        return x.to(weight.dtype)
+
+    def eigenvalues(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor | None] | None:
+        """Least and largest eigenvalue of g, and the one that is not 1 if g is rank one; None if unknown."""
+        return None
 
     def check(self, weight: Tensor) -> None:  # noqa: B027, since most metrics take any shape
         """Raise an InputError if the metric makes no sense for a tensor of this shape and dtype."""
@@ -71,6 +101,7 @@ class Metric(abc.ABC):
         return {"name": type(self).__name__, **dataclasses.asdict(self)}  # type: ignore[call-overload]
 
 
+_RUNGE_KUTTA_STEPS = 8
 _KINDS: dict[str, type[Metric]] = {}
 _M = TypeVar("_M", bound=type[Metric])
 

@@ -16,25 +16,12 @@ from lnegeom_torch.metrics.rank_one import RankOne, at_least
 
 __all__ = ["LNE", "Graph"]
 
-
-class _GraphMetric(RankOne):
-    """``g = I + ε p pᵀ`` with p a gradient: geodesics bend along p, ``−Γ(v, v) = s p (vᵀ ∂p v)``."""
-
-    def _slope(self, weight: Tensor, p: Tensor) -> Tensor:
-        """Diagonal of ∂p."""
-        raise NotImplementedError
-
-    def acceleration(self, weight: Tensor, velocity: Tensor) -> Tensor:
-        """``−Γ(v, v)`` in O(n); a factor that keeps the metric positive definite is held constant."""
-        w, v = wide(weight), wide(velocity)
-        p = self._covector(w)
-        bend = torch.sum(self._slope(w, p) * v * v)
-        return (p * (self._strength(torch.sum(p * p), weight) * bend)).to(velocity.dtype)
+_EDGE = 1e-3  # least 1 − |u|² that a geodesic from |u|² ≤ ½ is taken to meet
 
 
 @register_metric
 @dataclass(frozen=True)
-class LNE(_GraphMetric):
+class LNE(RankOne):
     """The LNE metric ``g = I − u uᵀ``, ``u = tanh(τ' vec W)``, of each layer, kept positive definite.
 
     It is positive definite only where ``|u|² < 1``, which a layer leaves early: one of 256×256 weights has
@@ -75,26 +62,35 @@ class LNE(_GraphMetric):
     def effective_tau(self, weight: Tensor) -> Tensor:
         """The τ' of a layer, 0-d, on its device."""
         length = torch.linalg.vector_norm(wide(weight))
-        tau: Tensor = math.sqrt(0.5) / at_least(length, math.sqrt(0.5) / self.tau)
+        tau: Tensor = (math.sqrt(0.5) / length).clamp_max(self.tau)
         return tau
 
     def factor(self, weight: Tensor) -> Tensor:
         """The ρ of ``g = I − ρρᵀ``, which is u, of the shape and dtype of the weight."""
         return self._covector(wide(weight)).to(weight.dtype)
 
+    def acceleration(self, weight: Tensor, velocity: Tensor, origin: Tensor | None = None) -> Tensor:
+        """``−Γ(v, v) = u Σ τ'(1 − u²) v² / (1 − |u|²)``, τ' being that of the origin."""
+        tau = self.effective_tau(weight if origin is None else origin)
+        v = wide(velocity)
+        u = torch.tanh(tau * wide(weight))
+        bend = tau * torch.sum((1 - u * u) * v * v)
+        return (u * (bend / at_least(1 - torch.sum(u * u), _EDGE))).to(velocity.dtype)
+
     def _covector(self, weight: Tensor, out: Tensor | None = None) -> Tensor:
-        return torch.tanh(torch.mul(weight, self.effective_tau(weight), out=out), out=out)
+        if out is None:
+            return torch.tanh(weight * self.effective_tau(weight))
+        length = torch.linalg.vector_norm(weight).item()
+        tau = self.tau if self.tau * length <= math.sqrt(0.5) else math.sqrt(0.5) / length
+        return torch.mul(weight, tau, out=out).tanh_()
 
     def _strength(self, squared: Any, weight: Tensor) -> Any:
         return 1 / (1 - squared)
 
-    def _slope(self, weight: Tensor, p: Tensor) -> Tensor:
-        return self.effective_tau(weight) * (1 - p * p)
-
 
 @register_metric
 @dataclass(frozen=True)
-class Graph(_GraphMetric):
+class Graph(RankOne):
     """The metric ``g = I + ε p pᵀ``, ``p = ∂φ(vec W)``, of the graph of φ in Euclidean or Minkowski space.
 
     With ε = +1 steps across the slope of φ are full and steps along it short, ``g⁻¹ = I − p pᵀ/(1 + |p|²)``;
@@ -150,7 +146,9 @@ class Graph(_GraphMetric):
         return {"name": "Graph", "phi": {"name": type(self.phi).__name__, **numbers}, "sign": self.sign}
 
     def _covector(self, weight: Tensor, out: Tensor | None = None) -> Tensor:
-        gradient: Tensor = self.phi._gradient(torch, weight)
+        # SquaredNorm copies by torch.asarray, which detaches from the graph of a differentiable step.
+        flat = isinstance(self.phi, SquaredNorm)
+        gradient: Tensor = weight.clone() if flat else self.phi._gradient(torch, weight)
         return gradient if out is None else out.copy_(gradient)
 
     def _strength(self, squared: Any, weight: Tensor) -> Any:
@@ -159,9 +157,15 @@ class Graph(_GraphMetric):
         shrink = 0.5 / at_least(squared, 0.5)
         return shrink / (1 - shrink * squared)
 
-    def _slope(self, weight: Tensor, p: Tensor) -> Tensor:
-        slope: Tensor = self.phi._hessian_diagonal(torch, weight)
-        return slope
+    def acceleration(self, weight: Tensor, velocity: Tensor, origin: Tensor | None = None) -> Tensor:
+        """``−Γ(v, v) = −ε p (vᵀ ∂p v) / (1 + ε |p|²)``, φ being scaled as at the origin."""
+        w, v = wide(weight), wide(velocity)
+        p = self._covector(w)
+        at_origin = p if origin is None else self._covector(wide(origin))
+        scale = 1.0 if self.sign > 0 else 0.5 / at_least(torch.sum(at_origin * at_origin), 0.5)
+        bend = scale * torch.sum(self.phi._hessian_diagonal(torch, w) * v * v)
+        size = at_least(1 + self.sign * scale * torch.sum(p * p), _EDGE)
+        return (p * (-self.sign * bend / size)).to(velocity.dtype)
 
 
 def _potential(data: dict[str, Any]) -> LogCosh | SquaredNorm:

@@ -57,7 +57,12 @@ class LogCoshHessian(Metric):
         largest = math.log(torch.finfo(gradient.dtype).max) / 2 - 1
         return (torch.cosh(scaled.clamp(-largest, largest)).square() * gradient).to(gradient.dtype)
 
-    def acceleration(self, weight: Tensor, velocity: Tensor) -> Tensor:
+    def eigenvalues(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Least and largest of the diagonal."""
+        sizes = self.natural_gradient(weight, torch.ones_like(weight, dtype=wide(weight).dtype))
+        return 1 / sizes.amax(), 1 / sizes.amin(), None
+
+    def acceleration(self, weight: Tensor, velocity: Tensor, origin: Tensor | None = None) -> Tensor:
         """``−Γ(v, v) = τ tanh(τW) v²``, since ``Γ = ½ ∂ log sech²(τW)`` for each weight by itself."""
         bend = self.tau * torch.tanh(self.tau * wide(weight)) * wide(velocity).square()
         return bend.to(velocity.dtype)

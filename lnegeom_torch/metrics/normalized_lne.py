@@ -74,7 +74,9 @@ class NormalizedLNE(RankOne):
         if self.inverse == "weak" and not 0 <= chi < math.inf:
             raise InputError(f"chi must be a finite number >= 0 for the weak inverse, got {chi}")
 
-    def natural_gradients(self, weights: Any, gradients: Any, out: Any = None) -> list[Tensor]:
+    def natural_gradients(
+        self, weights: Any, gradients: Any, out: Any = None, states: Any = None
+    ) -> list[Tensor]:
         """`natural_gradient` of each tensor of a list; see `Metric`."""
         return super().natural_gradients(weights, gradients, out if self.per == "layer" else None)
 
@@ -95,7 +97,7 @@ class NormalizedLNE(RankOne):
         rho: Tensor = (p * (self._chi(weight) ** 0.5 / length)).to(weight.dtype)
         return rho
 
-    def acceleration(self, weight: Tensor, velocity: Tensor) -> Tensor:
+    def acceleration(self, weight: Tensor, velocity: Tensor, origin: Tensor | None = None) -> Tensor:
         """``−Γ(v, v)`` in O(n), by the Euler–Lagrange equations of ``½ (|v|² − χ (q·v)²)``, ``q = p/|p|``.
 
         With ``J = ∂q = (I − q qᵀ) diag(1 − p²)/|p|`` they are ``g a = χ [(q·v)(J v − Jᵀ v) + q (v·J v)]``. It

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -43,27 +43,37 @@ class RankOne(Metric):
         step: Tensor = (p * (self._strength(squared, weight) * product)).to(gradient.dtype)
         return gradient + step
 
+    def eigenvalues(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Least and largest eigenvalue of g, all others 1; of the layer's blocks, the one furthest from 1."""
+        p = self._covector(wide(weight))
+        squared = self._sum(p * p)
+        inverse = 1 + self._strength(squared, weight) * squared
+        outlier = torch.where(inverse.amax() > 1, 1 / inverse.amax(), 1 / inverse.amin())
+        return outlier.clamp_max(1), outlier.clamp_min(1), outlier
+
     def natural_gradients(
-        self, weights: Sequence[Tensor], gradients: Sequence[Tensor], out: Sequence[Tensor] | None = None
+        self,
+        weights: Sequence[Tensor],
+        gradients: Sequence[Tensor],
+        out: Sequence[Tensor] | None = None,
+        states: Sequence[Any] | None = None,
     ) -> list[Tensor]:
         """`natural_gradient` of each tensor of a list, in no memory but ``out`` where that is given."""
-        if out is None or not all(map(_is_plain, weights, gradients)):
+        if out is None or not all(map(_adds_up, gradients, out)):
             return super().natural_gradients(weights, gradients)
         # In a processor's memory a number costs nothing to read: two dot products and one sum a tensor.
         for weight, gradient, p in zip(weights, gradients, out, strict=True):
             flat, direction = self._covector(weight, p).view(-1), gradient.view(-1)
-            squared, product = float(torch.dot(flat, flat)), float(torch.dot(flat, direction))
+            squared, product = torch.dot(flat, flat).item(), torch.dot(flat, direction).item()
             torch.add(direction, flat, alpha=self._strength(squared, weight) * product, out=flat)
         return list(out)
 
 
-def _is_plain(weight: Tensor, gradient: Tensor) -> bool:
-    """Whether both tensors are dense, in order, in processor memory, and wide enough to add up in."""
+def _adds_up(gradient: Tensor, out: Tensor) -> bool:
+    """Whether a gradient is a dense tensor, in order, of the room's dtype, which is wide enough for sums."""
     return (
         type(gradient) is Tensor
-        and gradient.device.type == "cpu"
-        and gradient.dtype in (torch.float32, torch.float64)
-        and gradient.dtype == weight.dtype
+        and gradient.dtype is out.dtype
+        and (out.dtype is torch.float32 or out.dtype is torch.float64)
         and gradient.is_contiguous()
-        and weight.is_contiguous()
     )

@@ -66,7 +66,7 @@ def test_natural_gradient_solves_with_the_matrix(metric, tensors):
     out = [torch.empty_like(w)]
     (listed,) = metric.natural_gradients([w], [g], out)
     torch.testing.assert_close(listed.flatten(), expected)
-    (strided,) = metric.natural_gradients([w.T.contiguous().T], [g], out)
+    (strided,) = metric.natural_gradients([w], [g.T.contiguous().T], out)
     torch.testing.assert_close(strided.flatten(), expected)
 
 
