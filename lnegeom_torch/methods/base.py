@@ -125,7 +125,8 @@ class Method:
     def attach(self, optimizer: torch.optim.Optimizer) -> None:
         """Let ``optimizer.step()`` do what `step` does around it, for loops and trainers that are not ours.
 
-        Only ``"rf"`` needs more, the batch itself: without `step` it trains by RF-DNN's Algorithm 1.
+        Two need more, the batch itself: without `step`, ``"rf"`` trains by RF-DNN's Algorithm 1, and for
+        ``"fim"`` the loop has to call `lnegeom_torch.optim.estimate_fisher`.
         """
         if optimizer not in self._attached:
             optimizer.register_step_pre_hook(lambda own, *_: self.before_step(own))
