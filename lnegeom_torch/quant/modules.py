@@ -108,8 +108,8 @@ class WeightQuantizer(nn.Module):
 
     def quantize(self, weight: Tensor) -> Tensor:
         """The quantized weight, computed anew."""
-        levels, scale = self.decompose(weight)
         weight = self.transformed(weight)
+        levels, scale = self._decompose(weight)
         surrogate = weight.clamp(-1, 1) if self.gate else weight
         if scale is None:
             return straight_through(levels, surrogate)
@@ -122,8 +122,10 @@ class WeightQuantizer(nn.Module):
         return quantized + slope.detach() * (scale - scale.detach())
 
     def decompose(self, weight: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Levels in [−1, 1], and what multiplies them; None where nothing does."""
-        weight = self.transformed(weight)
+        """Levels in [−1, 1] of a latent weight, and what multiplies them; None where nothing does."""
+        return self._decompose(self.transformed(weight))
+
+    def _decompose(self, weight: Tensor) -> tuple[Tensor, Tensor | None]:
         if self.scale == "none":
             return self._levels(weight), None
         scale = self._scale(weight)

@@ -142,8 +142,6 @@ def test_accuracy_counts_and_leaves_the_mode_alone():
 def test_one_bit_networks_learn_the_digits(digits, method):
     settings = recipes.load(f"digits-mlp/{method}")
     settings.pop("seeds")
-    if method == "rf":
-        settings["quant"]["options"] = {"every": 20}
     run = train(to_config({**settings, "epochs": 10}), 0, dataset=digits)
     assert run.accuracy >= 90
 
