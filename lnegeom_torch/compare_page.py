@@ -13,7 +13,7 @@ from typing import Any
 from lnegeom import InputError
 from lnegeom.report import Page, text_table, write_json
 from lnegeom_torch import recipes
-from lnegeom_torch.compare import Comparison, compare
+from lnegeom_torch.compare import Comparison, Trial, compare
 from lnegeom_torch.experiment import environment, from_options, mean_and_deviation
 from lnegeom_torch.figures import accuracy_by_rate, curves_by_method
 from lnegeom_torch.methods import METHODS
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> Comparison:
     found = compare(
         configs,
         options.rates,
-        options.seeds or 3,
+        3 if options.seeds is None else options.seeds,
         options.out / "runs",
         tuning_seeds=options.tuning_seeds,
         validation=options.held_out,
@@ -97,10 +97,16 @@ def table(found: Comparison, reference: str) -> tuple[list[str], list[list[Any]]
 def rate_table(found: Comparison) -> tuple[list[str], list[list[Any]]]:
     """Headers and rows: mean accuracy on held-out images by method and rate."""
     rows = [
-        [label, *(f"{statistics.mean(t.accuracy for t in by_rate[rate]):.2f}" for rate in found.rates)]
+        [label, *(_mean_or_diverged(by_rate[rate]) for rate in found.rates)]
         for label, by_rate in found.tuning.items()
     ]
     return ["method", *(f"{rate:g}" for rate in found.rates)], rows
+
+
+def _mean_or_diverged(trials: list[Trial]) -> str:
+    if any(trial.diverged for trial in trials):
+        return "diverged"
+    return f"{statistics.mean(trial.accuracy for trial in trials):.2f}"
 
 
 def report(found: Comparison, reference: str, out: Path) -> None:

@@ -27,7 +27,9 @@ __all__ = ["environment", "from_options", "mean_and_deviation", "run", "seeds_of
 
 def from_options(options: argparse.Namespace) -> TrainConfig:
     """The configuration that the options of ``lnegeom train`` ask for: its recipe, and what replaces it."""
-    settings = recipes.load(options.recipe) if options.recipe else {"quant": {"method": "wcg"}}
+    settings: dict[str, Any] = (
+        recipes.load(options.recipe) if options.recipe else {"quant": {"method": "wcg"}}
+    )
     settings.pop("seeds", None)
     quant = settings.pop("quant", {})
     names = {field.name for field in dataclasses.fields(QuantConfig)}

@@ -3,9 +3,18 @@
 from lnegeom_torch.methods.base import DivergedError, Method
 from lnegeom_torch.methods.blended import BlendedMethod
 from lnegeom_torch.methods.config import QuantConfig
+from lnegeom_torch.methods.fisher import FisherMethod
 from lnegeom_torch.methods.metaquant import MetaQuantMethod
 from lnegeom_torch.methods.mirror_descent import MirrorDescentMethod
-from lnegeom_torch.methods.options import Blended, Coarse, MetaQuant, MirrorDescent, ProxQuant, Spin
+from lnegeom_torch.methods.options import (
+    Blended,
+    Coarse,
+    FisherEmbedding,
+    MetaQuant,
+    MirrorDescent,
+    ProxQuant,
+    Spin,
+)
 from lnegeom_torch.methods.proxquant import ProxQuantMethod
 from lnegeom_torch.methods.quantize import quantize_
 from lnegeom_torch.methods.registry import METHODS, MethodSpec
@@ -18,6 +27,8 @@ __all__ = [
     "BlendedMethod",
     "Coarse",
     "DivergedError",
+    "FisherEmbedding",
+    "FisherMethod",
     "MetaQuant",
     "MetaQuantMethod",
     "Method",

@@ -125,8 +125,10 @@ class Method:
     def attach(self, optimizer: torch.optim.Optimizer) -> None:
         """Let ``optimizer.step()`` do what `step` does around it, for loops and trainers that are not ours.
 
-        A closure given to it is called first, so that the gradients are there. Only ``"rf"`` needs more, the
-        batch itself: without `step` it trains by RF-DNN's Algorithm 1.
+        A closure given to it is called first, so that the gradients are there.
+
+        Two need more, the batch itself: without `step`, ``"rf"`` trains by RF-DNN's Algorithm 1, and for
+        ``"fim"`` the loop has to call `lnegeom_torch.optim.estimate_fisher`.
         """
         if optimizer in self._attached:
             return

@@ -21,8 +21,9 @@ class QuantConfig:
     ----------
     method : str
         A name in `lnegeom_torch.methods.METHODS`, which holds each one's source and defaults: ``"ste"``,
-        ``"dorefa"``, ``"wcg"``, ``"lne"``, ``"rf"``, ``"ricci"``, ``"logcosh"``, ``"coarse"``, ``"bcgd"``,
-        ``"metaquant"``, ``"md"``, ``"proxquant"``, ``"spin"``, or ``"fp"``, the full-precision reference.
+        ``"dorefa"``, ``"wcg"``, ``"lne"``, ``"rf"``, ``"ricci"``, ``"fim"``, ``"logcosh"``, ``"coarse"``,
+        ``"bcgd"``, ``"metaquant"``, ``"md"``, ``"proxquant"``, ``"spin"``, or ``"fp"``, full precision, the
+        reference.
     weight_bits : int or "ternary"
         1 to 8, three levels, or 32, which leaves the weights alone.
     activation_bits : int, optional

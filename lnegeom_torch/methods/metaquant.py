@@ -100,7 +100,7 @@ class MetaQuantMethod(Method):
     def __init__(self, model: nn.Module, config: QuantConfig, targets: dict[str, Target]):
         super().__init__(model, config, targets)
         options = cast(MetaQuant, config.chosen_options)
-        first = next(iter(self.latents.values()))
+        first = next(iter(self.latents.values()), next(model.parameters()))
         self.meta = MetaQuantizer(options).to(device=first.device, dtype=first.dtype)
         self.meta_optimizer = torch.optim.Adam(self.meta.parameters(), lr=options.lr)
         self._levels = {name: _levels(quantizer).to(first) for name, quantizer in self.quantizers.items()}

@@ -10,7 +10,7 @@ from lnegeom import InputError
 from lnegeom._array import positive_integer, real
 from lnegeom_torch.quant.quantizers import PROXIES
 
-__all__ = ["Blended", "Coarse", "MetaQuant", "MirrorDescent", "ProxQuant", "Spin"]
+__all__ = ["Blended", "Coarse", "FisherEmbedding", "MetaQuant", "MirrorDescent", "ProxQuant", "Spin"]
 
 
 def _number(owner: object, name: str, least: float, strict: bool = True) -> None:
@@ -65,6 +65,22 @@ class Blended(Coarse):
             raise InputError(
                 f"rho must be below 1, got {self.rho!r}: at 1 nothing is left of the latent weight"
             )
+
+
+@dataclass(frozen=True)
+class FisherEmbedding:
+    """The Fisher information in the straight-through estimator (ManiQuant Lemma 1); its kind is the metric's.
+
+    Parameters
+    ----------
+    every : int
+        It is estimated once in so many iterations.
+    """
+
+    every: int = 10
+
+    def __post_init__(self) -> None:
+        positive_integer("every", self.every)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,18 @@ from lnegeom import InputError
 from lnegeom_torch.methods.base import Method
 from lnegeom_torch.methods.blended import BlendedMethod
 from lnegeom_torch.methods.config import QuantConfig
+from lnegeom_torch.methods.fisher import FisherMethod
 from lnegeom_torch.methods.metaquant import MetaQuantMethod
 from lnegeom_torch.methods.mirror_descent import MirrorDescentMethod
-from lnegeom_torch.methods.options import Blended, Coarse, MetaQuant, MirrorDescent, ProxQuant, Spin
+from lnegeom_torch.methods.options import (
+    Blended,
+    Coarse,
+    FisherEmbedding,
+    MetaQuant,
+    MirrorDescent,
+    ProxQuant,
+    Spin,
+)
 from lnegeom_torch.methods.proxquant import ProxQuantMethod
 from lnegeom_torch.methods.ricci_flow import RicciFlowMethod
 from lnegeom_torch.methods.selection import Target, select
@@ -28,6 +37,7 @@ __all__ = ["quantize_"]
 # The methods that are more than data, by the type of their constants.
 _ALGORITHMS: dict[type, type[Method]] = {
     Blended: BlendedMethod,
+    FisherEmbedding: FisherMethod,
     MetaQuant: MetaQuantMethod,
     MirrorDescent: MirrorDescentMethod,
     ProxQuant: ProxQuantMethod,

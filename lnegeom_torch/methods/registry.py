@@ -5,8 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lnegeom_torch.methods.options import Blended, Coarse, MetaQuant, MirrorDescent, ProxQuant, Spin
-from lnegeom_torch.metrics import LogCoshHessian, NormalizedLNE
+from lnegeom_torch.methods.options import (
+    Blended,
+    Coarse,
+    FisherEmbedding,
+    MetaQuant,
+    MirrorDescent,
+    ProxQuant,
+    Spin,
+)
+from lnegeom_torch.metrics import Fisher, LogCoshHessian, NormalizedLNE
 from lnegeom_torch.ricci import RicciFlow
 from lnegeom_torch.ricci_step import RicciStep
 
@@ -78,6 +86,13 @@ METHODS = {
     ),
     "ricci": MethodSpec(
         "a step of the LNE metric's own Ricci flow (this project)", quantizer="rf", metric=RicciStep()
+    ),
+    "fim": MethodSpec(
+        "Fisher information embedding (ManiQuant Lemma 1)",
+        quantizer="rf",
+        metric=Fisher("kronecker", damping=1e-2),
+        gate="optimizer",
+        options=FisherEmbedding(),
     ),
     "logcosh": MethodSpec(
         "natural gradient of the Hyperbolic divergence's Hessian (Amari 2016, §6)",

@@ -61,12 +61,14 @@ class RandomSpins(WeightQuantizer):
         return straight_through(binarize(noisy), weight * slope)
 
 
-def _add_noise(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+def _add_noise(
+    layer: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor], output: Tensor
+) -> Tensor:
     """Add Gaussian noise of the variance of the sum over spins, ``Σ (1 − m²) x²``, to a layer's output."""
     if not layer.training:
         return output
     mean = cast(Tensor, layer.weight)
-    squared, uncertain = inputs[0].square(), 1 - mean.square()
+    squared, uncertain = (inputs[0] if inputs else named["input"]).square(), 1 - mean.square()
     if isinstance(layer, _ConvNd):
         variance = cast(nn.Conv2d, layer)._conv_forward(squared, uncertain, None)
     else:
@@ -106,7 +108,7 @@ class SpinMethod(Method):
                         f"local reparametrization needs linear and convolutional layers, got {name!r}; "
                         "exclude it, or use Spin(estimator='gumbel')"
                     )
-                target.module.register_forward_hook(_add_noise)
+                target.module.register_forward_hook(_add_noise, with_kwargs=True)
 
     def predict(self, inputs: Tensor, samples: int = 8, seed: int = 0) -> Tensor:
         """Class probabilities averaged over networks with sampled weights, in evaluation mode."""

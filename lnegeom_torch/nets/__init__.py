@@ -3,7 +3,7 @@
 The small ones have no biases, and batch norm after every weight.
 """
 
-from lnegeom_torch.nets.building import build
+from lnegeom_torch.nets._build import build
 from lnegeom_torch.nets.lenet import LeNet
 from lnegeom_torch.nets.mlp import MLP, glorot_
 from lnegeom_torch.nets.resnet import ResNet

@@ -112,7 +112,7 @@ class WeightQuantizer(nn.Module):
     def quantize(self, weight: Tensor) -> Tensor:
         """The quantized weight, computed anew."""
         weight = self.transformed(weight)
-        levels, scale = self._split(weight)
+        levels, scale = self._decompose(weight)
         surrogate = weight.clamp(-1, 1) if self.gate else weight
         if scale is None:
             return straight_through(levels, surrogate)
@@ -125,10 +125,10 @@ class WeightQuantizer(nn.Module):
         return quantized + slope.detach() * (scale - scale.detach())
 
     def decompose(self, weight: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Levels in [−1, 1], and what multiplies them; None where nothing does."""
-        return self._split(self.transformed(weight))
+        """Levels in [−1, 1] of a latent weight, and what multiplies them; None where nothing does."""
+        return self._decompose(self.transformed(weight))
 
-    def _split(self, weight: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _decompose(self, weight: Tensor) -> tuple[Tensor, Tensor | None]:
         if self.scale == "none":
             return self._levels(weight), None
         scale = self._scale(weight)

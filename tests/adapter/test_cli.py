@@ -131,7 +131,7 @@ def test_bad_usage_is_one_line_and_exit_code_two(arguments, capsys):
 
 
 def test_help_teaches(capsys):
-    for arguments in (["--help"], ["train", "--help"], ["demo", "--help"]):
+    for arguments in (["--help"], ["compare", "--help"], ["train", "--help"], ["demo", "--help"]):
         with pytest.raises(SystemExit) as exit_:
             main(arguments)
         assert exit_.value.code == 0

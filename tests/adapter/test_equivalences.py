@@ -11,6 +11,7 @@ from lnegeom_torch import LogCoshHessian, ManifoldSGD, NormalizedLNE, QuantConfi
 from lnegeom_torch.methods import MetaQuant, MirrorDescent, Spin
 from lnegeom_torch.methods.mirror_descent import multiplicative_step
 from lnegeom_torch.methods.spin import RandomSpins
+from lnegeom_torch.metrics import Fisher
 from lnegeom_torch.nets import MLP
 from lnegeom_torch.quant import WeightQuantizer, binarize
 from lnegeom_torch.ricci_step import RicciStep
@@ -214,6 +215,29 @@ def test_blending_is_its_printed_update():
     q = (binarize(w) * w.abs().mean()).requires_grad_()
     nn.functional.cross_entropy(x @ q.T, y).backward()
     torch.testing.assert_close(method.latents[""].detach(), 0.75 * w + 0.25 * q.detach() - 0.2 * q.grad)
+
+
+def test_the_fisher_embedding_is_lemma_one():
+    """ManiQuant Eq. 8 with F from one gradient a sample, damped: a dense solve for one layer."""
+    torch.manual_seed(0)
+    layer = nn.Linear(3, 2, bias=False, dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight[0, 0] = 1.5
+    w = layer.weight.detach().clone()
+    x, y = torch.randn(7, 3, dtype=torch.float64), torch.randint(2, (7,))
+    method = quantize_(layer, QuantConfig("fim", metric=Fisher("exact", damping=0.1)))
+    method.step(ManifoldSGD(method.param_groups(), lr=0.2), nn.functional.cross_entropy, x, y)
+
+    q = binarize(w).requires_grad_()
+    drawn = torch.multinomial((x @ q.T).detach().softmax(1), 1, generator=torch.Generator().manual_seed(0))
+    scores = [
+        torch.autograd.grad(nn.functional.cross_entropy(x[i : i + 1] @ q.T, drawn[i]), q)[0].flatten()
+        for i in range(7)
+    ]
+    information = sum(torch.outer(s, s) for s in scores) / 7 + 0.1 * torch.eye(6, dtype=torch.float64)
+    (gradient,) = torch.autograd.grad(nn.functional.cross_entropy(x @ q.T, y), q)
+    step = torch.linalg.solve(information, gradient.flatten()).reshape(2, 3) * (w.abs() <= 1)
+    torch.testing.assert_close(method.latents[""].detach(), w - 0.2 * step)
 
 
 def test_metaquants_meta_gradient_is_the_slope_of_the_next_loss():

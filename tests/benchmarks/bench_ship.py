@@ -76,15 +76,16 @@ def evaluation():
         quantizers = [m[0] for m in model.modules() if isinstance(m, parametrize.ParametrizationList)]
         frozen, x = freeze(model), torch.randn(batch, 3, 32, 32)
 
+        def kept(model=model, x=x):
+            model(x)
+
         def anew(model=model, quantizers=quantizers, x=x):
             for quantizer in quantizers:
                 quantizer._kept = None
             model(x)
 
-        rows.append(
-            [f"`{name}`, batch {batch}", "quantized, kept", *paired(lambda: model(x), lambda: frozen(x))]
-        )
-        rows.append([f"`{name}`, batch {batch}", "quantized anew", *paired(anew, lambda: frozen(x))])
+        for label, call in (("quantized, kept", kept), ("quantized anew", anew)):
+            rows.append([f"`{name}`, batch {batch}", label, *paired(call, lambda f=frozen, x=x: f(x))])
     return markdown(["network", "candidate", "time / frozen", "least", "most"], rows)
 
 
