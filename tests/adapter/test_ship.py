@@ -175,7 +175,7 @@ def test_any_tensor_of_few_values_is_packed_to_the_last_bit(tmp_path):
     for name, value in values.items():
         assert (state[name].dtype, state[name].shape) == (value.dtype, value.shape)
         assert torch.equal(bits(state[name]), bits(value)), name
-    assert (tmp_path / "model.packed").stat().st_size < 4 * 800 + 1000
+    assert (tmp_path / "model.packed").stat().st_size < 4 * 800 + 1500
 
 
 def test_onnxruntime_gives_the_same_outputs_for_batches_of_any_size(tmp_path):
