@@ -3,6 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from lnegeom import operators
 from lnegeom._array import GeometryError, InputError
 from lnegeom.connections import DualConnections
 from lnegeom.curvature import (
@@ -15,8 +16,9 @@ from lnegeom.curvature import (
     sectional_curvature,
     weyl,
 )
-from lnegeom.divergences import KL, Bregman, Divergence, Euclidean, Hyperbolic
+from lnegeom.divergences import KL, Bregman, CallableDivergence, Divergence, Euclidean, Hyperbolic
 from lnegeom.dually_flat import DuallyFlat
+from lnegeom.eguchi import EguchiConnections
 from lnegeom.families import (
     Bernoulli,
     Beta,
@@ -30,11 +32,32 @@ from lnegeom.families import (
     Poisson,
     VonMisesFisher,
 )
-from lnegeom.geodesics import Geodesic, distance, exp, geodesic, log, parallel_transport
+from lnegeom.geodesics import (
+    ConjugatePoint,
+    FrechetMean,
+    Geodesic,
+    JacobiField,
+    Logarithm,
+    conjugate_point,
+    distance,
+    exp,
+    frechet_mean,
+    geodesic,
+    jacobi_field,
+    log,
+    logarithm,
+    parallel_transport,
+    retract,
+)
 from lnegeom.metrics import (
     LNE,
+    SPD,
     Conformal,
+    EstimatedFisher,
+    Fisher,
     FromCallable,
+    FromDivergence,
+    FromGrid,
     Graph,
     HalfSpace,
     Hessian,
@@ -48,6 +71,7 @@ from lnegeom.metrics import (
     Schwarzschild,
     Sphere,
     Torus,
+    Warped,
 )
 from lnegeom.potentials import LogCosh, LogSumExp, NegativeEntropy, Potential, SquaredNorm
 
@@ -57,19 +81,28 @@ if TYPE_CHECKING:
 __all__ = [
     "KL",
     "LNE",
+    "SPD",
     "Bernoulli",
     "Beta",
     "Bregman",
+    "CallableDivergence",
     "Categorical",
     "Conformal",
+    "ConjugatePoint",
     "Dirichlet",
     "Divergence",
     "DualConnections",
     "DuallyFlat",
+    "EguchiConnections",
+    "EstimatedFisher",
     "Euclidean",
     "Exponential",
     "ExponentialFamily",
+    "Fisher",
+    "FrechetMean",
     "FromCallable",
+    "FromDivergence",
+    "FromGrid",
     "Gamma",
     "Geodesic",
     "GeometryError",
@@ -78,9 +111,11 @@ __all__ = [
     "Hessian",
     "Hyperbolic",
     "InputError",
+    "JacobiField",
     "Kerr",
     "LogCosh",
     "LogSumExp",
+    "Logarithm",
     "Metric",
     "Minkowski",
     "MultivariateNormal",
@@ -97,16 +132,23 @@ __all__ = [
     "SquaredNorm",
     "Torus",
     "VonMisesFisher",
+    "Warped",
     "christoffel",
+    "conjugate_point",
     "distance",
     "einstein",
     "exp",
     "flow",
+    "frechet_mean",
     "geodesic",
+    "jacobi_field",
     "kretschmann",
     "log",
+    "logarithm",
+    "operators",
     "parallel_transport",
     "plot",
+    "retract",
     "ricci",
     "riemann",
     "scalar_curvature",

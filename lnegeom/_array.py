@@ -168,8 +168,8 @@ def _number(array: Array, index: tuple[int, ...]) -> float:
 
 def to_numpy(array: Any) -> np.ndarray[Any, Any]:
     """Copy any library's array to the host as numpy's; gradients are dropped."""
-    if isinstance(array, np.ndarray):
-        return array
+    if isinstance(array, np.ndarray | np.generic):
+        return np.asarray(array)
     if array_api_compat.is_torch_array(array):
         array = array.detach().cpu()
     elif array_api_compat.is_cupy_array(array):
@@ -208,6 +208,12 @@ def matvec(matrix: Array, vector: Array) -> Array:
 def dot(xp: Any, a: Array, b: Array) -> Array:
     """Sum of products over the last axis."""
     return xp.sum(a * b, axis=-1)
+
+
+def safe_sqrt(xp: Any, squared: Array) -> Array:
+    """Square roots whose derivative at 0 is 0, where that of a plain root would be infinite."""
+    positive = squared > 0
+    return xp.where(positive, xp.sqrt(xp.where(positive, squared, xp.ones_like(squared))), 0 * squared)
 
 
 def outer(vector: Array) -> Array:

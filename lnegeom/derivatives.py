@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,18 +12,12 @@ import array_api_compat
 import numpy as np
 
 from lnegeom._array import Array, InputError, to_numpy
+from lnegeom._differences import Doubles, back, converged, differences, flat_points, like, slopes
 
 __all__ = ["Derivatives", "Jet", "check_source", "evaluate", "jet"]
 
 Derivatives = Literal["auto", "torch", "jax", "finite"]
 _SOURCES = ("auto", "torch", "jax", "finite")
-
-# Central differences of eighth order on x ± h, …, ± 4h: weights of the first and of the second derivative.
-_FIRST = (4 / 5, -1 / 5, 4 / 105, -1 / 280)
-_SECOND = (8 / 5, -1 / 5, 8 / 315, -1 / 560)
-_SECOND_CENTRE = -205 / 72
-_FIRST_STEP = 0.1
-_HALVINGS = 14
 
 
 @dataclass(frozen=True)
@@ -37,11 +31,11 @@ class Jet:
     first : array
         Shape ``(..., *out, n)``: ``∂_a f``.
     second : array
-        Shape ``(..., *out, n, n)``: ``∂_a ∂_b f``.
+        Shape ``(..., *out, n, n)``: ``∂_a ∂_b f``; None at order 1.
     source : str
         What computed them: "torch", "jax" or "finite".
     error : float
-        Estimated largest error of the second derivatives; 0 for automatic differentiation.
+        Estimated largest error of the highest derivatives; 0 for automatic differentiation.
     """
 
     value: Array
@@ -57,6 +51,7 @@ def jet(
     *,
     derivatives: Derivatives = "auto",
     vectorized: bool = False,
+    order: Literal[1, 2] = 2,
 ) -> Jet:
     """Value, first and second derivatives of a function at points.
 
@@ -74,6 +69,8 @@ def jet(
     vectorized : bool
         Whether the function takes all points at once. Finite differences of a function that does not are a
         loop over points in Python.
+    order : {1, 2}
+        Of the highest derivatives; the first alone cost a fraction.
 
     Returns
     -------
@@ -101,19 +98,25 @@ def jet(
            [1., 0.]]))
     """
     check_source(derivatives)
-    source = _own_source(x) if derivatives == "auto" else derivatives
+    source = own_source(x) if derivatives == "auto" else derivatives
     if source == "finite":
-        return _finite(function, x, vectorized)
-    if source == _own_source(x):
-        return _automatic(source, function, x, vectorized)
-    foreign = _library(source)
-    found = _automatic(source, function, foreign.asarray(np.array(to_numpy(x))), vectorized)
+        return _finite(function, x, vectorized, order)
+    if source == own_source(x):
+        return _automatic(source, function, x, vectorized, order)
+    found = _automatic(source, function, in_library(source, x), vectorized, order)
+    second = convert(x, found.second) if order == 2 else None
+    return Jet(convert(x, found.value), convert(x, found.first), second, source, 0.0)
+
+
+def in_library(source: str, x: Array) -> Array:
+    """Points as an array of torch or JAX."""
+    return x if source == own_source(x) else library_of(source).asarray(np.array(to_numpy(x)))
+
+
+def convert(x: Array, array: Array) -> Array:
+    """An array in the library, dtype and device of x."""
     xp, device = array_api_compat.array_namespace(x), array_api_compat.device(x)
-
-    def back(array: Array) -> Array:
-        return xp.asarray(np.asarray(array), dtype=x.dtype, device=device)
-
-    return Jet(back(found.value), back(found.first), back(found.second), source, 0.0)
+    return xp.asarray(np.asarray(array), dtype=x.dtype, device=device)
 
 
 def check_source(derivatives: str) -> Derivatives:
@@ -129,7 +132,7 @@ def evaluate(function: Callable[[Array], Array], x: Array, *, vectorized: bool =
         return function(x)
     xp = array_api_compat.array_namespace(x)
     points = xp.reshape(x, (-1, x.shape[-1]))
-    source = _own_source(x)
+    source = own_source(x)
     if source == "finite":
         device = array_api_compat.device(x)
         rows = [
@@ -137,17 +140,17 @@ def evaluate(function: Callable[[Array], Array], x: Array, *, vectorized: bool =
         ]
         values = xp.stack(rows)
     else:
-        values = importlib.import_module("torch.func" if source == "torch" else "jax").vmap(function)(points)
+        values = transforms_of(source).vmap(function)(points)
     return xp.reshape(values, tuple(x.shape[:-1]) + tuple(values.shape[1:]))
 
 
-def _own_source(x: Array) -> str:
+def own_source(x: Array) -> str:
     if array_api_compat.is_torch_array(x):
         return "torch"
     return "jax" if array_api_compat.is_jax_array(x) else "finite"
 
 
-def _library(source: str) -> Any:
+def library_of(source: str) -> Any:
     try:
         return importlib.import_module("torch" if source == "torch" else "jax.numpy")
     except ImportError:
@@ -156,125 +159,74 @@ def _library(source: str) -> Any:
         ) from None
 
 
-def _pairs(n: int) -> list[tuple[int, int]]:
-    return [(a, b) for a in range(n) for b in range(a, n)]
+def transforms_of(source: str) -> Any:
+    """The module that has vmap, jvp and jacfwd: torch.func or jax."""
+    return importlib.import_module("torch.func" if source == "torch" else "jax")
 
 
-def _automatic(source: str, function: Callable[[Array], Array], x: Array, vectorized: bool) -> Jet:
-    """Forward over forward, all directions at once, so that each level's tangents are shared."""
-    library = _library(source)
-    transforms = importlib.import_module("torch.func" if source == "torch" else "jax")
-    batch, n = tuple(x.shape[:-1]), x.shape[-1]
-    points = x.reshape(-1, n)
-    eye = library.eye(n, dtype=x.dtype) if source == "jax" else library.eye(n, dtype=x.dtype, device=x.device)
-    whole = function if vectorized else transforms.vmap(function)
-
-    def along(f: Callable[[Array], Array], direction: Array) -> Any:
-        return transforms.jvp(f, (points,), (library.broadcast_to(direction, points.shape),))
-
-    def gradient(y: Array) -> Array:
-        def one(b: Array) -> Array:
-            return transforms.jvp(whole, (y,), (library.broadcast_to(b, y.shape),))[1]
-
-        return transforms.vmap(one)(eye)  # (b, point, *out)
-
+@contextlib.contextmanager
+def named_failure(source: str) -> Iterator[None]:
+    """Turn what automatic differentiation raises for a user's function into an InputError."""
     try:
-        value = whole(points)
-        first, second = transforms.vmap(lambda a: along(gradient, a), out_dims=(None, 0))(eye)
+        yield
     except (RuntimeError, TypeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
             f"{source} could not differentiate the function ({reason}); build its result with stack, "
             "not by assignment, or pass derivatives='finite'"
         ) from error
+
+
+def _automatic(
+    source: str, function: Callable[[Array], Array], x: Array, vectorized: bool, order: int
+) -> Jet:
+    """Forward over forward at one point, all directions at once; the points are the outermost batch."""
+    library, transforms = library_of(source), transforms_of(source)
+    batch, n = tuple(x.shape[:-1]), x.shape[-1]
+    eye = library.eye(n, dtype=x.dtype) if source == "jax" else library.eye(n, dtype=x.dtype, device=x.device)
+
+    def single(y: Array) -> Array:
+        return function(y[None, :])[0] if vectorized else function(y)
+
+    def at_point(point: Array) -> Any:
+        def gradient(y: Array) -> Any:
+            return transforms.vmap(lambda b: transforms.jvp(single, (y,), (b,)))(eye)
+
+        if order == 1:
+            value, first = gradient(point)
+            return value[0], first, value[0]
+        # value (a, b, *out) and first (a, b, *out) do not depend on a, and are views
+        (value, first), (_, second) = transforms.vmap(lambda a: transforms.jvp(gradient, (point,), (a,)))(eye)
+        return value[0, 0], first[0], second
+
+    with named_failure(source):
+        value, first, second = transforms.vmap(at_point)(x.reshape(-1, n))
     out = tuple(value.shape[1:])
+    if source == "torch":  # whose forward mode lets tangents of single numbers become doubles
+        first, second = first.to(value.dtype), second.to(value.dtype)
     return Jet(
         value.reshape(batch + out),
-        library.moveaxis(first, 0, -1).reshape((*batch, *out, n)),
-        library.moveaxis(second, (0, 1), (-2, -1)).reshape((*batch, *out, n, n)),
+        library.moveaxis(first, (1,), (-1,)).reshape((*batch, *out, n)),
+        library.moveaxis(second, (1, 2), (-2, -1)).reshape((*batch, *out, n, n)) if order == 2 else None,
         source,
         0.0,
     )
 
 
-def _finite(function: Callable[[Array], Array], x: Array, vectorized: bool) -> Jet:
-    xp = array_api_compat.array_namespace(x)
-    device = array_api_compat.device(x)
-    points = np.array(to_numpy(x), dtype=np.float64).reshape(-1, x.shape[-1])
+def _finite(function: Callable[[Array], Array], x: Array, vectorized: bool, order: int) -> Jet:
+    points = flat_points(x)
 
-    def values(y: np.ndarray) -> np.ndarray:
+    def values(y: Doubles) -> Doubles:
         """The function at points (..., n), by its own library in float64, as numpy's."""
-        given = xp.asarray(y.reshape(-1, y.shape[-1]), dtype=xp.float64, device=device)
-        rows = evaluate(function, given, vectorized=vectorized)
+        rows = evaluate(function, like(x, y.reshape(-1, y.shape[-1])), vectorized=vectorized)
         array = np.asarray(to_numpy(rows), dtype=np.float64)
         return array.reshape(y.shape[:-1] + array.shape[1:])
 
-    with np.errstate(all="ignore"):  # a step that leaves the domain gives NaN, and a smaller one is taken
-        value, first, second, error = _converged(values, points)
-    batch, n = tuple(x.shape[:-1]), x.shape[-1]
-    out = value.shape[1:]
+    def sample(at: Doubles, step: Doubles) -> tuple[Doubles, ...]:
+        return (slopes(values, at, step),) if order == 1 else differences(values, at, values(at), step)
 
-    def back(array: np.ndarray, shape: tuple[int, ...]) -> Array:
-        return xp.asarray(
-            np.ascontiguousarray(array).reshape(batch + out + shape), dtype=x.dtype, device=device
-        )
-
-    return Jet(back(value, ()), back(first, (n,)), back(second, (n, n)), "finite", error)
-
-
-def _converged(
-    values: Callable[[np.ndarray], np.ndarray], points: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Halve the step until the two last results stop approaching each other, at each point for itself."""
-    centre = values(points)
-    scale = _FIRST_STEP * np.maximum(1.0, np.abs(points).max(axis=-1))
-    count = len(points)
-    best = np.full(count, math.inf)
-    kept_first = kept_second = previous = None
-    stalled = 0
-    for halving in range(_HALVINGS):
-        first, second = _differences(values, points, centre, scale * 0.5**halving)
-        if previous is not None and kept_first is not None and kept_second is not None:
-            gap = np.abs(second - previous).reshape(count, -1).max(axis=-1)
-            gap = np.where(np.isfinite(gap), gap, math.inf)
-            better = gap < best
-            best = np.where(better, gap, best)
-            kept_first[better], kept_second[better] = first[better], second[better]
-            stalled = 0 if better.any() or np.isinf(best).any() else stalled + 1
-            if stalled == 2:
-                break
-        else:
-            kept_first, kept_second = first.copy(), second.copy()
-        previous = second
-    if kept_first is None or kept_second is None or not np.isfinite(best).all():
-        bad = int(np.argmax(~np.isfinite(best)))
-        raise InputError(
-            f"the function has no finite derivatives by differences at point {bad}, {points[bad]}; it must "
-            "be defined and smooth around it"
-        )
-    return centre, kept_first, kept_second, float(best.max())
-
-
-def _differences(
-    values: Callable[[np.ndarray], np.ndarray], points: np.ndarray, centre: np.ndarray, step: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """First derivatives (B, *out, n) and second (B, *out, n, n), from lines along e_a and e_a + e_b."""
-    n = points.shape[-1]
-    pairs = _pairs(n)
-    directions = np.array([np.eye(n)[a] + (np.eye(n)[b] if a != b else 0) for a, b in pairs])
-    multiples = np.array([s * k for k in range(1, 5) for s in (1, -1)])
-    # (line, multiple, point, n)
-    offsets = multiples[:, None, None] * step[:, None] * directions[:, None, None, :]
-    samples = values(points + offsets)
-    plus, minus = samples[:, 0::2], samples[:, 1::2]
-    h = step.reshape((-1,) + (1,) * (centre.ndim - 1))
-    slope = np.tensordot(_FIRST, plus - minus, axes=(0, 1)) / h
-    bend = (np.tensordot(_SECOND, plus + minus, axes=(0, 1)) + _SECOND_CENTRE * centre) / h**2
-    place = {pair: k for k, pair in enumerate(pairs)}
-    first = np.stack([slope[place[a, a]] for a in range(n)], axis=-1)
-    second = np.empty((*first.shape, n))
-    for (a, b), k in place.items():
-        # Along e_a + e_b the second derivative is f_aa + 2 f_ab + f_bb.
-        mixed = bend[k] if a == b else (bend[k] - bend[place[a, a]] - bend[place[b, b]]) / 2
-        second[..., a, b] = second[..., b, a] = mixed
-    return first, second
+    with np.errstate(all="ignore"):
+        value = values(points)
+        (first, *rest), error = converged(sample, points)
+    second = back(x, rest[0]) if rest else None
+    return Jet(back(x, value), back(x, first), second, "finite", error)

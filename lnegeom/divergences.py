@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from typing import Any
 
 from lnegeom import metrics
 from lnegeom._array import Array, InputError, as_floating, check_broadcast, check_vectors, dot, positive
 from lnegeom.connections import DualConnections, HessianConnections
+from lnegeom.derivatives import Derivatives
+from lnegeom.eguchi import EguchiConnections
 from lnegeom.families import ExponentialFamily
 from lnegeom.potentials import LogCosh, Potential
 from lnegeom.potentials._base import check_potential
 
-__all__ = ["KL", "Bregman", "Divergence", "Euclidean", "Hyperbolic"]
+__all__ = ["KL", "Bregman", "CallableDivergence", "Divergence", "Euclidean", "Hyperbolic"]
 
 
 class Divergence(abc.ABC):
@@ -161,6 +164,67 @@ class Hyperbolic(Bregman):
         return f"Hyperbolic(tau={self.tau})"
 
 
+class CallableDivergence(Divergence):
+    """A divergence from a function ``D(p, q)`` of your own, with the geometry that it induces.
+
+    Its metric and dual connections come from the function's derivatives, by Eguchi's relations.
+
+    Parameters
+    ----------
+    function : callable
+        Maps two points ``(n,)`` to the number ``D[p : q]``, in the library of the points.
+    dim : int
+        The dimension n.
+    derivatives : {"auto", "torch", "jax", "finite"}
+        Where derivatives come from: torch.func for torch arrays, JAX for JAX arrays, else finite differences.
+    vectorized : bool
+        Whether the function maps points ``(..., n)`` and ``(..., n)`` to values ``(...)`` at once.
+
+    Examples
+    --------
+    The Itakura–Saito divergence of two spectra:
+
+    >>> import numpy as np, lnegeom
+    >>> def itakura_saito(p, q):
+    ...     return (p / q - np.log(p / q) - 1).sum()
+    >>> divergence = lnegeom.CallableDivergence(itakura_saito, dim=2)
+    >>> float(divergence([2.0, 1.0], [1.0, 1.0]).round(6))
+    0.306853
+    >>> divergence.metric().matrix([2.0, 1.0]).round(6)
+    array([[0.25, 0.  ],
+           [0.  , 1.  ]])
+    >>> bool(divergence.connections().is_dually_flat([2.0, 1.0]))
+    True
+    """
+
+    dim: int
+
+    def __init__(
+        self,
+        function: Callable[[Array, Array], Array],
+        dim: int,
+        *,
+        derivatives: Derivatives = "auto",
+        vectorized: bool = False,
+    ):
+        self._metric = metrics.FromDivergence(function, dim, derivatives=derivatives, vectorized=vectorized)
+        self.dim = self._metric.dim
+
+    def __repr__(self) -> str:
+        return repr(self._metric).replace("FromDivergence", "CallableDivergence", 1)
+
+    def metric(self) -> metrics.FromDivergence:
+        """The metric ``∂_i ∂_j D``."""
+        return self._metric
+
+    def connections(self) -> EguchiConnections:
+        """∇ and ∇*, from third derivatives of the function."""
+        return EguchiConnections(self._metric)
+
+    def _value(self, xp: Any, p: Array, q: Array) -> Array:
+        return self._metric.jets.value(xp, p, q)
+
+
 class KL(Divergence):
     """Kullback–Leibler divergence ``KL[p : q] = E_p[log p − log q]`` within an exponential family.
 
@@ -192,9 +256,9 @@ class KL(Divergence):
     def __repr__(self) -> str:
         return f"KL({self.family!r})"
 
-    def metric(self) -> metrics.Hessian:
+    def metric(self) -> metrics.Fisher:
         """The Fisher metric, the Hessian of the log-partition."""
-        return metrics.Hessian(self.family.log_partition)
+        return metrics.Fisher(self.family)
 
     def connections(self) -> HessianConnections:
         """∇ is the m-connection, ``Γ_{ij,k} = E[∂_il ∂_jl ∂_kl]``; ∇* the e-connection, zero in θ."""

@@ -45,6 +45,8 @@ pre { margin: 1.25rem 0; padding: 0.9rem 1.1rem; overflow-x: auto;
   border-radius: 6px; background: var(--tint); font: 0.875rem/1.5 ui-monospace, monospace; }
 """
 
+_IMAGES = {b"\x89PNG\r\n\x1a\n": "png", b"GIF8": "gif"}
+
 # The policy forbids what the page must not need: anything from outside the file, and scripts.
 _HEAD = """<!doctype html>
 <html lang="en">
@@ -117,30 +119,31 @@ class Page:
             f"<tbody>\n{body}\n</tbody>\n</table></div>"
         )
 
-    def figure(self, png: str | Path | bytes, caption: str) -> None:
+    def figure(self, image: str | Path | bytes, caption: str) -> None:
         """Add an image, copied into the page.
 
         Parameters
         ----------
-        png : path or bytes
-            A PNG file, or its content.
+        image : path or bytes
+            A PNG or GIF file, or its content.
         caption : str
             Stands under it, and instead of it where images are not seen.
 
         Raises
         ------
         InputError
-            If it is not a PNG image.
+            If it is neither.
         """
-        content = png if isinstance(png, bytes) else Path(png).read_bytes()
-        if not content.startswith(b"\x89PNG\r\n\x1a\n"):
-            source = "bytes" if isinstance(png, bytes) else str(png)
+        content = image if isinstance(image, bytes) else Path(image).read_bytes()
+        kinds = [kind for start, kind in _IMAGES.items() if content.startswith(start)]
+        if not kinds:
+            source = "bytes" if isinstance(image, bytes) else str(image)
             raise InputError(
-                f"expected a PNG image, got {source} beginning with {content[:8]!r}; save it as PNG"
+                f"expected a PNG or GIF image, got {source} beginning with {content[:8]!r}; save it as PNG"
             )
         data, words = base64.b64encode(content).decode("ascii"), escape(caption)
         self._parts.append(
-            f'<figure><img alt="{words}" src="data:image/png;base64,{data}">'
+            f'<figure><img alt="{words}" src="data:image/{kinds[0]};base64,{data}">'
             f"<figcaption>{words}</figcaption></figure>"
         )
 

@@ -115,12 +115,18 @@ def test_page_asks_for_nothing_outside_itself():
     assert "prefers-color-scheme: dark" in html
 
 
-def test_figure_must_be_png(tmp_path):
+def test_figure_may_move():
+    page = Page("x")
+    page.figure(b"GIF89a", "in motion")
+    assert 'alt="in motion" src="data:image/gif;base64,R0lGODlh"' in page.html()
+
+
+def test_figure_must_be_png_or_gif(tmp_path):
     (tmp_path / "figure.svg").write_text("<svg/>")
-    with pytest.raises(InputError, match=r"expected a PNG image, got \S+figure\.svg"):
+    with pytest.raises(InputError, match=r"expected a PNG or GIF image, got \S+figure\.svg"):
         Page("x").figure(tmp_path / "figure.svg", "")
     with pytest.raises(InputError, match="got bytes"):
-        Page("x").figure(b"GIF89a", "")
+        Page("x").figure(b"\xff\xd8\xff", "")
     with pytest.raises(FileNotFoundError):
         Page("x").figure(tmp_path / "none.png", "")
 

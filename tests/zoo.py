@@ -105,6 +105,25 @@ def bowl(x):
     return xp.sum(xp.cos(x) * xp.roll(x, 1)) / 2
 
 
+def factor(x):
+    """A positive function of any number of variables, in closed form nowhere."""
+    xp = array_api_compat.array_namespace(x)
+    return 2 + xp.sum(xp.sin(x) * xp.cos(xp.roll(x, 1)))
+
+
+def spd(size):
+    """Maps the cube onto well-conditioned symmetric positive definite matrices, as SPD's coordinates."""
+    rows, columns = np.tril_indices(size)
+
+    def to_point(unit):
+        lower = np.zeros((*unit.shape[:-1], size, size))
+        lower[..., rows, columns] = np.where(rows == columns, 1 + unit / 2, unit / 2)
+        matrix = lower @ np.swapaxes(lower, -1, -2)
+        return matrix[..., *np.triu_indices(size)]
+
+    return to_point
+
+
 def outside_horizon(unit):
     return np.stack([unit[..., 0], 4 + unit[..., 1], 1.5 + unit[..., 2], unit[..., 3]], axis=-1)
 
@@ -115,6 +134,45 @@ def above(unit):
 
 def off_centre(unit):
     return np.where(unit < 0, unit / 2 - 0.5, unit / 2 + 0.5)
+
+
+def above_and_beside(unit):
+    return np.concatenate([above(unit[..., :2]), unit[..., 2:]], axis=-1)
+
+
+def apart(unit):
+    return np.concatenate([unit[..., :1] + 2, unit[..., 1:2], 0.5 * unit[..., 2:]], axis=-1)
+
+
+def skewed(p, q):
+    """A divergence of points in R^2 that is neither symmetric nor a Bregman divergence."""
+    xp = array_api_compat.array_namespace(p)
+    d = p - q
+    first = (1 + 0.3 * xp.sin(q[..., 0] + p[..., 1])) * d[..., 0] ** 2
+    second = (1.2 + 0.2 * xp.cos(p[..., 0] * q[..., 1])) * d[..., 1] ** 2
+    return (first + second) / 2 + 0.2 * d[..., 0] * d[..., 1] * xp.cos(q[..., 1]) + 0.1 * d[..., 0] ** 3
+
+
+def logistic(theta, x):
+    """Log-density of a logistic variable: location, and logarithm of the scale."""
+    xp = array_api_compat.array_namespace(theta)
+    z = xp.abs(x - theta[0]) * xp.exp(-theta[1])
+    return -z - 2 * xp.log1p(xp.exp(-z)) - theta[1]
+
+
+GRID = lnegeom.flow.TorusGrid((10, 11), (5.0, 6.0))
+
+
+def waves(x):
+    """A metric on the torus of `GRID`, which the grid resolves exactly."""
+    a, b = 2 * np.pi * x[..., 0] / 5, 2 * np.pi * x[..., 1] / 6
+    off = 0.2 * np.sin(a) * np.cos(2 * b)
+    rows = [[1.5 + 0.3 * np.sin(a + b), off], [off, 1.2 + 0.2 * np.cos(2 * a)]]
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def spd_and_number(unit):
+    return np.concatenate([spd(2)(unit[..., :3]), unit[..., 3:]], axis=-1)
 
 
 METRICS = [
@@ -133,11 +191,21 @@ METRICS = [
     Species(lnegeom.Conformal(bowl, lnegeom.Sphere(2)), 2, scaled(1), 1e-8),
     Species(lnegeom.Product(lnegeom.Sphere(2), lnegeom.LNE(1.0), dims=(2, 2)), 4, scaled(0.6)),
     Species(lnegeom.Product(lnegeom.Minkowski(2), lnegeom.HalfSpace(2)), 4, above),
+    Species(lnegeom.Product(lnegeom.SPD(2), lnegeom.Euclidean(1)), 4, spd_and_number),
+    Species(lnegeom.FromDivergence(skewed, 2, vectorized=True), 2, scaled(1), 1e-7),
+    Species(lnegeom.EstimatedFisher.by_quadrature(logistic, 2, points=100), 2, scaled(0.5), 1e-7),
+    Species(lnegeom.FromGrid(waves(GRID.coordinates()), GRID), 2, scaled(3)),
+    Species(lnegeom.SPD(2), 3, spd(2)),
+    Species(lnegeom.SPD(3), 6, spd(3)),
+    Species(lnegeom.Warped(lnegeom.HalfSpace(2), lnegeom.Sphere(2), factor), 4, above_and_beside, 1e-8),
+    Species(
+        lnegeom.Warped(lnegeom.Minkowski(2), lnegeom.LNE(0.8), lnegeom.SquaredNorm(), dims=(2, 2)), 4, apart
+    ),
     Species(lnegeom.Pullback(ellipsoid, 2), 2, scaled(1), 1e-8),
     Species(lnegeom.Pullback(ellipsoid, 2, lnegeom.Sphere(3)), 2, scaled(1), 1e-7),
     Species(lnegeom.FromCallable(wavy, 3), 3, scaled(1), 1e-8),
     Species(lnegeom.FromCallable(expanding, 2, negative=1), 2, scaled(1), 1e-8),
-    Species(lnegeom.NormalizedLNE(0.5), 3, off_centre, 1e-7),
+    Species(lnegeom.NormalizedLNE(0.5), 3, off_centre),
     Species(lnegeom.Schwarzschild(1.0), 4, outside_horizon, 1e-7),
     Species(lnegeom.Kerr(1.0, 0.6), 4, outside_horizon, 1e-7),
     Species(lnegeom.LNE(tau=1.0), 3, scaled(0.5)),
@@ -182,4 +250,12 @@ DIVERGENCES = [
     Species(lnegeom.Hyperbolic(tau=0.7), 3, scaled(2)),
     *(Species(lnegeom.Bregman(p.thing), p.dim, p.to_point) for p in POTENTIALS),
     *(Species(lnegeom.KL(f.thing), f.dim, f.to_point) for f in FAMILIES),
+]
+
+METRICS += [
+    Species(lnegeom.Fisher(f.thing), f.dim, f.to_point)
+    for f in FAMILIES
+    if isinstance(
+        f.thing, lnegeom.Gamma | lnegeom.Dirichlet | lnegeom.MultivariateNormal | lnegeom.VonMisesFisher
+    )
 ]

@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import numpy as np
-from array_api_compat import device
 
 from lnegeom._array import (
     Array,
@@ -20,6 +19,7 @@ from lnegeom._array import (
     matvec,
     positive_integer,
 )
+from lnegeom._symmetric import basis, constant, counts, entries, from_entries, pairing
 from lnegeom.families._base import ExponentialFamily, ImplicitConjugate
 from lnegeom.potentials import Potential
 
@@ -76,7 +76,7 @@ class MultivariateNormal(ExponentialFamily):
         batch = np.broadcast_shapes(tuple(mean.shape[:-1]), tuple(covariance.shape[:-2]))
         precision = xp.broadcast_to(xp.linalg.inv(covariance), (*batch, k, k))
         mean = xp.broadcast_to(mean, (*batch, k))
-        return xp.concat([matvec(precision, mean), _entries(xp, -precision / 2)], axis=-1)
+        return xp.concat([matvec(precision, mean), entries(xp, -precision / 2)], axis=-1)
 
     def _parameters(self, xp: Any, theta: Array) -> tuple[Array, ...]:
         return self.log_partition._moments(xp, theta)
@@ -85,7 +85,7 @@ class MultivariateNormal(ExponentialFamily):
         """Every vector is in the support."""
 
     def _statistic(self, xp: Any, x: Array) -> Array:
-        return xp.concat([x, _pairing(xp, x[..., :, None] * x[..., None, :])], axis=-1)
+        return xp.concat([x, pairing(xp, x[..., :, None] * x[..., None, :])], axis=-1)
 
     def _log_base_measure(self, xp: Any, x: Array) -> Array:
         return xp.zeros_like(x[..., 0]) - self.event_size * math.log(2 * math.pi) / 2
@@ -99,39 +99,6 @@ class MultivariateNormal(ExponentialFamily):
         logdet = _logdet(xp, precision) + _logdet(xp, covariance)
         trace = xp.linalg.trace(ratio) - self.event_size
         return (trace + dot(xp, gap, matvec(precision, gap)) - logdet) / 2
-
-
-def _basis(k: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Symmetric matrices E_a ``(k(k+1)/2, k, k)`` of zeros and ones: θ₂ = Σ_a θ_a E_a."""
-    rows, columns = np.triu_indices(k)
-    basis = np.zeros((len(rows), k, k))
-    basis[np.arange(len(rows)), rows, columns] = 1
-    basis[np.arange(len(rows)), columns, rows] = 1
-    return basis
-
-
-def _constant(xp: Any, value: Any, like: Array) -> Array:
-    return xp.asarray(value, dtype=like.dtype, device=device(like))
-
-
-def _pairing(xp: Any, matrix: Array) -> Array:
-    """``⟨E_a, M⟩`` of symmetric matrices: off-diagonal entries count twice."""
-    k = matrix.shape[-1]
-    basis = _constant(xp, _basis(k).reshape(-1, k * k).T, matrix)
-    return xp.reshape(matrix, (*matrix.shape[:-2], k * k)) @ basis
-
-
-def _entries(xp: Any, matrix: Array) -> Array:
-    """The upper triangle of symmetric matrices, row by row."""
-    k = matrix.shape[-1]
-    counts = _constant(xp, _basis(k).sum(axis=(1, 2)), matrix)
-    return _pairing(xp, matrix) / counts
-
-
-def _from_entries(xp: Any, entries: Array, k: int) -> Array:
-    """Symmetric matrices of their upper triangles: the inverse of `_entries`."""
-    basis = _constant(xp, _basis(k).reshape(-1, k * k), entries)
-    return xp.reshape(entries @ basis, (*entries.shape[:-1], k, k))
 
 
 def _logdet(xp: Any, matrix: Array) -> Array:
@@ -152,7 +119,7 @@ class _LogPartition(Potential):
         self.dim: int = size + size * (size + 1) // 2
         k = size
         self._linear = np.concatenate([np.eye(k), np.zeros((self.dim - k, k))])
-        self._quadratic = np.concatenate([np.zeros((k, k, k)), _basis(k)])
+        self._quadratic = np.concatenate([np.zeros((k, k, k)), basis(k)])
 
     def __repr__(self) -> str:
         return f"MultivariateNormal({self.size}).log_partition"
@@ -162,7 +129,7 @@ class _LogPartition(Potential):
         return _NegativeEntropy(self)
 
     def _precision(self, xp: Any, x: Array) -> Array:
-        return -2 * _from_entries(xp, x[..., self.size :], self.size)
+        return -2 * from_entries(xp, x[..., self.size :], self.size)
 
     def _moments(self, xp: Any, x: Array) -> tuple[Array, Array]:
         inverse = xp.linalg.inv(self._precision(xp, x))
@@ -183,13 +150,13 @@ class _LogPartition(Potential):
 
     def _gradient(self, xp: Any, x: Array) -> Array:
         mean, covariance = self._moments(xp, x)
-        return xp.concat([mean, _pairing(xp, covariance + mean[..., :, None] * mean[..., None, :])], axis=-1)
+        return xp.concat([mean, pairing(xp, covariance + mean[..., :, None] * mean[..., None, :])], axis=-1)
 
     def _forms(self, xp: Any, x: Array) -> tuple[Array, Array, Array]:
         """Covariance, the l_a as rows ``(..., n, k)``, and ``E_a Σ`` ``(..., n, k, k)``."""
         mean, covariance = self._moments(xp, x)
-        quadratic = _constant(xp, self._quadratic, x)
-        linear = _constant(xp, self._linear, x) + 2 * matvec(quadratic, mean[..., None, :])
+        quadratic = constant(xp, self._quadratic, x)
+        linear = constant(xp, self._linear, x) + 2 * matvec(quadratic, mean[..., None, :])
         return covariance, linear, quadratic @ covariance[..., None, :, :]
 
     def _hessian(self, xp: Any, x: Array) -> Array:
@@ -204,7 +171,7 @@ class _LogPartition(Potential):
         covariance, linear, forms = self._forms(xp, x)
         n, k, batch = self.dim, self.size, x.shape[:-1]
         raised = linear @ covariance  # rows Σ l_a
-        quadratic = _constant(xp, self._quadratic, x)
+        quadratic = constant(xp, self._quadratic, x)
         # mixed[b, a, c] = l_a·Σ E_b Σ l_c
         mixed = raised[..., None, :, :] @ quadratic @ xp.matrix_transpose(raised)[..., None, :, :]
         cyclic = mixed + xp.moveaxis(mixed, -3, -1) + xp.moveaxis(mixed, -3, -2)
@@ -222,8 +189,8 @@ class _NegativeEntropy(ImplicitConjugate):
     def _moments(self, xp: Any, x: Array) -> tuple[Array, Array]:
         k = self.primal.size
         mean, second = x[..., :k], x[..., k:]
-        counts = _constant(xp, _basis(k).sum(axis=(1, 2)), x)
-        return mean, _from_entries(xp, second / counts, k) - mean[..., :, None] * mean[..., None, :]
+        moments = from_entries(xp, second / constant(xp, counts(k), x), k)
+        return mean, moments - mean[..., :, None] * mean[..., None, :]
 
     def _check_domain(self, xp: Any, x: Array) -> None:
         smallest = xp.linalg.eigvalsh(self._moments(xp, x)[1])[..., 0]
@@ -236,4 +203,4 @@ class _NegativeEntropy(ImplicitConjugate):
     def _gradient(self, xp: Any, x: Array) -> Array:
         mean, covariance = self._moments(xp, x)
         precision = xp.linalg.inv(covariance)
-        return xp.concat([matvec(precision, mean), _entries(xp, -precision / 2)], axis=-1)
+        return xp.concat([matvec(precision, mean), entries(xp, -precision / 2)], axis=-1)

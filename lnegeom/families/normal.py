@@ -83,6 +83,7 @@ class _NormalLogPartition(Potential):
     """``A(θ) = −θ₁²/(4θ₂) − ½ log(−2θ₂)`` on ``θ₂ < 0``."""
 
     dim = 2
+    curvature = -0.5
 
     def __repr__(self) -> str:
         return "Normal().log_partition"
@@ -132,6 +133,7 @@ class _NormalNegativeEntropy(Potential):
     """Conjugate of the normal log-partition: ``−½ − ½ log(s − m²)``, ``m = E x``, ``s = E x² > m²``."""
 
     dim = 2
+    curvature = -0.5
 
     def __repr__(self) -> str:
         return "Normal().log_partition.conjugate"

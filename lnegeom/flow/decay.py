@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnegeom._array import InputError, to_numpy
+from lnegeom.flow.domain import SpectralDomain
+from lnegeom.flow.grid import TorusGrid
 from lnegeom.flow.solution import Solution
 
 CONTAMINATION = 1e-3
@@ -27,16 +29,25 @@ class DecayRate:
     Attributes
     ----------
     rate : float
-        Minus the slope of the logarithm of the mean-free L² norm.
+        Minus the slope of the logarithm of the L² norm, mean-free where the mean stays.
     standard_error : float
         Standard error of the slope by least squares. It measures the scatter about a straight line, not the
-        bias of the modes that the window has not outlived.
+        bias of the modes that the window has not outlived: see `drift`.
     theory : float
-        λ₁, the first nonzero eigenvalue of −Δ for the background δ.
+        λ₁, the first eigenvalue of −Δ for the background δ: of the lattice on a torus, of the box with values
+        given on its boundary.
     relative_difference : float
         ``rate / theory − 1``.
     window : tuple of float
         First and last time of the fit.
+    drift : float
+        Rate in the later half of the window less that in the earlier: the bend that the fit ignores.
+    limit_theory : float
+        λ₁ of the limit. On a torus that is flat, ``g∞ = mean g`` at the last time, and in general not δ; the
+        late rate is its first eigenvalue.
+    limit_shift : float
+        ``‖mean g(t) − mean g(0)‖`` from the first to the last time, in operator norm: how far the limit is
+        from the initial mean; 0 where the boundary holds the limit.
     """
 
     rate: float
@@ -44,39 +55,47 @@ class DecayRate:
     theory: float
     relative_difference: float
     window: tuple[float, float]
+    drift: float
+    limit_theory: float
+    limit_shift: float
 
 
 def decay_rate(solution: Solution) -> DecayRate:
     """Fit ``‖h − mean h‖₂ ∝ exp(−rate · t)`` to the late part of a solution.
 
     The window starts at ``t = log(1000) / (λ₂ − λ₁)``, when the linear flow has reduced the second shell of
-    modes a thousandfold against the first (λ₁ < λ₂ are the first two eigenvalues of −Δ on the torus; the
-    two shells are taken to start with amplitudes of one order). It stops where the norm meets a thousand
-    rounding errors of the metric, ``1000 eps √volume``.
+    modes a thousandfold against the first (λ₁ < λ₂ are the first two eigenvalues of −Δ; the two shells are
+    taken to start with amplitudes of one order). It stops where the norm meets a thousand rounding errors of
+    the metric, ``1000 eps √volume``.
 
     What to expect: for mean-free data of size ε in the lowest shell of a rectangular torus the rate is
-    ``λ₁ (1 + O(ε²))``. A mean of size ε shifts it by O(ε), because the limit is then another flat torus; data
-    without modes in the lowest shell decay at the rate of the lowest shell they have.
+    ``λ₁ (1 + O(ε²))``, on a hexagonal one only late. A mean of size ε shifts it by O(ε), because the limit is
+    then another flat torus: `limit_theory` is its λ₁. Data without modes in the lowest shell decay at the
+    rate of the lowest shell they have.
 
     Raises
     ------
     InputError
         If the window holds fewer than 8 samples or less than one e-folding: the run is too short, sampled
-        too coarsely, or meets the rounding errors too early. The message says how long it should be.
+        too coarsely, or meets the rounding errors too early. The message says how long it should be. Also on
+        a domain whose spectrum is not known.
 
     Examples
     --------
     >>> from lnegeom.flow import TorusGrid, decay_rate, perturbed_flat, ricci_deturck
     >>> grid = TorusGrid((16, 16))
     >>> fit = decay_rate(ricci_deturck(perturbed_flat(grid, 0.01, seed=0), grid, t_end=12.0))
-    >>> abs(fit.relative_difference) < 1e-3
-    True
+    >>> abs(fit.relative_difference) < 1e-3, fit.limit_shift < 0.01**2
+    (True, True)
     """
     times = to_numpy(solution.times).astype(np.float64)
-    norm = to_numpy(solution.perturbation_norm("l2"))
-    first, second = solution.grid.eigenvalues(2)
+    domain = solution.grid
+    if not isinstance(domain, SpectralDomain):
+        raise InputError(f"no spectrum to compare with is known on {domain!r}: fit a torus or a box")
+    norm = to_numpy(solution.perturbation_norm("l2", mean_free=domain.keeps_mean))
+    first, second = domain.eigenvalues(2)
     start = -math.log(CONTAMINATION) / (second - first)
-    floor = FLOOR * float(np.finfo(norm.dtype).eps) * math.sqrt(solution.grid.volume)
+    floor = FLOOR * float(np.finfo(norm.dtype).eps) * math.sqrt(domain.volume)
     above = norm > floor
     # The norm only falls, so the first sample below the floor ends the window.
     end = len(norm) if bool(above.all()) else int(np.argmin(above))
@@ -85,7 +104,23 @@ def decay_rate(solution: Solution) -> DecayRate:
         raise InputError(_too_short(times, end, start, first))
     t, y = times[inside], np.log(norm[inside].astype(np.float64))
     slope, error = _slope(t, y)
-    return DecayRate(-slope, error, first, -slope / first - 1, (float(t[0]), float(t[-1])))
+    half = len(t) // 2
+    drift = _slope(t[:half], y[:half])[0] - _slope(t[half:], y[half:])[0]
+    window = (float(t[0]), float(t[-1]))
+    return DecayRate(-slope, error, first, -slope / first - 1, window, drift, *_limit(solution, first))
+
+
+def _limit(solution: Solution, theory: float) -> tuple[float, float]:
+    """First eigenvalue at the limit, and how far that is from the initial mean."""
+    grid = solution.grid
+    if not isinstance(grid, TorusGrid):
+        return theory, 0.0
+    points = tuple(range(grid.dim))
+    first, last = (
+        np.mean(to_numpy(solution.metrics[index, ...]).astype(np.float64), axis=points) for index in (0, -1)
+    )
+    shift = float(np.max(np.abs(np.linalg.eigvalsh(last - first))))
+    return grid.eigenvalues(1, last)[0], shift
 
 
 def _slope(t: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ def king_conformal(
     t : float
         Time, with ``s > 0`` there.
     wavevector : sequence of int, default: (1, 0)
-        Multiples m of the wavevector ``k_a = 2π m_a / L_a``, not all zero.
+        Multiples m of the wavevector, ``k·v_a = 2π m_a`` for each lattice vector v_a, not all zero.
     s0 : float, default: 3.0
         Value of s at t = 0; smaller is steeper (the sup norm of ``w/α − 1`` is ``coth(s/2) − 1``).
     alpha : float, default: 1.0
@@ -66,12 +67,52 @@ def king_conformal(
     if len(mode) != 2 or not any(mode) or any(m != int(m) for m in mode):
         raise InputError(f"wavevector must be two integers, not both zero; got {wavevector!r}")
     limit = positive("alpha", alpha)
-    k = np.array([2 * math.pi * m / length for m, length in zip(mode, grid.lengths, strict=True)])
+    k = grid.wavevector(mode)
     s = real("s0", s0) + float(k @ k) * real("t", t) / limit
     if not s > 0:
         raise InputError(f"the solution exists while s = s0 + |k|² t / alpha > 0, got s = {s:.6g}")
     # sinh and cosh divided by eˢ/2: no overflow at late times.
     decay = math.exp(-s)
     w = limit * (1 - decay**2) / (1 + decay**2 + 2 * decay * np.cos(grid.coordinates() @ k))
+    metric: NDArray[np.float64] = w[..., None, None] * np.eye(2)
+    return metric
+
+
+def cigar(points: Any, t: float) -> NDArray[np.float64]:
+    """Return Hamilton's cigar soliton ``(dx² + dy²) / (e^{4t} + x² + y²)``, a solution of the Ricci flow.
+
+    It solves the Ricci–DeTurck flow with the flat background too, since its DeTurck vector vanishes.
+
+    Parameters
+    ----------
+    points : array_like
+        Coordinates, shape ``(..., 2)``.
+    t : float
+        Time.
+
+    Returns
+    -------
+    numpy.ndarray
+        Metric of shape ``(..., 2, 2)``, float64.
+
+    Raises
+    ------
+    InputError
+        If the last axis does not hold two coordinates.
+
+    References
+    ----------
+    R. S. Hamilton, "The Ricci flow on surfaces", Contemp. Math. 71 (1988).
+
+    Examples
+    --------
+    >>> from lnegeom.flow import cigar
+    >>> cigar([0.0, 1.0], t=0.0).tolist()
+    [[0.5, 0.0], [0.0, 0.5]]
+    """
+    x = np.asarray(points, dtype=np.float64)
+    if x.shape[-1:] != (2,):
+        raise InputError(f"points must have shape (..., 2), got {x.shape}")
+    w = 1 / (math.exp(4 * real("t", t)) + np.sum(x * x, axis=-1))
     metric: NDArray[np.float64] = w[..., None, None] * np.eye(2)
     return metric

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from typing import Any
 
 from lnegeom._array import (
@@ -13,6 +14,7 @@ from lnegeom._array import (
     check_vectors,
     dot,
     matvec,
+    safe_sqrt,
 )
 
 
@@ -40,9 +42,12 @@ class Metric(abc.ABC):
     ----------
     dim : int or None
         The dimension n, or None when any dimension will do.
+    closed_form_geodesics : bool
+        Whether `_exp`, `_log` and `_transport` are implemented.
     """
 
     dim: int | None = None
+    closed_form_geodesics: bool = False
 
     @property
     def signature(self) -> tuple[int | None, int]:
@@ -160,3 +165,30 @@ class Metric(abc.ABC):
 
     def _scalar_curvature(self, xp: Any, local: Any) -> Array:
         return xp.sum(self._inverse(xp, local) * self._ricci(xp, local), axis=(-2, -1))
+
+    # --- geodesics in closed form, where `closed_form_geodesics` says so --------------------------------
+    #
+    # Arguments are finite arrays whose batch axes broadcast; x and y lie in the chart. Formulas are written
+    # with array operations that can be differentiated, at v = 0 and y = x too. A result outside the chart is
+    # the caller's to report.
+
+    def _exp(self, xp: Any, x: Array, v: Array) -> Array:
+        """Where the geodesic from x with velocity v is at time 1."""
+        raise NotImplementedError
+
+    def _log(self, xp: Any, x: Array, y: Array) -> Array:
+        """The initial velocity of the shortest geodesic from x to y; NaN or infinite where there are many."""
+        raise NotImplementedError
+
+    def _transport(self, xp: Any, x: Array, v: Array, w: Array) -> Array:
+        """The vector w at x carried along the geodesic with velocity v, to time 1."""
+        raise NotImplementedError
+
+    def _distance(self, xp: Any, x: Array, y: Array) -> Array:
+        """Length of the shortest geodesic, ``(...)``."""
+        v = self._log(xp, x, y)
+        return safe_sqrt(xp, dot(xp, v, self._flat(xp, self._local(xp, x), v)))
+
+    def _leaves(self, xp: Any, x: Array, v: Array) -> Array:
+        """The time ``(...)`` at which the geodesic leaves the manifold; infinite where it never does."""
+        return xp.full_like((x + v)[..., 0], math.inf)

@@ -7,18 +7,24 @@ from typing import Any
 from lnegeom._array import Array, check_finite, check_where
 
 
-def check_matrix(xp: Any, matrix: Array, negative: int) -> None:
+def check_matrix(xp: Any, matrix: Array, negative: int, name: str = "g") -> None:
     """Raise a GeometryError unless matrices are finite, symmetric, and of the signature."""
-    check_finite(xp, matrix, "g")
+    check_finite(xp, matrix, name)
     defect = xp.max(xp.abs(matrix - xp.matrix_transpose(matrix)), axis=(-2, -1))
     allowed = 100 * float(xp.finfo(matrix.dtype).eps) * xp.max(xp.abs(matrix), axis=(-2, -1))
-    check_where(xp, defect <= allowed, defect, "g", "{point} is asymmetric by {value}: expected g = gᵀ")
+    check_where(
+        xp,
+        defect <= allowed,
+        defect,
+        name,
+        f"{{point}} is asymmetric by {{value}}: expected {name} = {name}ᵀ",
+    )
     eigenvalues = xp.linalg.eigvalsh(matrix)
     if negative > 0:
         last = eigenvalues[..., negative - 1]
         message = "{point} has eigenvalue {value}: expected a negative one, " + f"{negative} in all"
-        check_where(xp, last < 0, last, "g", message)
+        check_where(xp, last < 0, last, name, message)
     if negative < matrix.shape[-1]:
         first = eigenvalues[..., negative]
         message = "{point} has eigenvalue {value}: expected a positive one, " + f"all but {negative}"
-        check_where(xp, first > 0, first, "g", message)
+        check_where(xp, first > 0, first, name, message)

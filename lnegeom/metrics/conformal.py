@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lnegeom._array import Array, InputError, check_vectors, dot, matvec
+from lnegeom._array import Array, InputError, check_vectors, dot, identity, matvec
 from lnegeom.derivatives import Derivatives
 from lnegeom.fields import as_field
+from lnegeom.metrics import _constant_curvature
 from lnegeom.metrics._base import Metric
 from lnegeom.metrics.euclidean import Euclidean
 from lnegeom.tensors import apply_first
@@ -60,6 +61,11 @@ class Conformal(Metric):
         return f"Conformal({self.f!r}, {self.base!r})"
 
     @property
+    def constant_curvature(self) -> float | None:
+        """Sectional curvature where it is constant and known, as for `Sphere`; else None."""
+        return None
+
+    @property
     def signature(self) -> tuple[int | None, int]:
         """Numbers of positive and negative eigenvalues: the base's."""
         return self.base.signature
@@ -88,8 +94,7 @@ class Conformal(Metric):
     def _christoffel(self, xp: Any, local: _Local) -> Array:
         slope = self.f._gradient(xp, local.x)
         g = self.base._matrix(xp, local.base)
-        delta = xp.eye(slope.shape[-1], dtype=slope.dtype, device=slope.device)
-        mixed = delta[:, :, None] * slope[..., None, None, :]  # δ^k_i f_j
+        mixed = identity(xp, slope)[:, :, None] * slope[..., None, None, :]  # δ^k_i f_j
         up = self.base._sharp(xp, local.base, slope)
         rest = mixed + xp.matrix_transpose(mixed) - up[..., :, None, None] * g[..., None, :, :]
         return self.base._christoffel(xp, local.base) + rest
@@ -102,6 +107,8 @@ class Conformal(Metric):
         return self.base._christoffel_apply(xp, local.base, u, v) + mixed - up * inner
 
     def _riemann(self, xp: Any, local: _Local) -> Array:
+        if self.constant_curvature is not None:
+            return _constant_curvature.riemann(xp, self.constant_curvature, self._matrix(xp, local))
         slope, bend, squared, g = self._second_order(xp, local)
         outer = slope[..., :, None] * slope[..., None, :]
         t = bend - outer + squared[..., None, None] * g / 2
@@ -112,6 +119,8 @@ class Conformal(Metric):
         return self.base._riemann(xp, local.base) - correction
 
     def _ricci(self, xp: Any, local: _Local) -> Array:
+        if self.constant_curvature is not None:
+            return self.constant_curvature * (local.x.shape[-1] - 1) * self._matrix(xp, local)
         slope, bend, squared, g = self._second_order(xp, local)
         n = slope.shape[-1]
         laplacian = xp.sum(self.base._inverse(xp, local.base) * bend, axis=(-2, -1))
@@ -128,4 +137,11 @@ class Conformal(Metric):
         return slope, bend, squared, self.base._matrix(xp, local.base)
 
     def _ricci_apply(self, xp: Any, local: _Local, vector: Array) -> Array:
+        if self.constant_curvature is not None:
+            return self.constant_curvature * (local.x.shape[-1] - 1) * self._flat(xp, local, vector)
         return matvec(self._ricci(xp, local), vector)
+
+    def _scalar_curvature(self, xp: Any, local: _Local) -> Array:
+        if self.constant_curvature is not None:
+            return _constant_curvature.scalar(xp, self.constant_curvature, local.x)
+        return super()._scalar_curvature(xp, local)

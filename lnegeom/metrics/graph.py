@@ -8,6 +8,7 @@ from lnegeom._array import Array, InputError, check_where, dot, identity, matvec
 from lnegeom.derivatives import Derivatives
 from lnegeom.fields import as_field
 from lnegeom.metrics._base import Metric
+from lnegeom.potentials import Potential, SeparablePotential
 
 
 class _Local(NamedTuple):
@@ -26,7 +27,8 @@ class Graph(Metric):
         g^{-1} = I − ε p pᵀ / w,    log det g = log w,    Γ^k_ij = ε p_k P_ij / w
         R_ijkl = (ε/w) (P_ik P_jl − P_il P_jk),    Ric = (ε/w) [tr(g^{-1}P) P − P g^{-1} P]
 
-    `sharp`, `flat`, `inner`, `norm` and `logdet` take O(n).
+    `sharp`, `flat`, `inner`, `norm` and `logdet` take O(n); for a separable potential φ so do
+    `christoffel_apply`, `ricci_apply` and `scalar_curvature`.
 
     Parameters
     ----------
@@ -91,7 +93,7 @@ class Graph(Metric):
         return self.sign * (local.p / local.w[..., None])[..., :, None, None] * second[..., None, :, :]
 
     def _christoffel_apply(self, xp: Any, local: _Local, u: Array, v: Array) -> Array:
-        bend = dot(xp, u, matvec(self.phi._hessian(xp, local.x), v))
+        bend = dot(xp, u, self._bend(xp, local, v))
         return self.sign * local.p * (bend / local.w)[..., None]
 
     def _riemann(self, xp: Any, local: _Local) -> Array:
@@ -103,17 +105,35 @@ class Graph(Metric):
     def _ricci(self, xp: Any, local: _Local) -> Array:
         second = self.phi._hessian(xp, local.x)
         raised = self._inverse(xp, local) @ second
-        trace = xp.linalg.trace(raised)[..., None, None]
+        trace = self._traces(xp, local)[0][..., None, None]
         return self.sign * (trace * second - second @ raised) / local.w[..., None, None]
 
     def _scalar_curvature(self, xp: Any, local: _Local) -> Array:
-        raised = self._inverse(xp, local) @ self.phi._hessian(xp, local.x)
-        square = xp.sum(raised * xp.matrix_transpose(raised), axis=(-2, -1))
-        return self.sign * (xp.linalg.trace(raised) ** 2 - square) / local.w
+        trace, square = self._traces(xp, local)
+        return self.sign * (trace**2 - square) / local.w
 
     def _ricci_apply(self, xp: Any, local: _Local, vector: Array) -> Array:
-        second = self.phi._hessian(xp, local.x)
-        trace = xp.linalg.trace(self._inverse(xp, local) @ second)
-        image = matvec(second, vector)
-        bent = matvec(second, self._sharp(xp, local, image))
+        trace = self._traces(xp, local)[0]
+        image = self._bend(xp, local, vector)
+        bent = self._bend(xp, local, self._sharp(xp, local, image))
         return self.sign * (trace[..., None] * image - bent) / local.w[..., None]
+
+    # P = ∂²φ is a diagonal for a separable potential, and never filled up then.
+
+    def _bend(self, xp: Any, local: _Local, vector: Array) -> Array:
+        """``P v``."""
+        if isinstance(self.phi, Potential):
+            return self.phi._hessian_apply(xp, local.x, vector)
+        return matvec(self.phi._hessian(xp, local.x), vector)
+
+    def _traces(self, xp: Any, local: _Local) -> tuple[Array, Array]:
+        """``tr(g^{-1}P)`` and ``tr((g^{-1}P)²)``, from ``g^{-1} = I − ε p pᵀ/w``."""
+        if isinstance(self.phi, SeparablePotential):
+            diagonal = self.phi._hessian_diagonal(xp, local.x)
+            trace, square = xp.sum(diagonal, axis=-1), dot(xp, diagonal, diagonal)
+        else:
+            second = self.phi._hessian(xp, local.x)
+            trace, square = xp.linalg.trace(second), xp.sum(second * second, axis=(-2, -1))
+        image = self._bend(xp, local, local.p)
+        along = self.sign * dot(xp, local.p, image) / local.w
+        return trace - along, square - 2 * self.sign * dot(xp, image, image) / local.w + along**2

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from lnegeom._array import Array, matvec
+from lnegeom.metrics import _constant_curvature, _log_cosh_geodesics
 from lnegeom.metrics._base import Metric
-from lnegeom.potentials import Potential, SeparablePotential
+from lnegeom.potentials import LogCosh, Potential, SeparablePotential
 from lnegeom.potentials._base import check_potential
 
 
@@ -17,7 +18,9 @@ class Hessian(Metric):
 
         Γ^k_ij = ½ g^{kl} T_lij,    R_ijkl = ¼ g^{pq} (T_ilp T_jkq − T_ikp T_jlq).
 
-    For a separable potential the metric is diagonal and flat: everything but the full tensors is O(n).
+    For a separable potential the metric is diagonal and flat: everything but the full tensors is O(n). Where
+    the potential names its constant curvature K, ``Ric = K (n − 1) g``, exact wherever g is. For
+    `LogCosh`, geodesics are in closed form.
 
     Parameters
     ----------
@@ -38,6 +41,8 @@ class Hessian(Metric):
     def __init__(self, potential: Potential):
         self.potential = check_potential(potential)
         self.dim = potential.dim
+        self._tau = potential.tau if isinstance(potential, LogCosh) else 0.0
+        self.closed_form_geodesics = self._tau > 0
 
     def __repr__(self) -> str:
         return f"Hessian({self.potential!r})"
@@ -74,6 +79,8 @@ class Hessian(Metric):
         return super()._christoffel_apply(xp, x, u, v)
 
     def _riemann(self, xp: Any, x: Array) -> Array:
+        if self.potential.curvature is not None:
+            return _constant_curvature.riemann(xp, self.potential.curvature, self._matrix(xp, x))
         third = self.potential._third_derivative(xp, x)
         inverse = self._inverse(xp, x)
         n, batch = x.shape[-1], x.shape[:-1]
@@ -85,8 +92,8 @@ class Hessian(Metric):
         return (first - xp.moveaxis(first, -1, -2)) / 4
 
     def _ricci(self, xp: Any, x: Array) -> Array:
-        if self._is_flat:
-            return xp.zeros_like(x)[..., None] * x[..., None, :]
+        if self.potential.curvature is not None:
+            return self.potential.curvature * (x.shape[-1] - 1) * self._matrix(xp, x)
         # Ric_jl = ¼ (T_jkq T^kq_l − T_jlq T^kq_k), without the Riemann tensor
         third = self.potential._third_derivative(xp, x)
         inverse = self._inverse(xp, x)
@@ -99,16 +106,26 @@ class Hessian(Metric):
         return (first - matvec(third, traced[..., None, :])) / 4
 
     def _ricci_apply(self, xp: Any, x: Array, vector: Array) -> Array:
-        if self._is_flat:
-            return xp.zeros_like(x + vector)
+        if self.potential.curvature is not None:
+            return self.potential.curvature * (x.shape[-1] - 1) * self._flat(xp, x, vector)
         return super()._ricci_apply(xp, x, vector)
 
     def _scalar_curvature(self, xp: Any, x: Array) -> Array:
-        if self._is_flat:
-            return xp.zeros_like(x[..., 0])
+        if self.potential.curvature is not None:
+            return _constant_curvature.scalar(xp, self.potential.curvature, x)
         return super()._scalar_curvature(xp, x)
 
-    @property
-    def _is_flat(self) -> bool:
-        # One function per coordinate: y_i = ∫ √ψ_i'' dx_i are Cartesian coordinates.
-        return isinstance(self.potential, SeparablePotential)
+    def _exp(self, xp: Any, x: Array, v: Array) -> Array:
+        return _log_cosh_geodesics.exp(xp, self._tau, x, v)
+
+    def _log(self, xp: Any, x: Array, y: Array) -> Array:
+        return _log_cosh_geodesics.log(xp, self._tau, x, y)
+
+    def _transport(self, xp: Any, x: Array, v: Array, w: Array) -> Array:
+        return _log_cosh_geodesics.transport(xp, self._tau, x, self._exp(xp, x, v), w)
+
+    def _distance(self, xp: Any, x: Array, y: Array) -> Array:
+        return _log_cosh_geodesics.distance(xp, self._tau, x, y)
+
+    def _leaves(self, xp: Any, x: Array, v: Array) -> Array:
+        return _log_cosh_geodesics.leaves(xp, self._tau, x, v)

@@ -16,9 +16,9 @@ from lnegeom.tensors import apply_first
 class _Local(NamedTuple):
     """The jet of the embedding, and the ambient metric where it lands."""
 
+    value: Array  # (..., A)
     tangents: Array  # (..., A, i): ∂_i f^A
     second: Array  # (..., A, i, j)
-    ambient: Any
     matrix: Array
 
 
@@ -94,12 +94,15 @@ class Pullback(Metric):
                 f"the embedding returned points of shape {tuple(found.value.shape)} for {tuple(x.shape)}: "
                 f"expected (..., {self.ambient.dim or 'N'})"
             )
-        ambient = self.ambient._local(xp, found.value)
-        tangents = found.first
-        matrix = xp.matrix_transpose(tangents) @ self.ambient._matrix(xp, ambient) @ tangents
+        matrix = self._lower(xp, found.value, found.first) @ found.first
         matrix = (matrix + xp.matrix_transpose(matrix)) / 2
         check_matrix(xp, matrix, self.negative)
-        return _Local(tangents, found.second, ambient, matrix)
+        return _Local(found.value, found.first, found.second, matrix)
+
+    def _lower(self, xp: Any, value: Array, vectors: Array) -> Array:
+        """Covectors ``(..., m, A)`` of vectors ``(..., A, m)``; no ambient matrix where it has structure."""
+        ambient = self.ambient._local(xp, value[..., None, :])
+        return self.ambient._flat(xp, ambient, xp.matrix_transpose(vectors))
 
     def _matrix(self, xp: Any, local: _Local) -> Array:
         return local.matrix
@@ -108,38 +111,43 @@ class Pullback(Metric):
         return self._tangential(xp, local, self._acceleration(xp, local))
 
     def _riemann(self, xp: Any, local: _Local) -> Array:
-        acceleration = self._acceleration(xp, local)
-        tangential = self._tangential(xp, local, acceleration)
-        tangents, n = local.tangents, self.dim
-        batch, size = tuple(tangents.shape[:-2]), tangents.shape[-2]
-        wide = xp.reshape(tangential, (*batch, n, n * n))
-        normal = xp.reshape(acceleration, (*batch, size, n * n)) - tangents @ wide
-        g = self.ambient._matrix(xp, local.ambient)
+        n, batch = self.dim, tuple(local.tangents.shape[:-2])
+        normal = xp.reshape(self._normal(xp, local), (*batch, -1, n * n))
         # products[i, k, j, l] = G(N_ik, N_jl)
-        products = xp.reshape(xp.matrix_transpose(normal) @ g @ normal, (*batch, n, n, n, n))
+        products = xp.reshape(self._lower(xp, local.value, normal) @ normal, (*batch, n, n, n, n))
         term = xp.moveaxis(products, -3, -2)  # (i, j, k, l)
         lowered = term - xp.matrix_transpose(term) + self._ambient_curvature(xp, local)
         return apply_first(xp, self._inverse(xp, local), lowered)
 
     def _acceleration(self, xp: Any, local: _Local) -> Array:
         """``∇̂_i ∂_j f^A``, ``(..., A, i, j)``."""
-        t = local.tangents[..., None, :, :]
-        gamma = self.ambient._christoffel(xp, local.ambient)
-        return local.second + xp.matrix_transpose(t) @ gamma @ t
+        t = xp.matrix_transpose(local.tangents)
+        ambient = self.ambient._local(xp, local.value[..., None, None, :])
+        turned = self.ambient._christoffel_apply(xp, ambient, t[..., :, None, :], t[..., None, :, :])
+        return local.second + xp.moveaxis(turned, -1, -3)
 
     def _tangential(self, xp: Any, local: _Local, acceleration: Array) -> Array:
         """Γ^k_ij: the components along the image."""
         batch, n = tuple(local.tangents.shape[:-2]), self.dim
         wide = xp.reshape(acceleration, (*batch, -1, n * n))
-        projector = xp.matrix_transpose(local.tangents) @ self.ambient._matrix(xp, local.ambient)
-        return xp.reshape(self._inverse(xp, local) @ (projector @ wide), (*batch, n, n, n))
+        projected = self._lower(xp, local.value, local.tangents) @ wide
+        return xp.reshape(self._inverse(xp, local) @ projected, (*batch, n, n, n))
+
+    def _normal(self, xp: Any, local: _Local) -> Array:
+        """``N^A_ij``, the second fundamental form, ``(..., A, i, j)``: the components normal to the image."""
+        acceleration = self._acceleration(xp, local)
+        tangential = self._tangential(xp, local, acceleration)
+        batch, n = tuple(local.tangents.shape[:-2]), self.dim
+        along = local.tangents @ xp.reshape(tangential, (*batch, n, n * n))
+        return acceleration - xp.reshape(along, acceleration.shape)
 
     def _ambient_curvature(self, xp: Any, local: _Local) -> Array:
         """``R̂(∂_i, ∂_j, ∂_k, ∂_l)``: every index of the ambient tensor pulled back."""
         if isinstance(self.ambient, Euclidean):
             return xp.zeros_like(local.matrix[..., None, None])
-        g = self.ambient._matrix(xp, local.ambient)
-        tensor = apply_first(xp, g, self.ambient._riemann(xp, local.ambient))
+        ambient = self.ambient._local(xp, local.value)
+        tensor = self.ambient._riemann(xp, ambient)
+        tensor = apply_first(xp, self.ambient._matrix(xp, ambient), tensor)
         down = xp.matrix_transpose(local.tangents)
         for _ in range(4):  # each pass pulls the first index back and moves it last
             tensor = xp.moveaxis(apply_first(xp, down, tensor), -4, -1)

@@ -24,9 +24,12 @@ class Potential(abc.ABC):
     ----------
     dim : int or None
         The dimension n, or None when any dimension will do.
+    curvature : float or None
+        Sectional curvature of the metric ∇²ψ, where it is constant and known.
     """
 
     dim: int | None = None
+    curvature: float | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -90,6 +93,8 @@ class Potential(abc.ABC):
 
 class SeparablePotential(Potential):
     """A sum of one function per coordinate: its derivatives are diagonal, stored and applied in O(n)."""
+
+    curvature = 0.0  # y_i = ∫ √ψ_i'' dx_i are Cartesian coordinates
 
     def hessian_diagonal(self, x: Any) -> Array:
         """Diagonal of the Hessian, of shape ``(..., n)``."""

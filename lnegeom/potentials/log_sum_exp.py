@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lnegeom._array import Array, check_where, diagonal_matrix, identity
+from lnegeom._array import Array, check_where, diagonal_matrix, identity, outer
 from lnegeom.potentials._base import Potential
 
 
@@ -22,6 +22,8 @@ class LogSumExp(Potential):
     array([0.33333333, 0.33333333])
     """
 
+    curvature = 0.25
+
     @property
     def conjugate(self) -> Potential:
         """Negative Shannon entropy on the open simplex ``x_i > 0, Σ x_i < 1``."""
@@ -38,7 +40,7 @@ class LogSumExp(Potential):
 
     def _hessian(self, xp: Any, x: Array) -> Array:
         p = self._gradient(xp, x)
-        return diagonal_matrix(xp, p) - p[..., :, None] * p[..., None, :]
+        return diagonal_matrix(xp, p) - outer(p)
 
     # In closed form, for the Hessian is all but singular where one outcome is nearly certain.
 
@@ -71,12 +73,11 @@ class LogSumExp(Potential):
         return p, rest
 
     def _third_derivative(self, xp: Any, x: Array) -> Array:
-        # The third cumulant of a one-hot vector, E[(e − p) ⊗ (e − p) ⊗ (e − p)].
+        # ∂_k p_i = G_ik, the Hessian, so T_ijk = ∂_k (p_i δ_ij − p_i p_j) = G_ik (δ_ij − p_j) − p_i G_jk.
         p = self._gradient(xp, x)
-        eye = identity(xp, x)
-        pi, pj, pk = p[..., :, None, None], p[..., None, :, None], p[..., None, None, :]
-        ij, jk, ik = eye[:, :, None], eye[None, :, :], eye[:, None, :]
-        return pi * ij * jk - pi * pk * ij - pi * pj * jk - pi * pj * ik + 2 * pi * pj * pk
+        hessian = diagonal_matrix(xp, p) - outer(p)
+        rest = identity(xp, x) - p[..., None, :]
+        return hessian[..., :, None, :] * rest[..., None] - p[..., :, None, None] * hessian[..., None, :, :]
 
     @staticmethod
     def _shift(xp: Any, x: Array) -> Array:
@@ -86,6 +87,8 @@ class LogSumExp(Potential):
 
 class _SimplexNegativeEntropy(Potential):
     """Conjugate of `LogSumExp`: ``Σ x log x + r log r`` with ``r = 1 − Σ x``, the reference's probability."""
+
+    curvature = 0.25
 
     def __repr__(self) -> str:
         return "LogSumExp().conjugate"

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
         sphere,
         stereographic_sphere,
         taub_nut,
+        warped_product,
         warped_sphere,
     )
     from lnegeom.symbolic.constructors import (
         DivergenceMetric,
-        fisher,
         from_divergence,
         from_potential,
         graph,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from lnegeom.symbolic.expressions import parse
     from lnegeom.symbolic.files import from_toml
+    from lnegeom.symbolic.information import fisher
     from lnegeom.symbolic.metric import Metric
     from lnegeom.symbolic.tensor import Tensor
 
@@ -59,13 +60,12 @@ _NAMES = {
             "reissner_nordstrom",
             "schwarzschild",
         ),
-        *("sphere", "stereographic_sphere", "taub_nut", "warped_sphere"),
+        *("sphere", "stereographic_sphere", "taub_nut", "warped_product", "warped_sphere"),
     ),
-    "constructors": (
-        *("DivergenceMetric", "fisher", "from_divergence", "from_potential", "graph", "lne", "log_cosh"),
-    ),
+    "constructors": (*("DivergenceMetric", "from_divergence", "from_potential", "graph", "lne", "log_cosh"),),
     "expressions": ("parse",),
     "files": ("from_toml",),
+    "information": ("fisher",),
     "metric": ("Metric",),
     "tensor": ("Tensor",),
 }
@@ -104,6 +104,7 @@ __all__ = [
     "sphere",
     "stereographic_sphere",
     "taub_nut",
+    "warped_product",
     "warped_sphere",
 ]
 

@@ -15,7 +15,7 @@ from lnegeom.symbolic._element import Element
 from lnegeom.symbolic._embedding import Embedding
 from lnegeom.symbolic._field import DifferentialField
 from lnegeom.symbolic._inputs import read_expression, read_matrix, with_assumptions
-from lnegeom.symbolic._structure import recognise
+from lnegeom.symbolic._recognise import recognise
 from lnegeom.symbolic._writing import LEVELS, written
 from lnegeom.symbolic.tensor import Index, Tensor
 
@@ -68,7 +68,7 @@ class Chart:
             ) from None
 
     def _recognised(self, g: list[list[Element]]) -> tuple[Curvature, tuple[str, ...]]:
-        geometry, names = recognise(self.field, g, self.dim)
+        geometry, names = recognise(self.field, g)
         geometry.inverse(0, 0)  # a singular matrix is found here
         return geometry, names
 

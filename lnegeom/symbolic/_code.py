@@ -13,11 +13,8 @@ from lnegeom._array import InputError
 BACKENDS = ("numpy", "torch", "jax")
 
 _IMPORT = {"numpy": "import numpy as _xp", "torch": "import torch as _xp", "jax": "import jax.numpy as _xp"}
-_ERF = {
-    "numpy": "from scipy.special import erf as _erf",
-    "torch": "from torch import erf as _erf",
-    "jax": "from jax.scipy.special import erf as _erf",
-}
+_SPECIAL_FROM = {"numpy": "scipy.special", "torch": "torch.special", "jax": "jax.scipy.special"}
+_SPECIAL = {"erf": "erf", "loggamma": "gammaln", "polygamma": "polygamma"}
 _NAMES = {name: name for name in ("sin", "cos", "tan", "exp", "log", "sinh", "cosh", "tanh")}
 _ARC = {a: f"arc{a[1:]}" for a in ("asin", "acos", "atan", "asinh", "acosh", "atanh")}
 
@@ -32,7 +29,7 @@ def write_source(
 
     Names of its own begin with an underscore, so that coordinates and parameters may have any other.
     """
-    writer = _Writer(backend)
+    writer = _Writer()
     names = (sp.Symbol(f"_{i}") for i in itertools.count())
     shared, values = sp.cse(expressions, symbols=names, order="none")
     used = {symbol for e in expressions for symbol in e.free_symbols}
@@ -44,7 +41,8 @@ def write_source(
         writer.lines.append(f"{name} = {code}")
     results = [writer.code(value) for value in values]
     arguments = f"_x, *, {', '.join(parameters)}" if parameters else "_x"
-    head = [_IMPORT[backend], *([_ERF[backend]] if writer.uses_erf else []), "", ""]
+    special = (f"from {_SPECIAL_FROM[backend]} import {name} as _{name}" for name in sorted(writer.special))
+    head = [_IMPORT[backend], *special, "", ""]
     body = [*writer.lines, *(f"_c{i} = {code}" for i, code in enumerate(results))]
     body.append(f"return ({''.join(f'_c{i}, ' for i in range(len(results)))})" if results else "return ()")
     return "\n".join([*head, f"def components({arguments}):", *(f"    {line}" for line in body)]) + "\n"
@@ -53,8 +51,8 @@ def write_source(
 class _Writer:
     """Writes expressions; integer powers become products, kept for the next use."""
 
-    def __init__(self, backend: str):
-        self.backend, self.uses_erf = backend, False
+    def __init__(self) -> None:
+        self.special: set[str] = set()
         self.lines: list[str] = []
         self._powers: dict[tuple[str, int], str] = {}
         self._names: Iterator[str] = (f"_p{i}" for i in itertools.count())
@@ -131,11 +129,11 @@ class _Writer:
     def _call(self, e: Any) -> str:
         name = e.func.__name__
         arguments = ", ".join(self.code(a) for a in e.args)
-        if name == "erf":
-            self.uses_erf = True
-            return f"_erf({arguments})"
+        if name in _SPECIAL:
+            self.special.add(_SPECIAL[name])
+            return f"_{_SPECIAL[name]}({arguments})"
         if name not in _NAMES and name not in _ARC:
             raise InputError(
-                f"{name} cannot be compiled: expected {', '.join((*_NAMES, *_ARC))}, sqrt or erf"
+                f"{name} cannot be compiled: expected {', '.join((*_NAMES, *_ARC, *_SPECIAL))} or sqrt"
             )
         return f"_xp.{_NAMES.get(name) or _ARC[name]}({arguments})"

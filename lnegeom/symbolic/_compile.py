@@ -6,9 +6,19 @@ import itertools
 import keyword
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from sympy.core.function import AppliedUndef
 
-from lnegeom._array import Array, InputError, as_floating
+from lnegeom._array import (
+    Array,
+    GeometryError,
+    InputError,
+    as_floating,
+    check_finite,
+    holds,
+    label,
+    to_numpy,
+)
 from lnegeom.symbolic._code import BACKENDS, write_source
 
 if TYPE_CHECKING:
@@ -37,7 +47,7 @@ class CompiledTensor:
         if not tensor.complete:
             raise InputError(f"{tensor.name} is not complete: raise the time budget before compiling")
         self.backend, self.shape = backend, tensor.shape
-        self._dim = tensor.metric.dim
+        self._dim, self._name = tensor.metric.dim, tensor.name
         self._places, expressions = _distinct(tensor)
         undefined = {str(f.func) for e in expressions for f in e.atoms(AppliedUndef)}
         if undefined:
@@ -59,6 +69,8 @@ class CompiledTensor:
         ------
         InputError
             If the points have another last axis or library, or a parameter is missing or unknown.
+        GeometryError
+            If a point is not finite, or the formula is not finite there, as at a singularity of the chart.
         """
         xp, x = as_floating(x=points)
         if self.backend not in xp.__name__:
@@ -70,7 +82,28 @@ class CompiledTensor:
         if set(parameters) != set(self.parameters):
             expected = ", ".join(self.parameters) or "none"
             raise InputError(f"expected the parameters {expected}, got {', '.join(parameters) or 'none'}")
-        return self._assembled(xp, x, self._function(x, **parameters))
+        check_finite(xp, x, "x")
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            out = self._assembled(xp, x, self._function(x, **parameters))
+            self._check(xp, x, out)
+        return out
+
+    def _check(self, xp: Any, x: Array, out: Array) -> None:
+        if holds(xp.isfinite(xp.sum(out))):
+            return
+        host = to_numpy(out)
+        bad = np.argwhere(~np.isfinite(host))
+        if not len(bad):
+            return  # only the sum overflowed
+        index = tuple(map(int, bad[0]))
+        point, component = index[: x.ndim - 1], index[x.ndim - 1 :]
+        value, where = float(host[index]), f"{label('x', point)} = {to_numpy(x)[point]}"
+        raise GeometryError(
+            f"component {component} of {self._name} is {value} at {where}: "
+            "expected a point where the metric is regular; leave singularities of the chart out",
+            index=point,
+            value=value,
+        )
 
     def _assembled(self, xp: Any, x: Array, values: tuple[Any, ...]) -> Array:
         batch = tuple(x.shape[:-1])
@@ -82,7 +115,8 @@ class CompiledTensor:
                     (xp.negative if found[1] < 0 else xp.positive)(values[found[0]], out=out[i : i + 1])
             return xp.moveaxis(out, 0, -1).reshape(batch + self.shape)
         zero = xp.zeros_like(x[..., 0])
-        whole = [value + zero for value in values]
+        # Constants, and parameters of another dtype or shape, become arrays of the batch's.
+        whole = [v if _alike(v, zero) else xp.astype(v + zero, x.dtype, copy=False) for v in values]
         parts = [zero if f is None else whole[f[0]] if f[1] > 0 else -whole[f[0]] for f in self._places]
         return xp.reshape(xp.stack(parts, -1), batch + self.shape)
 
@@ -90,6 +124,10 @@ class CompiledTensor:
 def compile_components(tensor: Tensor, backend: str) -> CompiledTensor:
     """Compile a tensor; see `Tensor.compile`."""
     return CompiledTensor(tensor, backend)
+
+
+def _alike(value: Any, other: Array) -> bool:
+    return bool(getattr(value, "shape", None) == other.shape and value.dtype == other.dtype)
 
 
 def _distinct(tensor: Tensor) -> tuple[list[tuple[int, int] | None], list[Any]]:

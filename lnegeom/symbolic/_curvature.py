@@ -28,13 +28,23 @@ class Curvature:
         Where the components lie.
     g : sequence of sequences of Element
         The symmetric matrix of the metric.
+    axes : sequence of int, optional
+        For each index, the number of its coordinate in the field; left out, 0, 1, …
     """
 
-    def __init__(self, field: DifferentialField, g: Sequence[Sequence[Element]]):
+    def __init__(
+        self, field: DifferentialField, g: Sequence[Sequence[Element]], axes: Sequence[int] | None = None
+    ):
         self.field, self.g, self.n = field, g, len(g)
+        self.axes = tuple(range(self.n) if axes is None else axes)
         self._inverse: list[list[Element]] | None = None
-        for name in ("_d", "_dd", "lowered", "christoffel", "_canonical", "ricci", "scalar"):
+        names = ("inverse", "lowered", "christoffel", "_canonical", "mixed", "ricci", "scalar")
+        for name in ("_d", "_dd", *names):
             setattr(self, name, cache(getattr(self, name)))
+
+    def along(self, element: Element, index: int) -> Element:
+        """Derivative of an element along the coordinate of an index."""
+        return self.field.derivative(element, self.axes[index])
 
     def inverse(self, i: int, j: int) -> Element:
         """Component g^ij."""
@@ -45,12 +55,12 @@ class Curvature:
     def _d(self, a: int, i: int, j: int) -> Element:
         if i > j:
             return self._d(a, j, i)
-        return self.field.derivative(self.g[i][j], a)
+        return self.along(self.g[i][j], a)
 
     def _dd(self, a: int, b: int, i: int, j: int) -> Element:
         if i > j or a > b:
             return self._dd(min(a, b), max(a, b), min(i, j), max(i, j))
-        return self.field.derivative(self._d(a, i, j), b)
+        return self.along(self._d(a, i, j), b)
 
     def lowered(self, k: int, i: int, j: int) -> Element:
         """Component Γ_k,ij = ½ (∂_i g_kj + ∂_j g_ki − ∂_k g_ij)."""
@@ -94,6 +104,11 @@ class Curvature:
         terms += [(2, down(p, j, k), up(p, i, m)) for p in range(self.n)]
         terms += [(-2, down(p, i, k), up(p, j, m)) for p in range(self.n)]
         return self.field.combine(terms, 2)
+
+    def mixed(self, r: int, s: int, m: int, v: int) -> Element:
+        """Component R^r_smv = g^ri R_ismv."""
+        raising = ((i, up) for i in range(self.n) if i != s and (up := self.inverse(r, i)))
+        return self.field.combine((1, up, self.riemann(i, s, m, v)) for i, up in raising)
 
     def ricci(self, j: int, m: int) -> Element:
         """Component Ric_jm = g^ik R_ijkm."""

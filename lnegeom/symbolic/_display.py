@@ -49,6 +49,8 @@ def latex(tensor: Tensor) -> str:
     if not found:
         return f"{tensor.name} = 0" if tensor.complete else rf"{tensor.name} = \ldots"
     lines = [f"{component_latex(tensor, index)} &= {sp.latex(value)}" for index, value in found.items()]
+    if not tensor.complete:
+        lines.append(r"& \ldots")
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
 

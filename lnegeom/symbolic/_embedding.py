@@ -17,13 +17,11 @@ from lnegeom.symbolic._needs import HYPERBOLIC, TRIGONOMETRIC, Needs, terms_of
 from lnegeom.symbolic._radicands import Radicands
 from lnegeom.symbolic._writing import written
 
-_INVERSE = (sp.log, sp.atan, sp.atanh, sp.asin, sp.acos, sp.asinh, sp.acosh, sp.erf)
+_ALONE = (sp.log, sp.atan, sp.atanh, sp.asin, sp.acos, sp.asinh, sp.acosh, sp.erf, sp.loggamma, sp.polygamma)
 _SUPPORTED = (
-    "rational numbers, symbols, + - * /, powers, sqrt, exp, log, trigonometric and hyperbolic functions, the "
-    "inverses asin, acos, atan, asinh, acosh, atanh, erf, and undefined functions of symbols"
+    "rational numbers, symbols, + - * /, powers, sqrt, exp, log, trigonometric and hyperbolic functions, "
+    "asin, acos, atan, asinh, acosh, atanh, erf, loggamma, polygamma, and undefined functions of symbols"
 )
-
-
 _HIGHEST = 1000  # powers of a generator have 15 bits
 
 
@@ -96,9 +94,9 @@ class Embedding:
             return self._hyperbolic(e)
         if isinstance(e, AppliedUndef | sp.Derivative):
             return self._jet(e)
-        if isinstance(e, _INVERSE):
-            slope = e.fdiff(1)
-            return field.add_generator(e, lambda a: self.element(slope) * self._along(e.args[0], a))
+        if isinstance(e, _ALONE) and all(order.is_Integer for order in e.args[:-1]):
+            slope, inner = e.fdiff(len(e.args)), e.args[-1]
+            return field.add_generator(e, lambda a: self.element(slope) * self._along(inner, a))
         if e.is_NumberSymbol:
             return field.add_generator(e, lambda a: field.zero)
         raise InputError(f"{e} cannot be handled: expected {_SUPPORTED}; write it with these")
@@ -186,8 +184,10 @@ class Embedding:
     def _unit_of(self, family: str, term: Any, ratio: Fraction) -> Fraction:
         unit = self._needs.units.setdefault((family, term), abs(ratio))
         if (ratio / unit).denominator != 1:
+            raise InputError(f"{term} occurs with a factor {ratio} unknown to the metric: build it anew")
+        if abs(ratio / unit) > _HIGHEST:
             raise InputError(
-                f"{term} occurs with the factor {ratio}, unknown when the metric was made: build it anew"
+                f"{ratio}*({term}) is too large a multiple of {unit}*({term}): expected {_HIGHEST}"
             )
         return unit
 

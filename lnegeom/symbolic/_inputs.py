@@ -47,9 +47,11 @@ def read_matrix(
     """Return a sympy matrix and its coordinates, checked against each other."""
     symbols = read_symbols(coordinates, "coordinates")
     declared = (*symbols, *read_symbols(parameters or (), "parameters"))
-    rows = matrix.tolist() if hasattr(matrix, "tolist") else [list(row) for row in matrix]
+    rows = matrix.tolist() if hasattr(matrix, "tolist") else matrix
+    if not isinstance(rows, list | tuple) or not all(isinstance(row, list | tuple) for row in rows):
+        raise InputError(f"expected a matrix, n rows of n entries, got {matrix!r:.80}")
     size = len(rows)
-    if not size or any(not isinstance(row, list) or len(row) != size for row in rows):
+    if not size or any(len(row) != size for row in rows):
         raise InputError("the matrix is not square: expected n rows of n entries")
     if size != len(symbols):
         raise InputError(

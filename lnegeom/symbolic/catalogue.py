@@ -8,7 +8,9 @@ from typing import Any
 import sympy as sp
 
 from lnegeom._array import InputError, positive_integer
-from lnegeom.symbolic.constructors import fisher, lne, log_cosh
+from lnegeom.symbolic._inputs import read_expression, read_symbols
+from lnegeom.symbolic.constructors import lne, log_cosh
+from lnegeom.symbolic.information import fisher
 from lnegeom.symbolic.metric import Metric
 
 T, R, THETA, PHI = sp.symbols("t r theta phi")
@@ -95,9 +97,9 @@ def taub_nut(mass: Any = "M", nut: Any = "l", **options: Any) -> Metric:
     return Metric(matrix, (T, R, THETA, PHI), **options)
 
 
-def flrw(curvature: Any = "k", **options: Any) -> Metric:
-    """Homogeneous cosmology with a generic scale factor a(t); options as in `Metric`."""
-    a = sp.Function("a")(T)
+def flrw(curvature: Any = "k", *, scale: Any = None, **options: Any) -> Metric:
+    """Homogeneous cosmology, its scale factor a(t) generic if left out; options as in `Metric`."""
+    a = sp.Function("a")(T) if scale is None else read_expression(scale, {"t": T})
     space = [a**2 / (1 - _symbol(curvature) * R**2), a**2 * R**2, a**2 * R**2 * sp.sin(THETA) ** 2]
     return Metric(sp.diag(-1, *space), (T, R, THETA, PHI), **options)
 
@@ -108,12 +110,51 @@ def cigar(**options: Any) -> Metric:
     return Metric(sp.eye(2) / (1 + x**2 + y**2), (x, y), **options)
 
 
-def warped_sphere(n: int = 3, **options: Any) -> Metric:
-    """Rotationally symmetric ``ds² + φ(s)² g_sphere`` with a generic profile φ; options as in `Metric`."""
-    s = sp.Symbol("s")
-    fibre = sphere(n - 1) if n > 2 else euclidean(1)
-    entries = [sp.Function("varphi")(s) ** 2 * fibre.matrix[i, i] for i in range(fibre.dim)]
-    return Metric(sp.diag(1, *entries), (s, *fibre.coordinates), **options)
+def warped_product(
+    fibre: Metric, profile: Any = None, *, base: Metric | None = None, **options: Any
+) -> Metric:
+    """Warped product ``g_B + φ² g_F``; its curvature comes from base, fibre and φ in closed form.
+
+    Parameters
+    ----------
+    fibre : Metric
+        g_F.
+    profile : sympy expression or text, optional
+        φ, in the base's coordinates; left out, a generic function ``varphi`` of them.
+    base : Metric, optional
+        g_B; left out, a line with the coordinate s.
+    **options
+        Passed on to `Metric`.
+
+    Raises
+    ------
+    InputError
+        If base and fibre share a coordinate, φ is zero, and as in `Metric`.
+
+    Examples
+    --------
+    Hyperbolic space in polar coordinates:
+
+    >>> from lnegeom import symbolic
+    >>> g = symbolic.warped_product(symbolic.sphere(2), "sinh(s)")
+    >>> g.structure, g.scalar.expression
+    (('diagonal', 'warped'), -6)
+    """
+    line = Metric([[1]], ["s"]) if base is None else base
+    if shared := {str(c) for c in line.coordinates} & {str(c) for c in fibre.coordinates}:
+        raise InputError(f"base and fibre both have the coordinate {min(shared)}: rename one")
+    if profile is None:
+        phi = sp.Function("varphi")(*line.coordinates)
+    else:
+        declared = read_symbols(options.get("parameters") or (), "parameters")
+        phi = read_expression(profile, {str(c): c for c in (*line.coordinates, *line.parameters, *declared)})
+    matrix = sp.diag(line.matrix, phi**2 * fibre.matrix)
+    return Metric(matrix, (*line.coordinates, *fibre.coordinates), **options)
+
+
+def warped_sphere(n: int = 3, profile: Any = None, **options: Any) -> Metric:
+    """Rotationally symmetric ``ds² + φ(s)² g_sphere``, φ generic if left out; options as in `Metric`."""
+    return warped_product(sphere(n - 1) if n > 2 else euclidean(1), profile, **options)
 
 
 def berger_sphere(squash: Any = "beta", **options: Any) -> Metric:

@@ -76,17 +76,31 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _show(metric: Metric, names: list[str], style: str) -> None:
-    found: dict[str, Tensor] = {name: getattr(metric, _TENSORS[name]) for name in names}
-    if style == "json":
-        print(json.dumps({**_about(metric), "tensors": {k: _plain(t) for k, t in found.items()}}, indent=2))
-        return
+    """Print tensors; if the time is over, what is ready, and then raise."""
+    found, late = _computed(metric, names)
     about = _about(metric)
-    if style == "latex":
+    if style == "json":
+        print(json.dumps({**about, "tensors": {k: _plain(t) for k, t in found.items()}}, indent=2))
+    elif style == "latex":
         print("\n\n".join(tensor.latex() for tensor in found.values()))
-        return
-    print(f"coordinates {', '.join(about['coordinates'])}; field {about['field']}")
-    for name, tensor in found.items():
-        print(f"\n{name}\n{tensor}")
+    else:
+        print(f"coordinates {', '.join(about['coordinates'])}; field {about['field']}")
+        for name, tensor in found.items():
+            print(f"\n{name}\n{tensor}")
+    if late is not None:
+        raise late
+
+
+def _computed(metric: Metric, names: list[str]) -> tuple[dict[str, Tensor], Exception | None]:
+    from lnegeom.symbolic._budget import TimeBudgetError
+
+    found: dict[str, Any] = {}
+    for name in names:
+        try:
+            found[name] = getattr(metric, _TENSORS[name])
+        except TimeBudgetError as error:
+            return {**found, name: error.partial}, error
+    return found, None
 
 
 def _about(metric: Metric) -> dict[str, Any]:
@@ -100,13 +114,11 @@ def _about(metric: Metric) -> dict[str, Any]:
 
 def _plain(tensor: Tensor) -> dict[str, Any]:
     components = [{"index": list(i), "expression": str(e)} for i, e in tensor.nonzero().items()]
+    shown = {"indices": list(tensor.variance), "complete": tensor.complete, "nonzero": components}
+    if not tensor.complete:
+        return shown
     zero = tensor.is_zero()
-    return {
-        "indices": list(tensor.variance),
-        "nonzero": components,
-        "zero": zero.value,
-        "zero_test": f"{zero.method}: {zero.statement}",
-    }
+    return {**shown, "zero": zero.value, "zero_test": f"{zero.method}: {zero.statement}"}
 
 
 CURVATURE = Command(

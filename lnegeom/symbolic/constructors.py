@@ -62,25 +62,6 @@ def from_potential(
     return Metric(sp.Matrix(len(symbols), len(symbols), entry), symbols, parameters=parameters, **options)
 
 
-def fisher(
-    log_partition: Any, coordinates: Sequence[Any], *, parameters: Sequence[Any] | None = None, **options: Any
-) -> Metric:
-    """Fisher metric of an exponential family, the Hessian of its log-partition in natural parameters.
-
-    Takes the same arguments as `from_potential`.
-
-    Examples
-    --------
-    The normal family, ``θ = (μ/σ², −1/(2σ²))``, has constant curvature −½:
-
-    >>> from lnegeom import symbolic
-    >>> g = symbolic.fisher("-a**2/(4*b) - log(-2*b)/2", ["a", "b"])
-    >>> g.scalar.expression
-    -1
-    """
-    return from_potential(log_partition, coordinates, parameters=parameters, **options)
-
-
 def graph(
     phi: Any,
     coordinates: Sequence[Any],

@@ -16,12 +16,12 @@ FUNCTIONS = {
     name: getattr(sp, name)
     for name in (
         *("sqrt", "exp", "log", "sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "coth"),
-        *("sech", "csch", "asin", "acos", "atan", "asinh", "acosh", "atanh", "erf"),
+        *("sech", "csch", "asin", "acos", "atan", "asinh", "acosh", "atanh", "erf", "loggamma"),
     )
 }
 CONSTANTS = {"pi": sp.pi}
 
-_LONGEST, _DEEPEST, _LARGEST_POWER, _LARGEST_NUMBER = 10_000, 100, 64, 10**50
+_LONGEST, _DEEPEST, _LARGEST_POWER, _LARGEST_NUMBER, _DIGITS = 10_000, 100, 64, 10**50, 400
 
 
 def parse(text: str, names: Mapping[str, Any]) -> Any:
@@ -121,8 +121,19 @@ class _Reader:
                 raise self.refuse(f"powers of at most {_LARGEST_POWER}", repr(ast.unparse(node.right)))
             if left == 0 and right.is_negative:
                 raise self.refuse("a divisor other than zero", repr(ast.unparse(node)))
-            return left**right
+            return self._power(left, right, node)
         raise self.refuse("+ - * / **", repr(ast.unparse(node)))
+
+    def _power(self, base: Any, exponent: Any, node: ast.BinOp) -> Any:
+        if base.is_Rational and exponent.is_number:
+            digits = len(str(max(abs(base.p), base.q)))
+            if digits * abs(exponent) > _DIGITS:
+                raise self.refuse(f"numbers of at most {_DIGITS} digits", repr(ast.unparse(node)))
+        value = base**exponent
+        # Powers of powers are multiplied out: (x**64)**64 is x**4096.
+        if any(p.exp.is_number and not abs(p.exp) <= _LARGEST_POWER for p in value.atoms(sp.Pow)):
+            raise self.refuse(f"powers of at most {_LARGEST_POWER}", repr(ast.unparse(node)))
+        return value
 
     def _call(self, node: ast.Call, depth: int) -> Any:
         name = node.func.id if isinstance(node.func, ast.Name) else ast.unparse(node.func)

@@ -16,7 +16,13 @@ from lnegeom.symbolic.metric import Metric
 
 __all__ = ["from_toml"]
 
-_KINDS = ("matrix", "diagonal", "potential", "graph")
+_SHAPES = {
+    "matrix": "a list of rows, each a list of expressions",
+    "diagonal": "a list of expressions",
+    "potential": "an expression",
+    "graph": "an expression",
+}
+_KINDS = tuple(_SHAPES)
 _KEYS = {"coordinates", "parameters", "functions", "assumptions", "sign", *_KINDS}
 
 
@@ -58,6 +64,8 @@ def from_toml(path: str | Path, **options: Any) -> Metric:
         )
     for key in ("coordinates", "parameters", "functions"):
         _check_names(path, key, content.get(key, []))
+    if not isinstance(assumptions := content.get("assumptions", {}), dict):
+        raise InputError(f'{path}: assumptions: expected a table such as r = "positive", got {assumptions!r}')
     try:
         return _built(content, kinds[0], options)
     except InputError as error:
@@ -75,12 +83,16 @@ def _built(content: dict[str, Any], kind: str, options: dict[str, Any]) -> Metri
     names: dict[str, Any] = {str(s): s for s in (*coordinates, *parameters)}
     names |= {name: sp.Function(name) for name in content.get("functions", [])}
 
-    def read(value: Any) -> Any:
-        if isinstance(value, list):
-            return [read(entry) for entry in value]
+    def read(value: Any, depth: int) -> Any:
+        if depth:
+            if not isinstance(value, list):
+                raise InputError(f"{kind}: expected {_SHAPES[kind]}, got {value!r}")
+            return [read(entry, depth - 1) for entry in value]
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise InputError(f"{kind}: expected {_SHAPES[kind]}, got {value!r}")
         return parse(value if isinstance(value, str) else repr(value), names)
 
-    what = read(content[kind])
+    what = read(content[kind], {"matrix": 2, "diagonal": 1}.get(kind, 0))
     shared = {"parameters": parameters, "assumptions": content.get("assumptions", {}), **options}
     if kind == "potential":
         return from_potential(what, coordinates, **shared)

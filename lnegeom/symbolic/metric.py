@@ -10,7 +10,6 @@ from typing import Any
 from lnegeom._array import InputError
 from lnegeom.symbolic._chart import Chart
 from lnegeom.symbolic._derived import Derived
-from lnegeom.symbolic._element import Element
 from lnegeom.symbolic._equations import geodesic_equations, lie_derivative, pulled_back
 from lnegeom.symbolic.tensor import Index, Tensor
 
@@ -99,16 +98,10 @@ class Metric(Chart):
     @cached_property
     def riemann(self) -> Tensor:
         """Riemann tensor R^r_smv, ``[r, s, m, v]``."""
-        geometry, index = self.geometry, range(self.dim)
-
-        def component(r: int, s: int, m: int, v: int) -> Element:
-            pairs = ((geometry.inverse(r, i), geometry.riemann(i, s, m, v)) for i in index)
-            return self.field.combine((1, a, b) for a, b in pairs)
-
+        index = range(self.dim)
         pairs = list(itertools.combinations(index, 2))
-        return self._make(
-            "R", "^___", component, ((r, s, m, v) for r in index for s in index for m, v in pairs)
-        )
+        independent = ((r, s, m, v) for r in index for s in index for m, v in pairs)
+        return self._make("R", "^___", self.geometry.mixed, independent)
 
     @cached_property
     def riemann_lowered(self) -> Tensor:

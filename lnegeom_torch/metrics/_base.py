@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lnegeom import InputError
+from lnegeom_torch.metrics._room import Room
 
 __all__ = ["Metric", "metric_from_data", "metric_to_data", "register_metric", "wide"]
 
@@ -54,13 +55,14 @@ class Metric(abc.ABC):
         self,
         weights: Sequence[Tensor],
         gradients: Sequence[Tensor],
-        out: Sequence[Tensor] | None = None,
+        room: Room | None = None,
         states: Sequence[Any] | None = None,
     ) -> list[Tensor]:
         """`natural_gradient` of each tensor of a list.
 
-        ``out`` offers room for the results, where weights are dense, in order and in processor memory;
-        ``states`` are the optimizer's states of the weights, for a metric that is estimated, as `Fisher`.
+        ``room`` may be taken for the results, which are then good until the next call; the optimizer offers
+        it where weights are dense, in order and in processor memory. ``states`` are the optimizer's states of
+        the weights, for a metric that is estimated, as `Fisher` is.
         """
         return [self.natural_gradient(w, g) for w, g in zip(weights, gradients, strict=True)]
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from lnegeom import InputError
 from lnegeom._array import positive
 from lnegeom_torch.metrics._base import Metric, register_metric, wide
+from lnegeom_torch.metrics._room import Room
 
 __all__ = ["Fisher"]
 
@@ -95,7 +96,7 @@ class Fisher(Metric):
         self,
         weights: Sequence[Tensor],
         gradients: Sequence[Tensor],
-        out: Sequence[Tensor] | None = None,
+        room: Room | None = None,
         states: Sequence[Any] | None = None,
     ) -> list[Tensor]:
         """``(F + λI)⁻¹ ∂L/∂Ŵ`` of each weight of a list, by the statistics in its state."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from lnegeom import InputError, LogCosh, SquaredNorm
 from lnegeom._array import positive
 from lnegeom_torch.metrics._base import register_metric, wide
+from lnegeom_torch.metrics._room import Room, tanh_
 from lnegeom_torch.metrics.rank_one import RankOne, at_least
 
 __all__ = ["LNE", "Graph"]
@@ -77,12 +78,16 @@ class LNE(RankOne):
         bend = tau * torch.sum((1 - u * u) * v * v)
         return (u * (bend / at_least(1 - torch.sum(u * u), _EDGE))).to(velocity.dtype)
 
-    def _covector(self, weight: Tensor, out: Tensor | None = None) -> Tensor:
-        if out is None:
-            return torch.tanh(weight * self.effective_tau(weight))
-        length = torch.linalg.vector_norm(weight).item()
-        tau = self.tau if self.tau * length <= math.sqrt(0.5) else math.sqrt(0.5) / length
-        return torch.mul(weight, tau, out=out).tanh_()
+    def _covector(self, weight: Tensor) -> Tensor:
+        return torch.tanh(weight * self.effective_tau(weight))
+
+    def _to_covectors_(self, room: Room) -> None:
+        for piece in room.pieces:
+            length = math.sqrt(torch.dot(piece, piece).item())
+            tau = self.tau if self.tau * length <= math.sqrt(0.5) else math.sqrt(0.5) / length
+            if tau != 1:
+                piece.mul_(tau)
+        tanh_(room.flat)
 
     def _strength(self, squared: Any, weight: Tensor) -> Any:
         return 1 / (1 - squared)
@@ -145,11 +150,15 @@ class Graph(RankOne):
         numbers = {"tau": self.phi.tau} if isinstance(self.phi, LogCosh) else {}
         return {"name": "Graph", "phi": {"name": type(self.phi).__name__, **numbers}, "sign": self.sign}
 
-    def _covector(self, weight: Tensor, out: Tensor | None = None) -> Tensor:
-        # SquaredNorm copies by torch.asarray, which detaches from the graph of a differentiable step.
-        flat = isinstance(self.phi, SquaredNorm)
-        gradient: Tensor = weight.clone() if flat else self.phi._gradient(torch, weight)
-        return gradient if out is None else out.copy_(gradient)
+    def _covector(self, weight: Tensor) -> Tensor:
+        if isinstance(self.phi, SquaredNorm):
+            return weight.clone()
+        slope: Tensor = torch.tanh(self.phi.tau * weight) / self.phi.tau
+        return slope
+
+    def _to_covectors_(self, room: Room) -> None:
+        if isinstance(self.phi, LogCosh):
+            tanh_(room.flat.mul_(self.phi.tau)).div_(self.phi.tau)
 
     def _strength(self, squared: Any, weight: Tensor) -> Any:
         if self.sign > 0:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lnegeom import InputError
 from lnegeom_torch.metrics._base import register_metric, wide
+from lnegeom_torch.metrics._room import Room, tanh_
 from lnegeom_torch.metrics.rank_one import RankOne, at_least
 
 __all__ = ["NormalizedLNE"]
@@ -75,10 +76,10 @@ class NormalizedLNE(RankOne):
             raise InputError(f"chi must be a finite number >= 0 for the weak inverse, got {chi}")
 
     def natural_gradients(
-        self, weights: Any, gradients: Any, out: Any = None, states: Any = None
+        self, weights: Any, gradients: Any, room: Any = None, states: Any = None
     ) -> list[Tensor]:
         """`natural_gradient` of each tensor of a list; see `Metric`."""
-        return super().natural_gradients(weights, gradients, out if self.per == "layer" else None)
+        return super().natural_gradients(weights, gradients, room if self.per == "layer" else None)
 
     def check(self, weight: Tensor) -> None:
         """Raise an InputError for a 0-d weight if each output channel is to have its own metric."""
@@ -113,8 +114,11 @@ class NormalizedLNE(RankOne):
         chi = self._chi(weight) if self.inverse == "exact" else self._chi(weight) / (1 + self._chi(weight))
         return (chi * (force + chi / (1 - chi) * q * self._sum(q * force))).to(velocity.dtype)
 
-    def _covector(self, weight: Tensor, out: Tensor | None = None) -> Tensor:
-        return torch.tanh(weight, out=out)
+    def _covector(self, weight: Tensor) -> Tensor:
+        return torch.tanh(weight)
+
+    def _to_covectors_(self, room: Room) -> None:
+        tanh_(room.flat)
 
     def _strength(self, squared: Any, weight: Tensor) -> Any:
         chi = self._chi(weight)

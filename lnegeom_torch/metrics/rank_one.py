@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lnegeom_torch.metrics._base import Metric, wide
+from lnegeom_torch.metrics._room import Room
 
 __all__ = ["RankOne", "at_least"]
 
@@ -25,8 +26,8 @@ class RankOne(Metric):
     """What the rank-one metrics share; a subclass says what p and s are."""
 
     @abc.abstractmethod
-    def _covector(self, weight: Tensor, out: Tensor | None = None) -> Tensor:
-        """The p of a weight in float32 or wider, of the weight's shape; in ``out`` if that is given."""
+    def _covector(self, weight: Tensor) -> Tensor:
+        """The p of a weight in float32 or wider, of the weight's shape."""
 
     @abc.abstractmethod
     def _strength(self, squared: _Number, weight: Tensor) -> _Number:
@@ -55,25 +56,26 @@ class RankOne(Metric):
         self,
         weights: Sequence[Tensor],
         gradients: Sequence[Tensor],
-        out: Sequence[Tensor] | None = None,
+        room: Room | None = None,
         states: Sequence[Any] | None = None,
     ) -> list[Tensor]:
-        """`natural_gradient` of each tensor of a list, in no memory but ``out`` where that is given."""
-        if out is None or not all(map(_adds_up, gradients, out)):
+        """`natural_gradient` of each tensor of a list, in no memory but the room where that is given."""
+        if room is None or not all(_adds_up(gradient, room.flat) for gradient in gradients):
             return super().natural_gradients(weights, gradients)
-        # In a processor's memory a number costs nothing to read: two dot products and one sum a tensor.
-        for weight, gradient, p in zip(weights, gradients, out, strict=True):
-            flat, direction = self._covector(weight, p).view(-1), gradient.view(-1)
-            squared, product = torch.dot(flat, flat).item(), torch.dot(flat, direction).item()
-            torch.add(direction, flat, alpha=self._strength(squared, weight) * product, out=flat)
-        return list(out)
+        torch._foreach_copy_(room.shaped, list(weights))
+        self._to_covectors_(room)
+        # In processor memory a number costs nothing to read: two dot products and one sum a tensor.
+        for weight, gradient, p in zip(weights, gradients, room.pieces, strict=True):
+            flat = gradient.view(-1)
+            squared, product = torch.dot(p, p).item(), torch.dot(p, flat).item()
+            torch.add(flat, p, alpha=self._strength(squared, weight) * product, out=p)
+        return list(room.shaped)
+
+    @abc.abstractmethod
+    def _to_covectors_(self, room: Room) -> None:
+        """Turn the weights in a room into their p."""
 
 
-def _adds_up(gradient: Tensor, out: Tensor) -> bool:
-    """Whether a gradient is a dense tensor, in order, of the room's dtype, which is wide enough for sums."""
-    return (
-        type(gradient) is Tensor
-        and gradient.dtype is out.dtype
-        and (out.dtype is torch.float32 or out.dtype is torch.float64)
-        and gradient.is_contiguous()
-    )
+def _adds_up(gradient: Tensor, room: Tensor) -> bool:
+    """Whether a gradient is a dense tensor, in order, of the room's dtype."""
+    return type(gradient) is Tensor and gradient.dtype is room.dtype and gradient.is_contiguous()

@@ -11,7 +11,7 @@ from torch import Tensor
 from lnegeom import InputError
 from lnegeom_torch.metrics import LNE, metric_from_data, metric_to_data
 
-__all__ = ["DEFAULTS", "GroupOptions", "check_group", "check_loaded"]
+__all__ = ["DEFAULTS", "GroupOptions", "check_group", "check_loaded", "check_parameters"]
 
 _logger = logging.getLogger("lnegeom_torch.optim")
 
@@ -100,7 +100,7 @@ def check_loaded(groups: list[dict[str, Any]], saved: list[dict[str, Any]]) -> l
     """The saved groups with the options that torch's own optimizer does not save; they must not differ."""
     keys = (*DEFAULTS, "quantizer_gate")
     result = [
-        {**{key: group[key] for key in keys if key in group}, **old}
+        {**{key: group[key] for key in keys if key in group}, **old, **_named(old)}
         for group, old in zip(groups, saved, strict=False)
     ]
     for index, (group, old) in enumerate(zip(groups, result, strict=False)):
@@ -111,6 +111,11 @@ def check_loaded(groups: list[dict[str, Any]], saved: list[dict[str, Any]]) -> l
                     "build the optimizer as the saved one was built"
                 )
     return result + saved[len(result) :]  # torch reports a wrong number of groups
+
+
+def _named(saved: dict[str, Any]) -> dict[str, Any]:
+    """A saved group's metric, completed by what its class has learned since."""
+    return {"metric": metric_to_data(saved["metric"])} if "metric" in saved else {}
 
 
 class GroupOptions(torch.optim.Optimizer):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lnegeom import InputError
-from lnegeom_torch.metrics import Metric, metric_from_data
+from lnegeom_torch.metrics import Metric, Room, metric_from_data
 
 __all__ = ["Move"]
 
@@ -35,7 +35,7 @@ class Move:
         self.preconditions_decay = group["precondition_weight_decay"] and self.metric is not None
         decay = group.get("weight_decay", 0.0)
         decays = isinstance(decay, Tensor) or decay != 0
-        decoupled = decays and group.get("decoupled_weight_decay", False)
+        decoupled = decays and group["decoupled_weight_decay"]
         self.coupled_decay = decay if decays and not decoupled else 0.0
         leave = torch_decouples and not self.follows and not self.preconditions_decay
         self.own_decay = decay if decoupled and not leave else 0.0
@@ -48,34 +48,36 @@ class Move:
         return self.metric is None and not (self.group["gate"] or self.group["clip"] or own_decay)
 
     def directions(
-        self, params: Tensors, grads: Tensors, states: list[Any], out: Tensors | None = None
+        self, params: Tensors, grads: Tensors, states: list[Any], room: Room | None = None
     ) -> Tensors:
         """What torch's step is to see for gradients; the gradients themselves are never written to."""
+        if self.metric is None and not self.group["gate"]:
+            return grads
         if any(gradient.is_sparse for gradient in grads):
             raise InputError(
                 "a metric or a gate needs dense gradients, got sparse ones; use metric=None for them"
             )
-        if self.on_update or (self.metric is None and not self.group["gate"]):
+        if self.on_update:
             return grads
         if self.group.get("differentiable", False):  # the step writes to what this graph would need
             params = [p.clone() for p in params]
         weights, found = as_real(params), as_real(grads)
         if self.metric is not None:
-            found = self._natural(self.metric, weights, found, states, out)
+            found = self._natural(self.metric, weights, found, states, room)
         if self.group["gate"]:
-            found = [torch.where(w.abs() <= 1, d, 0) for w, d in zip(weights, found, strict=True)]
+            found = _gated(weights, found, room)
         return [torch.view_as_complex(d) if p.is_complex() else d for p, d in zip(params, found, strict=True)]
 
     def _natural(
-        self, metric: Metric, weights: Tensors, grads: Tensors, states: list[Any], out: Tensors | None
+        self, metric: Metric, weights: Tensors, grads: Tensors, states: list[Any], room: Room | None
     ) -> Tensors:
         if not self.preconditions_decay:
-            return metric.natural_gradients(weights, grads, out, states)
+            return metric.natural_gradients(weights, grads, room, states)
         # torch adds λW to what it is given, or to its negative if it maximizes: what it gets here lacks λW,
         # so that the sum is g⁻¹(∂L + λW).
         decay = -self.coupled_decay if self.group.get("maximize", False) else self.coupled_decay
         sums = [g + decay * w for w, g in zip(weights, grads, strict=True)]
-        found = metric.natural_gradients(weights, sums, out, states)
+        found = metric.natural_gradients(weights, sums, room, states)
         return [d - decay * w for w, d in zip(weights, found, strict=True)]
 
     def decay(self, params: Tensors, states: list[Any], found_inf: Tensor | None = None) -> None:
@@ -113,6 +115,19 @@ class Move:
         if self.group["retraction"] == "second":
             return start + step + metric.acceleration(start, step) / 2
         return start + step
+
+
+def _gated(weights: Tensors, directions: Tensors, room: Room | None) -> Tensors:
+    """Directions of the weights inside |W| ≤ 1, and 0 for the others."""
+    if room is None or any(d.dtype != room.flat.dtype for d in directions):
+        return [torch.where(w.abs() <= 1, d, 0) for w, d in zip(weights, directions, strict=True)]
+    # The derivative of clipping, in one pass: torch's drops |W| = bound too, so that the bound is the next
+    # number above 1.
+    bound = 1 + torch.finfo(room.flat.dtype).eps
+    keep_inside = torch.ops.aten.hardtanh_backward.grad_input
+    for weight, direction, out in zip(weights, directions, room.shaped, strict=True):
+        keep_inside(direction, weight, -bound, bound, grad_input=out)
+    return list(room.shaped)
 
 
 def as_real(tensors: Tensors) -> Tensors:

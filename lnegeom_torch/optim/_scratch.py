@@ -2,51 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-__all__ = ["Scratch"]
+from lnegeom_torch.metrics import Room
+
+__all__ = ["Part", "Scratch"]
 
 # Entries of a part, at least: enough to make torch's overhead per call small, few enough that what a
 # part's passes share stays in the processor's cache.
 _PART = 1 << 18
 
+Part = tuple[slice, Room | None]
+
 
 class Scratch:
-    """Parts of a list of weights, each with views into one buffer that its natural gradients may fill.
+    """Parts of a list of weights, each with room for its natural gradients in the same buffer.
 
-    The buffer holds the largest part, so that it takes `_PART` entries or the largest tensor's, whichever is
-    more. Weights off the processor, out of order, or in half precision make one part, without a buffer.
+    The buffer holds the largest part, so that it takes `_PART` entries and one tensor's at most. Weights off
+    the processor, out of order, or in half precision make one part, without a room.
+
+    Parameters
+    ----------
+    whole : bool
+        To have one part only, for all directions at once.
     """
 
-    def __init__(self) -> None:
-        self._key: tuple[int, ...] = ()
-        self._parts: list[tuple[slice, list[Tensor] | None]] = []
+    def __init__(self, whole: bool = False) -> None:
+        self._least = math.inf if whole else _PART
+        self._key: tuple[tuple[int, int], ...] = ()
+        self._parts: list[Part] = []
 
-    def parts(self, params: list[Tensor]) -> Iterator[tuple[slice, list[Tensor] | None]]:
+    def parts(self, params: list[Tensor]) -> list[Part]:
         """The parts of a list, each as a slice and the room for it."""
-        key = tuple(map(id, params))
+        try:  # the memory, and not the parameter: that stays the same when its data move or change
+            key = tuple((p.data_ptr(), p.numel()) for p in params)
+        except RuntimeError:  # a tensor without memory of its own
+            return [(slice(0, len(params)), None)]
         if key != self._key:
-            self._key, self._parts = key, _plan(params)
-        yield from self._parts
+            self._key, self._parts = key, _plan(params, self._least)
+        return self._parts
 
 
-def _plan(params: list[Tensor]) -> list[tuple[slice, list[Tensor] | None]]:
-    whole = slice(0, len(params))
-    kinds = {(p.dtype, p.device.type, p.is_contiguous()) for p in params}
-    if kinds not in ({(torch.float32, "cpu", True)}, {(torch.float64, "cpu", True)}):
-        return [(whole, None)]
-    slices, start, held = [], 0, 0
-    for index, param in enumerate(params):
+def _plan(params: list[Tensor], least: float) -> list[Part]:
+    kinds = {(type(p.data), p.dtype, p.device.type, p.is_contiguous()) for p in params}
+    if kinds not in ({(Tensor, torch.float32, "cpu", True)}, {(Tensor, torch.float64, "cpu", True)}):
+        return [(slice(0, len(params)), None)]
+    bounds, held = [0], 0
+    for index, param in enumerate(params, start=1):
         held += param.numel()
-        if held >= _PART or index == len(params) - 1:
-            slices.append((slice(start, index + 1), held))
-            start, held = index + 1, 0
-    room = torch.empty(max(size for _, size in slices), dtype=params[0].dtype)
-    plan: list[tuple[slice, list[Tensor] | None]] = []
-    for part, size in slices:
-        pieces = torch.split(room[:size], [p.numel() for p in params[part]])
-        plan.append((part, [piece.view(p.shape) for piece, p in zip(pieces, params[part], strict=True)]))
-    return plan
+        if held >= least or index == len(params):
+            bounds.append(index)
+            held = 0
+    slices = [slice(start, end) for start, end in pairwise(bounds)]
+    largest = max(sum(p.numel() for p in params[part]) for part in slices)
+    buffer = torch.empty(largest, dtype=params[0].dtype)
+    return [(part, Room.within(buffer, params[part])) for part in slices]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lnegeom_torch.optim._groups import GroupOptions
 from lnegeom_torch.optim._moves import Move
-from lnegeom_torch.optim._scratch import Scratch
+from lnegeom_torch.optim._scratch import Part, Scratch
 from lnegeom_torch.optim.fisher import set_aside
 
 __all__ = ["ManifoldStep", "evaluate"]
@@ -47,12 +47,12 @@ class ManifoldStep(GroupOptions):
         if move.euclidean:
             update(move.torch_decay, *lists)
             return
-        for part, out in self._parts(group, lists[0]):
+        for part, room in self._parts(group, lists[0]):
             params, grads, *rest = (whole[part] for whole in lists)
             states = [self.state.get(p, {}) for p in params]
-            directions = move.directions(params, grads, states, out)
+            directions = move.directions(params, grads, states, room)
             move.decay(params, states, getattr(self, "found_inf", None))
-            before = [p.detach().clone() for p in params] if move.follows else None
+            before = [p.clone() for p in params] if move.follows else None
             update(move.torch_decay, params, directions, *rest)
             move.finish(params, before, states)
             for whole, piece in zip(lists[2:], rest, strict=True):
@@ -72,9 +72,10 @@ class ManifoldStep(GroupOptions):
         name = "_accelerator_graph_capture_health_check"  # its name in newer torch
         getattr(self, name if hasattr(self, name) else "_cuda_graph_capture_health_check")()
 
-    def _parts(self, group: dict[str, Any], params: list[Tensor]) -> Any:
+    def _parts(self, group: dict[str, Any], params: list[Tensor]) -> list[Part]:
         # Views into a buffer would tie one step to the next where a graph is recorded.
         if not params or group.get("differentiable", False) or torch.compiler.is_compiling():
             return [(slice(0, len(params)), None)]
         scratch = self.__dict__.setdefault("_scratch", {})
-        return scratch.setdefault(id(group), Scratch()).parts(params)
+        parts: list[Part] = scratch.setdefault(id(group), Scratch()).parts(params)
+        return parts

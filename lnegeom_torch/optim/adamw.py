@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim.adam import adam
 from torch.optim.optimizer import _use_grad_for_differentiable
 
+from lnegeom import InputError
 from lnegeom_torch.optim._step import ManifoldStep, evaluate
 
 __all__ = ["ManifoldAdamW"]
@@ -80,6 +81,18 @@ class ManifoldAdamW(ManifoldStep, torch.optim.AdamW):
         )
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad, **torch_options)
         self.defaults.update(self._own_defaults)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters, with its own metric and other options or the optimizer's."""
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        eps = torch.tensor(group["eps"])
+        if group["gate"] and any(eps.to(p.dtype) == 0 for p in group["params"]):
+            self.param_groups.pop()
+            raise InputError(
+                f"eps={group['eps']} is 0 in the precision of a parameter, so that a gated direction, 0, "
+                "would give 0/0; take eps of 1e-4 or more for float16, or clip=True in the gate's place"
+            )
 
     @_use_grad_for_differentiable
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

@@ -8,11 +8,13 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import _use_grad_for_differentiable
 
 from lnegeom import InputError
-from lnegeom_torch.metrics import metric_to_data
+from lnegeom_torch.metrics import Room, metric_to_data
 from lnegeom_torch.optim._groups import DEFAULTS, check_group, check_loaded, check_parameters
 from lnegeom_torch.optim._moves import Move
+from lnegeom_torch.optim._scratch import Scratch
 from lnegeom_torch.optim.fisher import set_aside
 
 __all__ = ["Precondition"]
@@ -88,15 +90,16 @@ class Precondition(torch.optim.Optimizer):
     def _wrap(self, base_optimizer: torch.optim.Optimizer, options: dict[str, Any]) -> None:
         self.base_optimizer = base_optimizer
         self._options = options
+        self._scratch: dict[int, Scratch] = {}
         self._torch_decouples = "decoupled_weight_decay" in base_optimizer.defaults
         super().__setstate__({})
         for group in self.param_groups:
             self._complete(group)
 
     def _complete(self, group: dict[str, Any]) -> None:
+        # The wrapped optimizer knows one of the options itself, and has put it into the group.
+        group.update({key: self._options[key] for key in ("decoupled_weight_decay",) if key in self._options})
         for key, value in {**DEFAULTS, **self._options}.items():
-            if key == "decoupled_weight_decay" and key in self._options:
-                group[key] = value
             group.setdefault(key, value)
         group["metric"] = metric_to_data(group["metric"])
         check_group(group)
@@ -156,7 +159,7 @@ class Precondition(torch.optim.Optimizer):
 
     # --- the step ---------------------------------------------------------------------------------------
 
-    @torch.no_grad()
+    @_use_grad_for_differentiable
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Perform a step of the wrapped optimizer, after each call of the closure if there is one."""
         swap = _Swap(self)
@@ -204,7 +207,9 @@ class _Swap:
         self.restore()
         with torch.enable_grad():
             loss = closure()
-        self.enter()
+        # LBFGS calls closures with gradients enabled.
+        with torch.set_grad_enabled(self.optimizer.defaults["differentiable"]):
+            self.enter()
         return loss
 
     def enter(self) -> None:
@@ -216,10 +221,10 @@ class _Swap:
                 continue
             states = [self.optimizer.state.get(p, {}) for p in params]
             grads = [p.grad for p in params]
-            directions = move.directions(params, grads, states)
+            directions = move.directions(params, grads, states, self.room(group, params))
             move.decay(params, states, getattr(self.optimizer, "found_inf", None))
             if move.follows and first:
-                self.before.update({p: p.detach().clone() for p in params})
+                self.before.update({p: p.clone() for p in params})
             for param, gradient, direction in zip(params, grads, directions, strict=True):
                 self.grads[param] = gradient
                 param.grad = direction
@@ -227,6 +232,13 @@ class _Swap:
         for move in self.moves:
             if "weight_decay" in move.group:
                 move.group["weight_decay"] = move.torch_decay
+
+    def room(self, group: dict[str, Any], params: list[Tensor]) -> Room | None:
+        if group.get("differentiable", False):
+            return None
+        scratch = self.optimizer._scratch.setdefault(id(group), Scratch(whole=True))
+        ((_, room),) = scratch.parts(params)
+        return room
 
     def restore(self) -> None:
         for param, gradient in self.grads.items():

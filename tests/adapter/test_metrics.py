@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.func import hessian, jacfwd
@@ -14,10 +15,12 @@ from lnegeom_torch.metrics import (
     LogCoshHessian,
     Metric,
     NormalizedLNE,
+    Room,
     metric_from_data,
     metric_to_data,
     register_metric,
 )
+from lnegeom_torch.metrics._room import tanh_
 
 METRICS = [
     NormalizedLNE(0.6),
@@ -63,10 +66,10 @@ def test_natural_gradient_solves_with_the_matrix(metric, tensors):
     w, g = tensors
     expected = torch.linalg.solve(matrix(metric, w.flatten(), w.flatten()), g.flatten())
     torch.testing.assert_close(metric.natural_gradient(w, g).flatten(), expected)
-    out = [torch.empty_like(w)]
-    (listed,) = metric.natural_gradients([w], [g], out)
+    room = Room.within(torch.empty(w.numel(), dtype=w.dtype), [w])
+    (listed,) = metric.natural_gradients([w], [g], room)
     torch.testing.assert_close(listed.flatten(), expected)
-    (strided,) = metric.natural_gradients([w], [g.T.contiguous().T], out)
+    (strided,) = metric.natural_gradients([w], [g.T.contiguous().T], room)
     torch.testing.assert_close(strided.flatten(), expected)
 
 
@@ -79,6 +82,23 @@ def test_acceleration_is_the_levi_civita_connections(metric, tensors):
     force = torch.einsum("lij,i,j->l", lowered, velocity, velocity)
     expected = -torch.linalg.solve(matrix(metric, x, x), force)
     torch.testing.assert_close(metric.acceleration(w, v).flatten(), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_tanh_of_a_room_is_tanh(dtype):
+    """To four units in the last place at every size, where numpy's long double is the truth."""
+    generator = torch.Generator().manual_seed(0)
+    sizes = (0.0, 1e-300, 1e-30, 1e-8, 1e-3, 0.3, 5.0, 1e3, 1e30)
+    x = torch.cat([s * torch.randn(20_000, generator=generator, dtype=torch.float64) for s in sizes]).to(
+        dtype
+    )
+    truth = np.tanh(x.numpy().astype(np.longdouble))
+    found = tanh_(x.clone()).numpy()
+    error = np.abs(found - truth) / np.spacing(
+        np.maximum(np.abs(truth), np.finfo(found.dtype).tiny).astype(found.dtype)
+    )
+    assert error[np.abs(truth) > 4 * np.finfo(found.dtype).tiny].max() < 4
+    assert np.isfinite(found).all()
 
 
 def test_lne_of_a_small_layer_is_the_cores(tensors):
@@ -132,7 +152,8 @@ def test_log_cosh_hessian_is_that_of_the_potential():
 def test_no_finite_weight_gives_nan_or_infinity(metric, dtype, value):
     w = torch.full((40, 30), value, dtype=dtype)
     g = torch.full((40, 30), 0.25, dtype=dtype)
-    for found in (metric.natural_gradient(w, g), *metric.natural_gradients([w], [g], [torch.empty_like(w)])):
+    for room in (None, Room.within(torch.empty(w.numel()), [w])):
+        (found,) = metric.natural_gradients([w], [g], room)
         assert found.dtype == dtype
         assert torch.isfinite(found).all()
 

@@ -48,8 +48,8 @@ def descend(model, optimizer, steps=6):
 @pytest.mark.parametrize("metric", [NormalizedLNE(0.0, "exact"), NormalizedLNE(0.0, "weak"), None], ids=str)
 def test_without_curvature_they_are_torchs_own_bit_for_bit(pair, options, metric, monkeypatch):
     calls = []
-    general = NormalizedLNE._covector
-    monkeypatch.setattr(NormalizedLNE, "_covector", lambda *args: (calls.append(1), general(*args))[1])
+    general = NormalizedLNE._strength
+    monkeypatch.setattr(NormalizedLNE, "_strength", lambda *args: (calls.append(1), general(*args))[1])
     ours, theirs = network(), network()
     a = descend(ours, pair[0](ours.parameters(), lr=0.1, metric=metric, **options))
     b = descend(theirs, pair[1](theirs.parameters(), lr=0.1, **options))

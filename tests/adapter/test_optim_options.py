@@ -262,6 +262,65 @@ def test_a_compiled_step_is_one_graph_and_the_same_step(w, build, metric):
     close(compiled, eager, rtol=1e-3, atol=1e-5)  # compiled, torch's Adam keeps its rate in float32
 
 
+@pytest.mark.parametrize("options", [{}, {"retraction": "second"}, {"metric_on": "update"}], ids=str)
+@pytest.mark.parametrize(
+    "build",
+    [
+        ManifoldSGD,
+        lambda p, **o: Precondition(
+            torch.optim.SGD(p, o.pop("lr"), differentiable=o.pop("differentiable")), **o
+        ),
+    ],
+    ids=["ours", "wrapped"],
+)
+def test_a_step_can_be_differentiated(w, build, options):
+    """Through gradient and weight, against central differences."""
+    (g,) = gradients(1)
+
+    def after(start, gradient):
+        moved = start.clone()
+        moved.grad = gradient
+        build([moved], lr=0.1, metric=LNE(2.0), differentiable=True, **options).step()
+        return moved
+
+    inputs = w.clone().requires_grad_(), g.clone().requires_grad_()
+    assert torch.autograd.gradcheck(after, inputs)
+
+
+def test_parameters_may_change_their_precision_or_size_between_steps(w):
+    parameter = nn.Parameter(w.float())
+    optimizer = ManifoldSGD([parameter], lr=0.1, metric=LNE(2.0), gate=True, fused=False)
+    for value in (w.float(), w, w[:2], w.T.contiguous().T, w.half()):
+        parameter.data, gradient = value.clone(), torch.ones_like(value)
+        parameter.grad = gradient
+        optimizer.step()
+        natural = LNE(2.0).natural_gradient(value, gradient)
+        close(parameter.detach(), value - 0.1 * torch.where(value.abs() <= 1, natural, 0))
+
+
+def test_a_metric_saved_before_it_had_an_option_is_still_the_same():
+    optimizer = ManifoldSGD(weight(), metric=NormalizedLNE(0.5))
+    state = copy.deepcopy(optimizer.state_dict())
+    del state["param_groups"][0]["metric"]["per"]
+    optimizer.load_state_dict(state)
+    assert optimizer.param_groups[0]["metric"] == {
+        "name": "NormalizedLNE",
+        "chi": 0.5,
+        "inverse": "exact",
+        "per": "layer",
+    }
+
+
+def test_sparse_gradients_need_no_metric():
+    table = nn.Embedding(4, 2, sparse=True)
+    table(torch.tensor([1])).sum().backward()
+    ManifoldSGD(table.parameters(), lr=5.0, clip=True).step()
+    assert table.weight.abs().max() <= 1
+    for options in ({}, {"metric_on": "update"}):
+        with pytest.raises(lnegeom.InputError, match="dense gradients"):
+            ManifoldSGD(table.parameters(), lr=0.1, metric=LNE(), **options).step()
+
+
 def unwrapped(build):
     """A step without torch's hooks, which break any optimizer's graph."""
     step = build.step
@@ -314,6 +373,10 @@ BAD = {
         "choose one",
     ),
     "phi": (lambda: ManifoldSGD(weight(), metric=Graph("cosh")), "phi must be"),
+    "gate in half precision": (
+        lambda: ManifoldAdamW([nn.Parameter(torch.ones(2).half())], gate=True),
+        r"eps=1e-08 is 0 in the precision of a parameter",
+    ),
     "lr": (lambda: ManifoldSGD(weight(), lr=-1.0), "Invalid learning rate"),
 }
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import zoo
-from conftest import to_numpy
+from conftest import assert_agree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.func import jacfwd
@@ -240,17 +240,14 @@ class TestEmbeddingCurvature:
 def test_backends_agree_and_keep_kind_dtype_and_batch(species, backend, dtype):
     x = species.to_point(np.random.default_rng(0).uniform(-1, 1, (2, 3, species.dim)))
     c = species.thing.connections().alpha(0.5)
+    scale = 1 + np.max(np.abs(c.christoffel(x))) ** 2
+
+    def evaluate(x):
+        names = ("lowered", "christoffel", "cubic", "curvature", "duality_residual")
+        return {name: getattr(c, name)(x) for name in names}
+
     tolerance = 1e-3 if dtype == "float32" else 1e-10
-    for name in ("lowered", "christoffel", "cubic", "curvature", "duality_residual"):
-        result, expected = getattr(c, name)(backend.array(x, dtype)), getattr(c, name)(x)
-        assert backend.owns(result), name
-        assert str(result.dtype).endswith(dtype), name
-        assert tuple(result.shape) == expected.shape, name
-        assert expected.shape[:2] == (2, 3), name
-        scale = 1 + np.max(np.abs(c.christoffel(x))) ** 2
-        np.testing.assert_allclose(
-            to_numpy(result), expected, err_msg=name, rtol=tolerance, atol=tolerance * scale
-        )
+    assert_agree(backend, evaluate, (x,), dtype, tolerance * scale, (2, 3))
 
 
 CONNECTIONS = lnegeom.KL(lnegeom.Normal()).connections()

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lnegeom import InputError
-from lnegeom.flow import TorusGrid, perturbed_flat
+from lnegeom.flow import BoxGrid, TorusGrid, perturbed_flat
 
 GRIDS = [TorusGrid((13,)), TorusGrid((8, 11), (1.0, 4.0)), TorusGrid((7, 8, 9))]
 
@@ -57,3 +57,14 @@ def test_bad_arguments(change, words):
     arguments = {"amplitude": 0.1, "seed": 0, **change}
     with pytest.raises(InputError, match=words):
         perturbed_flat(TorusGrid((8, 8)), **arguments)
+
+
+def test_in_a_box_the_faces_are_flat_and_finer_grids_refine():
+    coarse, fine = (perturbed_flat(BoxGrid((N, N), (1.0, 2.0)), 0.2, seed=5) - np.eye(2) for N in (9, 17))
+    for face in (coarse[0], coarse[-1], coarse[:, 0], coarse[:, -1]):
+        np.testing.assert_allclose(face, 0, atol=1e-15)
+    # Every other Chebyshev point of the fine grid is one of the coarse grid's; only the scale may differ.
+    scale = fine[2, 2, 0, 0] / coarse[1, 1, 0, 0]
+    np.testing.assert_allclose(fine[::2, ::2], scale * coarse, atol=1e-12)
+    assert scale == pytest.approx(1, abs=0.05)
+    assert np.max(np.abs(np.linalg.eigvalsh(fine))) == pytest.approx(0.2)

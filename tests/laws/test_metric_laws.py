@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import zoo
-from conftest import to_numpy
+from conftest import assert_agree
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.func import jacfwd
@@ -105,25 +105,59 @@ POINT_METHODS = ["matrix", "inverse", "logdet", "christoffel", "riemann", "ricci
 VECTOR_METHODS = ["sharp", "flat", "norm", "ricci_apply"]
 
 
+def everything(metric):
+    """All that a metric says at points x, with a vector v, as one function of arrays."""
+
+    def evaluate(x, v):
+        found = {name: getattr(metric, name)(x) for name in POINT_METHODS}
+        named = [name for name in VECTOR_METHODS if name != "norm" or not metric.signature[1]]
+        return found | {name: getattr(metric, name)(x, v) for name in named}
+
+    return evaluate
+
+
 @each_metric
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_backends_agree_and_keep_kind_dtype_and_batch(species, backend, dtype):
     rng = np.random.default_rng(0)
+    x = species.to_point(rng.uniform(-1, 1, (2, 1, species.dim)))
+    v = rng.uniform(-1, 1, (species.dim,))
+    tolerance = 2e-3 if dtype == "float32" else 10 * species.tolerance
+    assert_agree(backend, everything(species.thing), (x, v), dtype, tolerance, (2, 1))
+
+
+@pytest.mark.parametrize(
+    "name", ["LNE(tau=1.0)", "SPD(2)", "Warped(Minkowski(2), LNE(tau=0.8), SquaredNorm())", "SPD(3)"]
+)
+def test_gradients_flow_through_torch_and_jax(name):
+    jax = pytest.importorskip("jax", reason="jax is not installed")
+    species = next(s for s in zoo.METRICS if repr(s.thing) == name)
+    x = species.to_point(np.random.default_rng(2).uniform(-1, 1, (2, species.dim)))
+    v = np.random.default_rng(3).uniform(-1, 1, species.dim)
+
+    def total(x, v):
+        parts = species.thing.ricci_apply(x, v), species.thing.sharp(x, v), species.thing.christoffel(x)
+        return sum((part**2).sum() for part in parts)
+
+    given = [torch.from_numpy(a).requires_grad_() for a in (x, v)]
+    total(*given).backward()
+    slopes = jax.jit(jax.grad(total, argnums=(0, 1)))(x, v)
+    for tensor, slope, at in zip(given, slopes, (0, 1), strict=True):
+        assert tensor.grad.abs().max() > 1e-3
+        np.testing.assert_allclose(tensor.grad, slope, rtol=1e-9, atol=1e-10)
+        step = np.zeros_like(given[at].detach().numpy())
+        step.flat[0] = 1e-6
+        ends = [total(*(a + s * step * (i == at) for i, a in enumerate((x, v)))) for s in (1, -1)]
+        np.testing.assert_allclose(np.ravel(slope)[0], (ends[0] - ends[1]) / 2e-6, rtol=1e-5, atol=1e-6)
+
+
+@each_metric
+def test_a_batch_is_its_points_one_by_one(species):
+    rng = np.random.default_rng(1)
     x = species.to_point(rng.uniform(-1, 1, (2, 2, species.dim)))
     v = rng.uniform(-1, 1, (species.dim,))
-    loose = 2e-3 if dtype == "float32" else 10 * species.tolerance
-    tolerance = {"rtol": loose, "atol": loose}
-    for name in POINT_METHODS + VECTOR_METHODS:
-        if name == "norm" and species.thing.signature[1]:
-            continue
-        extra = [v] if name in VECTOR_METHODS else []
-        method = getattr(species.thing, name)
-        result = method(backend.array(x, dtype), *(backend.array(e, dtype) for e in extra))
-        assert backend.owns(result), name
-        assert str(result.dtype).endswith(dtype), name
-        expected = method(x, *extra)
-        assert tuple(result.shape) == expected.shape, name
-        assert expected.shape[:2] == (2, 2), name
-        np.testing.assert_allclose(to_numpy(result), expected, err_msg=name, **tolerance)
-        one_by_one = [[method(point, *extra) for point in row] for row in x]
-        np.testing.assert_allclose(expected, one_by_one, err_msg=name, rtol=1e-8, atol=1e-8)
+    evaluate = everything(species.thing)
+    points = [[evaluate(point, v) for point in row] for row in x]
+    for name, whole in evaluate(x, v).items():
+        one_by_one = [[point[name] for point in row] for row in points]
+        np.testing.assert_allclose(whole, one_by_one, err_msg=name, rtol=1e-8, atol=1e-8)

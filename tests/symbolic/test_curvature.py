@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from lnegeom import symbolic
+from lnegeom import InputError, symbolic
 from lnegeom.symbolic._curvature import Curvature
 from lnegeom.symbolic._polynomial import exponents
 
@@ -29,8 +29,21 @@ STRETCHED = 3 * sp.Matrix([[2, 1, 0], [1, 3, 0], [0, 0, -1]]) * sp.exp(x * y) / 
 STEEP = sp.eye(3) + sp.Matrix([x * y * z, x**2 * z / 2, x**2 * y / 2]) * sp.Matrix(
     [[x * y * z, x**2 * z / 2, x**2 * y / 2]]
 )
+# Fibre (0, 2) over base (1, 3), their indices interleaved.
+WARP = 1 + x + y**2
+WARPED = sp.Matrix(
+    [
+        [WARP * (1 + z**2), 0, WARP * z * t, 0],
+        [0, 1 + x**2, 0, x / 3],
+        [WARP * z * t, 0, WARP * (3 + t), 0],
+        [0, x / 3, 0, 2 + y],
+    ]
+)
+PRODUCT = sp.diag(sp.Matrix([[1 + x**2, x * y], [x * y, 3 + y]]), sp.Matrix([[2 + z * t, z], [z, 3 + t]]))
 
 METRICS = {
+    "warped": (WARPED, (z, x, t, y)),
+    "product": (PRODUCT, (x, y, z, t)),
     "wavy": (WAVY, (x, y, z)),
     "roots": (ROOTS, (x, y)),
     "mixed": (MIXED, (x, y, z)),
@@ -48,6 +61,8 @@ METRICS = {
             ("bivariate-normal", symbolic.bivariate_normal()),
             ("stereographic", symbolic.stereographic_sphere(3)),
             ("berger", symbolic.berger_sphere()),
+            ("sphere", symbolic.sphere(4)),
+            ("reissner-nordstrom", symbolic.reissner_nordstrom()),
         )
     },
 }
@@ -129,6 +144,10 @@ def test_components_are_those_of_the_textbook(name):
         ("log-cosh", ("diagonal", "hessian")),
         ("bivariate-normal", ("hessian",)),
         ("kerr", ("block",)),
+        ("warped", ("block", "warped")),
+        ("product", ("block", "product")),
+        ("sphere", ("diagonal", "warped")),
+        ("reissner-nordstrom", ("diagonal", "warped")),
         ("wavy", ()),
     ],
 )
@@ -146,13 +165,60 @@ def test_structure_is_recognised_and_changes_nothing(name, structure):
             assert general.lowered(k, i, j) == metric.geometry.lowered(k, i, j)
     for component in general.independent():
         assert general.riemann(*component) == metric.geometry.riemann(*component)
+    assert general.scalar() == metric.geometry.scalar()
 
 
 def test_a_hessian_that_is_not_a_graph_is_not_taken_for_one():
     near = sp.eye(2) + sp.Matrix([[x**2, x * y], [x * y, y**2 + x]])
     assert symbolic.Metric(near, (x, y)).structure == ()
     assert symbolic.Metric(sp.eye(2) + sp.Matrix([[y**2, y * y], [y * y, y**2]]), (x, y)).structure == ()
-    assert symbolic.Metric(sp.diag(1 + y**2, 1), (x, y)).structure == ("diagonal",)
+    assert symbolic.Metric(sp.diag(1 + y**2, x), (x, y)).structure == ("diagonal",)
+
+
+def test_a_metric_that_is_nearly_a_warped_product_is_not_taken_for_one():
+    near = WARPED + sp.diag(x, 0, 0, 0)  # its fibre's components have no common factor
+    assert symbolic.Metric(near, (z, x, t, y)).structure == ("block",)
+    leaning = PRODUCT + sp.diag(z, 0, y, 0)  # no part is closed
+    assert symbolic.Metric(leaning, (x, y, z, t)).structure == ("block",)
+    joined = sp.diag(1 + x * y + x**2, 1)  # x and y in one irreducible factor
+    assert symbolic.Metric(joined, (x, y)).structure == ("diagonal",)
+
+
+@pytest.mark.parametrize(
+    ("fibre", "structure"),
+    [
+        (symbolic.stereographic_sphere(3), "conformal"),
+        (symbolic.lne(3, 1), "graph"),
+        (symbolic.from_potential("x**4 + y**2 + x*y + x**2*y**2", ["x", "y"]), "hessian"),
+        (symbolic.warped_product(symbolic.sphere(2), "exp(q)", base=symbolic.Metric([[2]], ["q"])), "warped"),
+    ],
+)
+def test_the_fibre_of_a_warped_product_has_its_own_structure(fibre, structure):
+    metric = symbolic.warped_product(fibre, "1 + s**2")
+    assert structure in fibre.structure
+    assert "warped" in metric.structure
+    assert type(metric.geometry.fibre) is type(fibre.geometry)
+    general = Curvature(metric.field, metric.geometry.g)
+    for i, j in itertools.combinations_with_replacement(range(metric.dim), 2):
+        assert general.ricci(i, j) == metric.geometry.ricci(i, j)
+    for r, s, m, v in itertools.product(range(metric.dim), repeat=4):
+        assert general.mixed(r, s, m, v) == metric.geometry.mixed(r, s, m, v)
+    # Gauss and Codazzi know nothing of it: the fibre at s = 0 is totally geodesic, its curvature the fibre's.
+    at = {sp.Symbol("s"): 0}
+    for i, j, k, m in fibre.riemann_lowered.independent:
+        found = metric.riemann_lowered[i + 1, j + 1, k + 1, m + 1].subs(at)
+        assert symbolic.is_zero(found - fibre.riemann_lowered[i, j, k, m])
+
+
+def test_bad_warped_products_are_refused():
+    with pytest.raises(InputError, match="both have the coordinate phi"):
+        symbolic.warped_product(symbolic.sphere(2), base=symbolic.sphere(2))
+    with pytest.raises(InputError, match="singular"):
+        symbolic.warped_product(symbolic.sphere(2), 0)
+    with pytest.raises(InputError, match=r"expected a declared name \(s\), got 'theta'"):
+        symbolic.warped_product(symbolic.sphere(2), "theta")
+    g = symbolic.warped_product(symbolic.sphere(2), "sinh(k*s)/k", parameters=["k"])
+    assert g.scalar.expression == -6 * sp.Symbol("k") ** 2
 
 
 @pytest.mark.parametrize("name", ["wavy", "kerr", "lne"])

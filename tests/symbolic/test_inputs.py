@@ -23,6 +23,8 @@ x, y, r, phi = sp.symbols("x y r phi")
         ([[sp.sin(x) ** 2, 1], [1, sp.sin(x) ** -2]], "xy", "singular"),
         ([[0, 0], [0, 1]], "xy", "singular"),
         ([[1, 0]], "xy", "not square"),
+        (1, "x", "expected a matrix, n rows of n entries, got 1"),
+        (["1"], "x", "expected a matrix"),
         ([[1, 0], [0, 1]], "xyz", "2 × 2 and there are 3 coordinates"),
         ([[1, 0], [0, 1]], ["x", "x"], "different names"),
         ([[1, 0], [0, 1]], ["x", 2], "expected symbols or names, got 2"),
@@ -79,6 +81,9 @@ def test_assumptions_reach_roots():
         "9**9**9",
         "10**100000",
         "1e400",
+        "(((9.1**64)**64)**64)**64",
+        "((x + 1)**64)**64",
+        "((x*y)**64)**64",
         "x // 2",
         "1/0",
         "0**-1",
@@ -145,6 +150,13 @@ def test_a_spent_budget_stops_the_clock_of_the_machine():
     assert symbolic.kerr(budget=60.0).ricci.is_zero()
 
 
+def test_progress_is_shown_when_asked_for(capsys):
+    assert symbolic.sphere(2, progress=True).christoffel.complete
+    assert "6/6" in capsys.readouterr().err
+    assert symbolic.sphere(2).christoffel.complete
+    assert capsys.readouterr().err == ""
+
+
 def test_zero_tests_say_what_they_did():
     test = symbolic.kerr().ricci.is_zero()
     assert (test.value, test.method) == (True, "normal form")
@@ -166,7 +178,7 @@ def test_tensors_show_themselves():
     assert r"\Gamma^{t}{}_{t r} &= - \frac{M}{r \left(2 M - r\right)}" in g.christoffel.latex()
     assert g.ricci.latex() == r"\mathrm{Ric} = 0"
     assert g.christoffel._repr_latex_().startswith("$\\displaystyle \\begin{aligned}")
-    assert repr(g) == "<Metric in t, r, theta, phi, diagonal>"
+    assert repr(g) == "<Metric in t, r, theta, phi, diagonal and warped>"
     assert r"\begin{matrix}" in g._repr_latex_()
     assert "Γ^r_t,t" in str(g.christoffel)
     assert str(symbolic.sphere(2).scalar) == "R = 2"
@@ -224,6 +236,12 @@ def test_files_are_read(tmp_path, body, scalar):
         ('coordinates = ["x"]\ndiagonal = ["M"]', "declare it"),
         ('coordinates = ["x"]\ndiagonal = ["open(1)"]', "expected a function among"),
         ('coordinates = ["x"]\ngraph = "x"\nsign = 2', "sign must be 1 or -1"),
+        ('coordinates = ["x"]\ndiagonal = ["cos(1e49*x) + cos(x)"]', "too large a multiple"),
+        ('coordinates = ["x"]\ndiagonal = ["1"]\nassumptions = ["x"]', "assumptions: expected a table"),
+        ('coordinates = ["x"]\ndiagonal = [["1"]]', "expected a list of expressions"),
+        ('coordinates = ["x"]\nmatrix = "1"', "expected a list of rows"),
+        ('coordinates = ["x"]\npotential = ["x"]', "expected an expression"),
+        ('coordinates = ["x"]\ndiagonal = [1979-05-27]', "expected a list of expressions, got datetime"),
     ],
 )
 def test_bad_files_are_refused(tmp_path, body, message):
@@ -271,6 +289,33 @@ def test_the_command_line(capsys, monkeypatch, tmp_path):
     status, _, err = run(capsys, monkeypatch, "kerr", "--budget", "0")
     assert status == 1
     assert "time budget of 0 s is spent" in err
+
+
+@pytest.mark.parametrize("style", ["--text", "--json", "--latex"])
+def test_the_command_line_shows_what_is_ready_when_the_time_is_over(capsys, monkeypatch, style):
+    make = symbolic.CATALOGUE["kerr"]
+
+    def slow(**options):
+        metric, looks = make(**options), {"left": 60}
+
+        def check():
+            looks["left"] -= 1
+            if looks["left"] < 0:
+                raise symbolic.TimeBudgetError("the time budget of 9 s is spent")
+
+        metric.field.budget.check = check
+        return metric
+
+    monkeypatch.setitem(symbolic.CATALOGUE, "kerr", slow)
+    status, out, err = run(capsys, monkeypatch, "kerr", "--tensor", "metric", "--tensor", "riemann", style)
+    assert status == 1
+    assert "the time budget of 9 s is spent" in err
+    if style == "--json":
+        found = json.loads(out)["tensors"]
+        assert (found["metric"]["complete"], found["riemann"]["complete"]) == (True, False)
+        assert 0 < len(found["riemann"]["nonzero"]) < 20
+    else:
+        assert ("components are not known: out of time" if style == "--text" else r"& \ldots") in out
 
 
 def test_importing_the_package_and_the_command_does_not_import_sympy():

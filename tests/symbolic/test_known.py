@@ -76,7 +76,7 @@ def test_cigar_and_warped_products_and_berger_spheres():
     warped, phi = symbolic.warped_sphere(3), sp.Function("varphi")(s)
     known = -4 * phi.diff(s, 2) / phi + 2 * (1 - phi.diff(s) ** 2) / phi**2
     assert warped.scalar._component() == warped.element(known)
-    assert warped.structure == ("diagonal",)
+    assert warped.structure == ("diagonal", "warped")
     berger = symbolic.berger_sphere()
     assert sp.expand(berger.scalar.expression - (8 - 2 * squash**2)) == 0
     round_one = symbolic.berger_sphere(1)

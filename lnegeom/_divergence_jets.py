@@ -1,0 +1,207 @@
+"""Eguchi's relations for a divergence that is given as a function: metric, symbols and their derivatives.
+
+By automatic differentiation, or by differences: third and fourth derivatives of the function are differences
+of differences with one step for all levels, which is halved until successive results settle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from lnegeom._array import Array, InputError, to_numpy
+from lnegeom._differences import Doubles, back, converged, differences, flat_points, like, slopes
+from lnegeom.derivatives import (
+    Derivatives,
+    check_source,
+    convert,
+    evaluate,
+    in_library,
+    jet,
+    library_of,
+    named_failure,
+    own_source,
+    transforms_of,
+)
+
+# Evaluations of a vectorized function at once: some 100 MB of arrays.
+_AT_ONCE = 1 << 20
+
+# Of successive steps. Fourth derivatives leave a narrow window between truncation and rounding.
+_RATIO = 0.7
+
+_Values = Callable[[Doubles, Doubles], Doubles]
+
+
+class DivergenceJets:
+    """Derivatives of ``D(p, q)`` at ``q = p``, in the library, dtype and device of the points ``(..., n)``.
+
+    Parameters
+    ----------
+    function : callable
+        Maps two points ``(n,)`` to a number; with `vectorized`, ``(..., n)`` and ``(..., n)`` to ``(...)``.
+    derivatives : {"auto", "torch", "jax", "finite"}
+        Where derivatives come from.
+    vectorized : bool
+        Whether the function takes many points at once.
+    """
+
+    def __init__(self, function: Callable[[Array, Array], Array], derivatives: Derivatives, vectorized: bool):
+        self.function = function
+        self.derivatives = check_source(derivatives)
+        self.vectorized = vectorized
+
+    def value(self, xp: Any, p: Array, q: Array) -> Array:
+        """``D[p : q]``, of shape ``(...)``, of points whose batch axes broadcast."""
+        shape = np.broadcast_shapes(tuple(p.shape), tuple(q.shape))
+        p, q = xp.broadcast_to(p, shape), xp.broadcast_to(q, shape)
+        n = shape[-1]
+        if self.vectorized:
+            found = self.function(p, q)
+        else:  # as a function of one point (p, q)
+            found = evaluate(lambda pair: self.function(pair[:n], pair[n:]), xp.concat([p, q], axis=-1))
+        if tuple(found.shape) != shape[:-1]:
+            raise InputError(
+                f"the divergence returned shape {tuple(found.shape)} for points {tuple(shape)}: expected "
+                f"{tuple(shape[:-1])}"
+            )
+        return xp.astype(found, p.dtype, copy=False)
+
+    def metric(self, x: Array) -> Array:
+        """``g_ij = ∂_i ∂_j D``, of shape ``(..., n, n)``."""
+        if self._source(x) != "finite":
+            return self._automatic(x, self._hessian)
+        (found,), error = self._finite(x, lambda v, points, step: (_bend(v, points, points, step),))
+        if error > 0.01 * np.abs(to_numpy(found)).max():
+            raise InputError(
+                "second derivatives of the divergence do not settle as the step shrinks: they change by "
+                f"{error:.3g}; expected a function that is smooth at p = q, such as the square of a distance"
+            )
+        return found
+
+    def metric_jet(self, x: Array) -> tuple[Array, Array]:
+        """``∂_a g_ij`` and ``∂_a ∂_b g_ij``, derivative axes last."""
+        source = self._source(x)
+        if source != "finite":
+            found = jet(lambda y: self._hessian(source, y), x, derivatives=source)
+            return found.first, found.second
+
+        def sample(values: _Values, points: Doubles, step: Doubles) -> tuple[Doubles, ...]:
+            def metric(y: Doubles) -> Doubles:
+                return _bend(values, y, y, np.broadcast_to(step, y.shape[:-1]))
+
+            return differences(metric, points, metric(points), step)
+
+        (first, second), _ = self._finite(x, sample)
+        return first, second
+
+    def symbols(self, x: Array) -> Array:
+        """``Γ_{ij,k}`` and ``Γ*_{ij,k}``, of shape ``(..., 2, k, i, j)``."""
+        if self._source(x) != "finite":
+            return _stored(self._automatic(x, self._pair), -1)
+        return self._finite(x, lambda v, points, step: (_third(v, points, step),))[0][0]
+
+    def symbols_slope(self, x: Array) -> Array:
+        """``∂_m`` of both, of shape ``(..., 2, k, i, j, m)``."""
+        source = self._source(x)
+        if source != "finite":
+            jacfwd = transforms_of(source).jacfwd
+            return _stored(self._automatic(x, lambda s, y: jacfwd(lambda z: self._pair(s, z))(y)), -2)
+
+        def sample(values: _Values, points: Doubles, step: Doubles) -> tuple[Doubles, ...]:
+            def symbols(y: Doubles) -> Doubles:
+                return _third(values, y, np.broadcast_to(step, y.shape[:-1]))
+
+            return (slopes(symbols, points, step),)
+
+        return self._finite(x, sample)[0][0]
+
+    def _source(self, x: Array) -> Any:
+        return own_source(x) if self.derivatives == "auto" else self.derivatives
+
+    # Automatic differentiation, at one point
+
+    def _one(self, p: Array, q: Array) -> Array:
+        return self.function(p[None, :], q[None, :])[0] if self.vectorized else self.function(p, q)
+
+    def _hessian(self, source: str, y: Array) -> Array:
+        jacfwd = transforms_of(source).jacfwd
+        return jacfwd(jacfwd(lambda p: self._one(p, y)))(y)
+
+    def _pair(self, source: str, y: Array) -> Array:
+        """``−∂_i∂_j∂'_k D`` and ``−∂'_i∂'_j∂_k D``, as (2, i, j, k)."""
+        jacfwd = transforms_of(source).jacfwd
+        first = jacfwd(lambda q: jacfwd(jacfwd(lambda p: self._one(p, q)))(y))(y)
+        second = jacfwd(lambda p: jacfwd(jacfwd(lambda q: self._one(p, q)))(y))(y)
+        return -library_of(source).stack([first, second])
+
+    def _automatic(self, x: Array, at_point: Callable[[str, Array], Array]) -> Array:
+        source = self._source(x)
+        given = in_library(source, x)
+        with named_failure(source):
+            found = transforms_of(source).vmap(lambda y: at_point(source, y))(given.reshape(-1, x.shape[-1]))
+        shaped = found.reshape(tuple(x.shape[:-1]) + tuple(found.shape[1:]))
+        return shaped if given is x else convert(x, shaped)
+
+    # Differences, on numpy float64
+
+    def _finite(
+        self, x: Array, sample: Callable[[_Values, Doubles, Doubles], tuple[Doubles, ...]]
+    ) -> tuple[tuple[Array, ...], float]:
+        """Converged differences and their error, some points at a time: the levels multiply evaluations."""
+        points = flat_points(x)
+        n = points.shape[-1]
+
+        def values(p: Doubles, q: Doubles) -> Doubles:
+            rows = [like(x, np.ascontiguousarray(a).reshape(-1, n)) for a in np.broadcast_arrays(p, q)]
+            if self.vectorized:
+                found = to_numpy(self.function(*rows))
+            else:
+                found = np.array(
+                    [float(self.function(rows[0][i, :], rows[1][i, :])) for i in range(p.size // n)]
+                )
+            return np.asarray(found, dtype=np.float64).reshape(p.shape[:-1])
+
+        size = max(1, _AT_ONCE // (4 * n * (n + 1)) ** 2)
+        with np.errstate(all="ignore"):
+            values(points, points)  # a point outside the domain raises here, by name
+            parts = [
+                converged(lambda at, step: sample(values, at, step), part, _RATIO)
+                for part in np.split(points, range(size, len(points), size))
+            ]
+        found = zip(*(arrays for arrays, _ in parts), strict=True)
+        return tuple(back(x, np.concatenate(arrays)) for arrays in found), max(error for _, error in parts)
+
+
+def _stored(pair: Array, k: int) -> Array:
+    """Symbols with their axis k, the last or the last but one, before i and j."""
+    return array_api_compat.array_namespace(pair).moveaxis(pair, k, k - 2)
+
+
+def _bend(values: _Values, p: Doubles, q: Doubles, step: Doubles) -> Doubles:
+    """``∂_i ∂_j D(p, q)``, derivatives in p, ``(..., n, n)`` from ``(..., n)`` and steps ``(...)``."""
+    n = p.shape[-1]
+    flat, other, steps = p.reshape(-1, n), q.reshape(-1, n), step.reshape(-1)
+
+    def function(y: Doubles) -> Doubles:
+        return values(y, np.broadcast_to(other, y.shape))
+
+    return differences(function, flat, function(flat), steps)[1].reshape((*p.shape, n))
+
+
+def _third(values: _Values, points: Doubles, step: Doubles) -> Doubles:
+    """Both ``Γ_{ij,k} = −∂_i ∂_j ∂'_k D``, ``(..., 2, k, i, j)``."""
+    n = points.shape[-1]
+    flat, steps = points.reshape(-1, n), step.reshape(-1)
+
+    def slope(function: _Values) -> Doubles:
+        def bend(q: Doubles) -> Doubles:
+            return _bend(function, np.broadcast_to(flat, q.shape), q, np.broadcast_to(steps, q.shape[:-1]))
+
+        return slopes(bend, flat, steps)
+
+    pair = np.stack([slope(values), slope(lambda p, q: values(q, p))], axis=1)
+    return -np.moveaxis(pair, -1, 2).reshape((*points.shape[:-1], 2, n, n, n))

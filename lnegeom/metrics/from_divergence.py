@@ -1,0 +1,86 @@
+"""The metric that a divergence induces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from lnegeom._array import Array, InputError, positive_integer
+from lnegeom._divergence_jets import DivergenceJets
+from lnegeom.derivatives import Derivatives
+from lnegeom.metrics._checks import check_matrix
+from lnegeom.metrics._jet import JetMetric
+
+
+class _Local(NamedTuple):
+    x: Array
+    matrix: Array
+
+
+class FromDivergence(JetMetric):
+    """The metric ``g_ij = ∂_i ∂_j D[p : q]`` at ``p = q``, derivatives in the first argument (Eguchi).
+
+    Parameters
+    ----------
+    divergence : callable
+        Maps two points ``(n,)`` to the number ``D[p : q]``, zero at ``p = q`` and positive elsewhere.
+    dim : int
+        The dimension n.
+    derivatives : {"auto", "torch", "jax", "finite"}
+        Where derivatives come from: torch.func for torch arrays, JAX for JAX arrays, else finite differences.
+    vectorized : bool
+        Whether the divergence maps points ``(..., n)`` and ``(..., n)`` to values ``(...)`` at once.
+
+    Raises
+    ------
+    GeometryError
+        At a point where the second derivative is not positive definite.
+
+    Notes
+    -----
+    Curvature takes fourth derivatives of the divergence. By differences it keeps six to ten digits, and a
+    point takes some ``(4n(n + 1))²`` evaluations for each step tried: pass `vectorized` where you can.
+
+    References
+    ----------
+    Eguchi, *Second order efficiency of minimum contrast estimators* (1983).
+
+    Examples
+    --------
+    The divergence of spins, ``log cosh p − log cosh q − (p − q) tanh q``, has the metric ``sech²``:
+
+    >>> import numpy as np, lnegeom
+    >>> def spins(p, q):
+    ...     return np.sum(np.log(np.cosh(p) / np.cosh(q)) - (p - q) * np.tanh(q))
+    >>> metric = lnegeom.FromDivergence(spins, dim=2)
+    >>> np.diag(metric.matrix([0.0, 1.0])).round(6)
+    array([1.      , 0.419974])
+    """
+
+    def __init__(
+        self,
+        divergence: Callable[[Array, Array], Array],
+        dim: int,
+        *,
+        derivatives: Derivatives = "auto",
+        vectorized: bool = False,
+    ):
+        if not callable(divergence):
+            raise InputError(f"expected a divergence, a function of two points, got {divergence!r}")
+        self.dim: int = positive_integer("dim", dim)
+        self.jets = DivergenceJets(divergence, derivatives, vectorized)
+
+    def __repr__(self) -> str:
+        name = getattr(self.jets.function, "__name__", repr(self.jets.function))
+        return f"FromDivergence({name}, dim={self.dim})"
+
+    def _local(self, xp: Any, x: Array) -> _Local:
+        matrix = self.jets.metric(x)
+        check_matrix(xp, matrix, 0)
+        return _Local(x, matrix)
+
+    def _matrix(self, xp: Any, local: _Local) -> Array:
+        return local.matrix
+
+    def _jet(self, xp: Any, local: _Local) -> tuple[Array, Array]:
+        return self.jets.metric_jet(local.x)
