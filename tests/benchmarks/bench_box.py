@@ -3,8 +3,8 @@
     python tests/benchmarks/bench_box.py
 
 The same right-hand side, the cigar soliton on a box with moving faces, each solver at the loosest of the
-tolerances 10⁻³, 10⁻⁴, … that ends with an error below 10⁻⁵. Rounds are interleaved; the median of the ratios of
-processor times to the same round's stabilised run is given. Four minutes on a quiet machine.
+tolerances 10⁻³, 10⁻⁴, … that ends with an error below 10⁻⁵. Rounds are interleaved; the median of the ratios
+of processor times to the same round's stabilised run is given. Four minutes on a quiet machine.
 """
 
 import functools
