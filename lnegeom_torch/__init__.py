@@ -7,31 +7,61 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lnegeom_torch import data, methods, metrics, nets, optim, quant, ricci, train
+    from lnegeom_torch import data, diagnostics, manifolds, methods, metrics, nets, optim, quant, ricci, train
     from lnegeom_torch.methods import Method, QuantConfig, quantize_
-    from lnegeom_torch.metrics import NormalizedLNE
-    from lnegeom_torch.optim import ManifoldAdamW, ManifoldSGD
+    from lnegeom_torch.metrics import LNE, Fisher, Graph, LogCoshHessian, NormalizedLNE
+    from lnegeom_torch.optim import ManifoldAdamW, ManifoldSGD, Precondition
+    from lnegeom_torch.quant import export, freeze, summary, unpack
     from lnegeom_torch.ricci import RicciFlow
 
 _ORIGIN = {
+    "LNE": "metrics",
+    "Fisher": "metrics",
+    "Graph": "metrics",
+    "LogCoshHessian": "metrics",
     "ManifoldAdamW": "optim",
     "ManifoldSGD": "optim",
     "Method": "methods",
     "NormalizedLNE": "metrics",
+    "Precondition": "optim",
     "QuantConfig": "methods",
     "RicciFlow": "ricci",
+    "export": "quant",
+    "freeze": "quant",
     "quantize_": "methods",
+    "summary": "quant",
+    "unpack": "quant",
 }
-_ROOMS = ("data", "methods", "metrics", "nets", "optim", "quant", "ricci", "train")
+_ROOMS = (
+    "data",
+    "diagnostics",
+    "manifolds",
+    "methods",
+    "metrics",
+    "nets",
+    "optim",
+    "quant",
+    "ricci",
+    "train",
+)
 
 __all__ = [
+    "LNE",
+    "Fisher",
+    "Graph",
+    "LogCoshHessian",
     "ManifoldAdamW",
     "ManifoldSGD",
     "Method",
     "NormalizedLNE",
+    "Precondition",
     "QuantConfig",
     "RicciFlow",
     "data",
+    "diagnostics",
+    "export",
+    "freeze",
+    "manifolds",
     "methods",
     "metrics",
     "nets",
@@ -39,7 +69,9 @@ __all__ = [
     "quant",
     "quantize_",
     "ricci",
+    "summary",
     "train",
+    "unpack",
 ]
 
 

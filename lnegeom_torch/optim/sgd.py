@@ -2,39 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import _use_grad_for_differentiable
+from torch.optim.sgd import sgd
 
-from lnegeom_torch.optim._metric import MetricMixin
+from lnegeom_torch.optim._step import ManifoldStep, evaluate
 
 __all__ = ["ManifoldSGD"]
 
 
-class ManifoldSGD(MetricMixin, torch.optim.SGD):
+class ManifoldSGD(ManifoldStep, torch.optim.SGD):
     """torch's SGD on natural gradients: ``d = g(W)⁻¹ ∂L/∂W``, then momentum and the step, all torch's own.
 
-    The metric is applied to the gradient before momentum. Weight decay is added after the metric, so it is
-    the Euclidean one. The user's ``.grad`` is never written to.
+    The user's ``.grad`` is never written to. Without a metric, or with one that is the identity, the step is
+    torch's, bit for bit. ``fused=True`` is the fastest on a processor too, where torch defaults to a loop.
 
     Parameters
     ----------
     params : iterable
-        Parameters or parameter groups; a group may set its own ``metric`` and ``gate``.
+        Parameters or parameter groups; a group may set its own of all the options below.
     lr, momentum, dampening, weight_decay, nesterov, **torch_options
         As in `torch.optim.SGD`, with every option that it takes (maximize, foreach, fused, …).
-    metric : NormalizedLNE, optional
+    metric : Metric, optional
         The metric; None is Euclidean. A group stores it as plain data (its name and numbers).
+    metric_on : {"gradient", "update"}
+        Whether the metric is applied to the gradient, before momentum, or to the step that momentum makes.
+    retraction : {"first", "second", "exponential"}
+        The step v from W to ``W + v``, to ``W + v − ½ Γ(v, v)``, or along the geodesic. All but the first
+        keep a copy of a part of the weights.
     gate : bool
-        Whether to drop the gradient of weights outside ``|W| ≤ 1``, after the metric (ManiQuant Eq. 16).
+        Whether to hold weights outside ``|W| ≤ 1``: their direction is dropped, after the metric (ManiQuant
+        Eq. 16).
+    clip : bool
+        Whether to clamp the weights to ``|W| ≤ 1`` after the step, instead (BNN).
+    decoupled_weight_decay : bool
+        Whether weight decay is a step of its own, ``W ← W − lr λ W``, ahead of the rest, as in AdamW. By
+        default it is coupled: ``λW`` is added to the gradient, and enters momentum.
+    precondition_weight_decay : bool
+        Whether the metric is applied to the decay too. By default it is not: the decay is Euclidean.
 
     Raises
     ------
     InputError
-        If the metric is unknown or out of range, if a group is gated both here and in its quantizer, or if
-        a loaded state has another metric or gate.
+        If an option is unknown, out of range, or contradicts another; if the metric does not suit a
+        parameter's shape; if a group is gated both here and in its quantizer; or if a loaded state has other
+        options.
 
     References
     ----------
@@ -62,9 +79,52 @@ class ManifoldSGD(MetricMixin, torch.optim.SGD):
         nesterov: bool = False,
         *,
         metric: Any = None,
+        metric_on: Literal["gradient", "update"] = "gradient",
+        retraction: Literal["first", "second", "exponential"] = "first",
         gate: bool = False,
+        clip: bool = False,
+        decoupled_weight_decay: bool = False,
+        precondition_weight_decay: bool = False,
         **torch_options: Any,
     ):
-        self._set_defaults(metric, gate)
+        self._set_defaults(
+            metric=metric,
+            metric_on=metric_on,
+            retraction=retraction,
+            gate=gate,
+            clip=clip,
+            decoupled_weight_decay=decoupled_weight_decay,
+            precondition_weight_decay=precondition_weight_decay,
+        )
         super().__init__(params, lr, momentum, dampening, weight_decay, nesterov, **torch_options)
         self.defaults.update(self._own_defaults)
+
+    @_use_grad_for_differentiable
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Perform a step, after the closure, if there is one, has found loss and gradients."""
+        loss = evaluate(closure)
+        for group in self.param_groups:
+            lists: list[list[Any]] = [[], [], []]
+            sparse = self._begin(group, lists)
+            self._move(group, lists, partial(self._torch_step, group, sparse))
+            if group["momentum"] != 0:
+                for param, buffer in zip(lists[0], lists[2], strict=True):
+                    self.state[param]["momentum_buffer"] = buffer
+        return loss
+
+    def _torch_step(self, group: dict[str, Any], sparse: bool, decay: Any, *lists: list[Any]) -> None:
+        update: Any = sgd
+        update(
+            *lists,
+            has_sparse_grad=sparse,
+            foreach=group["foreach"],
+            fused=group["fused"],
+            grad_scale=getattr(self, "grad_scale", None),
+            found_inf=getattr(self, "found_inf", None),
+            weight_decay=decay,
+            momentum=group["momentum"],
+            lr=group["lr"],
+            dampening=group["dampening"],
+            nesterov=group["nesterov"],
+            maximize=group["maximize"],
+        )

@@ -9,7 +9,16 @@ from torch import nn
 
 import lnegeom
 from lnegeom import flow
-from lnegeom_torch import ManifoldSGD, QuantConfig, quantize_
+from lnegeom_torch import (
+    LNE,
+    LogCoshHessian,
+    ManifoldAdamW,
+    ManifoldSGD,
+    NormalizedLNE,
+    Precondition,
+    QuantConfig,
+    quantize_,
+)
 from lnegeom_torch.nets import build
 from lnegeom_torch.train import TrainConfig, train
 
@@ -52,3 +61,85 @@ def test_metrics_and_flow_stay_on_the_device():
     here, there = (flow.ricci_deturck(m, grid, 1.0, samples=3) for m in (g, g.cuda()))
     assert there.metrics.is_cuda
     np.testing.assert_allclose(there.metrics.cpu(), here.metrics, atol=1e-12)
+
+
+METRICS = [NormalizedLNE(0.6), NormalizedLNE(0.6, per="channel"), LNE(2.0), LogCoshHessian(0.5)]
+OPTIMIZERS = {
+    "sgd": lambda p, **o: ManifoldSGD(p, lr=0.01, momentum=0.9, **o),
+    "adamw": lambda p, **o: ManifoldAdamW(p, lr=0.01, **o),
+    "capturable": lambda p, **o: ManifoldAdamW(
+        p, lr=torch.tensor(0.01, device=p[0].device), capturable=True, **o
+    ),
+    "precondition": lambda p, **o: Precondition(torch.optim.SGD(p, lr=0.01), **o),
+}
+
+
+def weights(device, count=3):
+    generator = torch.Generator().manual_seed(0)
+    found = [nn.Parameter(torch.randn(8, 5, generator=generator).to(device)) for _ in range(count)]
+    for weight in found:
+        weight.grad = torch.randn(8, 5, generator=generator).to(device)
+    return found
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=str)
+@pytest.mark.parametrize("mode", [{"foreach": False}, {"foreach": True}, {"fused": True}], ids=str)
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+def test_a_step_matches_the_cpus_and_never_waits_for_the_device(kind, mode, metric):
+    here, there = weights("cpu"), weights("cuda")
+    OPTIMIZERS[kind](here, metric=metric, gate=True).step()
+    optimizer = OPTIMIZERS[kind](there, metric=metric, gate=True, **mode)
+    optimizer.step()  # begins the state
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        optimizer.step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    fresh = weights("cuda")
+    OPTIMIZERS[kind](fresh, metric=metric, gate=True, **mode).step()
+    for a, b in zip(here, fresh, strict=True):
+        torch.testing.assert_close(a, b.cpu())
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=str)
+@pytest.mark.parametrize("kind", ["sgd", "capturable"])
+def test_steps_replay_from_one_cuda_graph(kind, metric):
+    eager, captured = weights("cuda"), weights("cuda")
+    one, other = (OPTIMIZERS[kind](p, metric=metric) for p in (eager, captured))
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            other.step()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        other.step()
+    graph.replay()
+    for _ in range(4):
+        one.step()
+    for a, b in zip(eager, captured, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_scaler_of_half_precision_gradients():
+    (weight,) = weights("cuda", 1)
+    optimizer, scaler = (
+        ManifoldSGD([weight], lr=0.1, metric=LNE(2.0), fused=True),
+        torch.amp.GradScaler("cuda"),
+    )
+    before = weight.detach().clone()
+    for factor in (float("inf"), 1.0):
+        optimizer.zero_grad()
+        with torch.autocast("cuda", dtype=torch.float16):
+            loss = (weight @ torch.ones(5, 2, device="cuda")).sum()
+        scaler.scale(loss * factor).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        assert torch.equal(weight, before) == (factor != 1.0)
+
+
+def test_parameters_on_two_devices():
+    here, there = weights("cpu", 1), weights("cuda", 1)
+    ManifoldSGD([*here, *there], lr=0.1, metric=LNE(2.0), foreach=True).step()
+    torch.testing.assert_close(here[0], there[0].cpu())

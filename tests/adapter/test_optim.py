@@ -48,8 +48,8 @@ def descend(model, optimizer, steps=6):
 @pytest.mark.parametrize("metric", [NormalizedLNE(0.0, "exact"), NormalizedLNE(0.0, "weak"), None], ids=str)
 def test_without_curvature_they_are_torchs_own_bit_for_bit(pair, options, metric, monkeypatch):
     calls = []
-    general = NormalizedLNE.natural_gradient
-    monkeypatch.setattr(NormalizedLNE, "natural_gradient", lambda *args: (calls.append(1), general(*args))[1])
+    general = NormalizedLNE._strength
+    monkeypatch.setattr(NormalizedLNE, "_strength", lambda *args: (calls.append(1), general(*args))[1])
     ours, theirs = network(), network()
     a = descend(ours, pair[0](ours.parameters(), lr=0.1, metric=metric, **options))
     b = descend(theirs, pair[1](theirs.parameters(), lr=0.1, **options))
@@ -72,7 +72,7 @@ def test_with_a_metric_they_are_torchs_own_on_natural_gradients(pair, options):
         ours.step()
         theirs.step()
         assert torch.equal(a.grad, gradient)
-    assert torch.equal(a, b)
+    torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
 
 
 def test_a_complex_weight_is_a_pair_of_real_ones():
@@ -201,11 +201,11 @@ BAD = {
     "inverse": (lambda: NormalizedLNE(0.1, "strong"), r"inverse must be 'exact' or 'weak', got 'strong'"),
     "not a metric": (
         lambda: ManifoldSGD([nn.Parameter(torch.ones(1))], metric="lne"),
-        r"metric must be None or one of NormalizedLNE, got 'lne'",
+        r"metric must be None or one of .*NormalizedLNE.*, got 'lne'",
     ),
     "unknown metric data": (
         lambda: ManifoldSGD([nn.Parameter(torch.ones(1))], metric={"name": "Kerr"}),
-        r"metric data must name one of NormalizedLNE, got 'Kerr'",
+        r"metric data must name one of .*NormalizedLNE.*, got 'Kerr'",
     ),
     "gated twice": (
         lambda: ManifoldSGD([{"params": [nn.Parameter(torch.ones(1))], "quantizer_gate": True}], gate=True),

@@ -1,0 +1,154 @@
+"""Estimates of the Fisher information, kept in the state of an optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lnegeom import InputError
+from lnegeom_torch.metrics import Fisher, metric_from_data, wide
+
+__all__ = ["estimate_fisher", "set_aside"]
+
+
+def estimate_fisher(
+    optimizer: torch.optim.Optimizer,
+    model: nn.Module,
+    inputs: Tensor,
+    targets: Tensor | None = None,
+    *,
+    likelihood: Literal["categorical", "normal"] = "categorical",
+    generator: torch.Generator | None = None,
+) -> None:
+    """Estimate the Fisher information of each layer whose metric is `Fisher`, by one pass on a batch.
+
+    The gradients are those of the layer's own product with its quantized weight, ``∂ℓ/∂s ⊗ â`` (ManiQuant
+    Eq. 10), so that the quantizer plays no part in them. Neither gradients nor running statistics nor torch's
+    random state are touched. Batch norm, which ties samples together, is taken as it is in the model's mode.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        `ManifoldSGD`, `ManifoldAdamW` or `Precondition`, with the metric in a parameter group.
+    model : nn.Module
+        The model, quantized or not.
+    inputs : Tensor
+        A batch, samples first.
+    targets : Tensor, optional
+        To use the data's labels: the "empirical" Fisher. By default labels are drawn from the model's own
+        distribution, which is what the Fisher information is.
+    likelihood : {"categorical", "normal"}
+        What the model's outputs are: logits ``(N, classes)``, or means with unit variance.
+    generator : torch.Generator, optional
+        For the labels drawn; by default one of seed 0.
+
+    Raises
+    ------
+    InputError
+        If no group has the metric, a weight belongs to no linear layer or convolution of the model, or the
+        likelihood is unknown.
+
+    Examples
+    --------
+    See `lnegeom_torch.metrics.Fisher`.
+    """
+    if likelihood not in ("categorical", "normal"):
+        raise InputError(f"likelihood must be 'categorical' or 'normal', got {likelihood!r}")
+    wanted = _fisher_weights(optimizer)
+    layers = _layers_of(model, wanted)
+    seen: dict[Tensor, tuple[nn.Module, Tensor, Tensor]] = {}
+    with ExitStack() as stack, torch.enable_grad():
+        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        for weight, layer in layers.items():
+            hook = _recorder(seen, weight)
+            stack.callback(layer.register_forward_hook(hook).remove)
+        outputs = torch.func.functional_call(model, buffers, (inputs,))
+        loss = _surprise(outputs, targets, likelihood, generator)
+        slopes = torch.autograd.grad(loss, [found[2] for found in seen.values()])
+    with torch.no_grad():
+        for (weight, (layer, inputs_seen, _)), slope in zip(seen.items(), slopes, strict=True):
+            state = optimizer.state[weight]
+            wanted[weight].update(state, *_as_positions(layer, wide(inputs_seen), wide(slope)))
+
+
+def _fisher_weights(optimizer: torch.optim.Optimizer) -> dict[Tensor, Fisher]:
+    found = {}
+    for group in optimizer.param_groups:
+        metric = metric_from_data(group.get("metric"))
+        if isinstance(metric, Fisher):
+            found.update(dict.fromkeys(group["params"], metric))
+    if not found:
+        raise InputError("no parameter group has the metric Fisher(...); give it to the optimizer")
+    return {weight: metric for weight, metric in found.items() if weight.requires_grad}
+
+
+def _layers_of(model: nn.Module, wanted: dict[Tensor, Fisher]) -> dict[Tensor, nn.Module]:
+    """The layer that multiplies by each weight, or by what a parametrization makes of it."""
+    found: dict[Tensor, nn.Module] = {}
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups == 1):
+            parametrizations = getattr(layer, "parametrizations", {})
+            own = parametrizations["weight"].original if "weight" in parametrizations else layer.weight
+            if own in wanted:
+                found[own] = layer
+    if len(found) < len(wanted):
+        missing = next(weight for weight in wanted if weight not in found)
+        raise InputError(
+            f"a weight of shape {tuple(missing.shape)} with the metric Fisher belongs to no nn.Linear or "
+            "nn.Conv2d with groups=1 of this model; put it into a group without that metric"
+        )
+    return found
+
+
+def _recorder(seen: dict[Tensor, tuple[nn.Module, Tensor, Tensor]], weight: Tensor) -> Any:
+    def record(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+        seen[weight] = (layer, args[0].detach(), output)
+
+    return record
+
+
+def _surprise(
+    outputs: Tensor, targets: Tensor | None, likelihood: str, generator: torch.Generator | None
+) -> Tensor:
+    """Minus the log-likelihood of the labels, given or drawn, summed over the batch."""
+    drawn = generator or torch.Generator(outputs.device).manual_seed(0)
+    if likelihood == "categorical":
+        if targets is None:
+            targets = torch.multinomial(outputs.detach().softmax(dim=1), 1, generator=drawn)[:, 0]
+        return F.cross_entropy(outputs, targets, reduction="sum")
+    if targets is None:
+        noise = torch.empty_like(outputs, requires_grad=False).normal_(generator=drawn)
+        targets = outputs.detach() + noise
+    return (outputs - targets).square().sum() / 2
+
+
+def _as_positions(layer: nn.Module, inputs: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
+    """Inputs and output gradients as ``(samples, positions, features)``: patches, for a convolution."""
+    if isinstance(layer, nn.Conv2d):
+        if isinstance(layer.padding, str):
+            raise InputError("Fisher needs a convolution's padding in numbers, got padding='same'")
+        patches = F.unfold(inputs, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+        return patches.transpose(1, 2), slopes.flatten(2).transpose(1, 2)
+    samples = len(inputs)
+    return inputs.reshape(samples, -1, inputs.shape[-1]), slopes.reshape(samples, -1, slopes.shape[-1])
+
+
+@contextmanager
+def set_aside(states: Any, params: Iterable[Tensor]) -> Iterator[None]:
+    """Take the statistics out of the states, where torch's optimizers expect nothing but their own."""
+    kept = {
+        p: {key: states[p].pop(key) for key in list(states[p]) if key.startswith("fisher_")}
+        for p in params
+        if p in states
+    }
+    try:
+        yield
+    finally:
+        for param, statistics in kept.items():
+            if statistics:
+                states[param].update(statistics)

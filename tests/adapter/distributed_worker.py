@@ -1,0 +1,180 @@
+"""One of some processes that train sharded; run by torchrun. Exits 0 if all equals the unsharded run."""
+
+import os
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from torch import nn
+from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+from torch.nn.parallel import DistributedDataParallel
+
+import lnegeom
+from lnegeom_torch import (
+    LNE,
+    Graph,
+    ManifoldAdamW,
+    ManifoldSGD,
+    NormalizedLNE,
+    Precondition,
+    QuantConfig,
+    quantize_,
+)
+
+SGD = {"lr": 0.1, "momentum": 0.9}
+OPTIMIZERS = [
+    lambda p: ManifoldSGD(p, **SGD, metric=LNE(2.0), retraction="second", weight_decay=0.1),
+    lambda p: Precondition(torch.optim.RMSprop(p, lr=0.01), NormalizedLNE(0.6, per="channel"), gate=True),
+    lambda p: ManifoldSGD(
+        p, **SGD, metric=NormalizedLNE(0.6), weight_decay=0.1, precondition_weight_decay=True
+    ),
+    lambda p: ManifoldAdamW(
+        p,
+        lr=0.01,
+        metric=Graph(lnegeom.LogCosh(1.0), -1),
+        metric_on="update",
+        retraction="exponential",
+        clip=True,
+    ),
+]
+
+
+def close(a, b):
+    torch.testing.assert_close(whole(a), whole(b), rtol=1e-5, atol=1e-6)
+
+
+def whole(tensor):
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def network(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(6, 9, bias=False), nn.LayerNorm(9), nn.ReLU(), nn.Linear(9, 4))
+
+
+def descend(model, optimizer, steps=3, share=slice(None), seed=1):
+    torch.manual_seed(seed)
+    for _ in range(steps):
+        x, y = torch.randn(16, 6)[share], torch.randint(4, (16,))[share]
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+
+
+def check_fully_shard(build, mesh):
+    """FSDP2: nine rows over two or four processes, unevenly."""
+    expected, model = network(), fully_shard(network(), mesh=mesh)
+    descend(expected, build(expected.parameters()))
+    descend(model, build(model.parameters()))
+    for a, b in zip(expected.parameters(), model.parameters(), strict=True):
+        assert isinstance(b, DTensor)
+        close(a, b)
+
+
+def check_sharded_tensors(build, mesh):
+    """A weight split along either axis: dot products are the whole layer's."""
+    torch.manual_seed(0)
+    w, g = torch.randn(8, 12), torch.randn(8, 12)
+    for placement in (Shard(0), Shard(1), Replicate()):
+        a = nn.Parameter(w.clone())
+        b = nn.Parameter(distribute_tensor(w.clone(), mesh, [placement]))
+        a.grad, b.grad = g.clone(), distribute_tensor(g, mesh, [placement])
+        for parameter in (a, b):
+            optimizer = build([parameter])
+            for _ in range(2):
+                optimizer.step()
+        close(a, b)
+
+
+def check_tensor_parallel(mesh):
+    """Parallelized first, quantized then, since `parallelize_module` refuses parametrized layers."""
+
+    def build(parallel):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(6, 8, bias=False), nn.ReLU(), nn.Linear(8, 4, bias=False))
+        if parallel:
+            parallelize_module(model, mesh, {"0": ColwiseParallel(), "2": RowwiseParallel()})
+        method = quantize_(model, QuantConfig("wcg", metric=NormalizedLNE(0.6)))
+        return model, method, ManifoldSGD(method.param_groups(), **SGD)
+
+    results = []
+    for parallel in (False, True):
+        model, method, optimizer = build(parallel)
+        descend(model, optimizer)
+        assert all(isinstance(p, DTensor) == parallel for p in method.latents.values())
+        results.append(list(method.latents.values()))
+    for a, b in zip(*results, strict=True):
+        close(a, b)
+
+
+def check_quantized_fully_shard(mesh):
+    results = []
+    for sharded in (False, True):
+        model = network()
+        method = quantize_(model, QuantConfig("wcg", metric=NormalizedLNE(0.6)))
+        if sharded:
+            fully_shard(model, mesh=mesh)
+        assert all(isinstance(p, DTensor) == sharded for p in method.latents.values())
+        descend(model, ManifoldSGD(method.param_groups(), **SGD))
+        results.append(list(method.latents.values()))
+    for a, b in zip(*results, strict=True):
+        close(a, b)
+
+
+def check_data_parallel():
+    rank, world = dist.get_rank(), dist.get_world_size()
+    expected, model = network(), DistributedDataParallel(network())
+    descend(expected, OPTIMIZERS[0](expected.parameters()))
+    descend(model, OPTIMIZERS[0](model.parameters()), share=slice(rank, None, world))
+    for a, b in zip(expected.parameters(), model.parameters(), strict=True):
+        close(a, b)
+
+
+def check_checkpoint(mesh, folder):
+    """Saved in shards over all processes, loaded whole, and in shards over the mesh's other axis."""
+    build = OPTIMIZERS[0]
+    model = fully_shard(network(), mesh=mesh)
+    optimizer = build(model.parameters())
+    descend(model, optimizer)
+    weights, state = get_state_dict(model, optimizer)
+    dcp.save({"model": weights, "optimizer": state}, checkpoint_id=folder)
+    descend(model, optimizer, seed=2)
+    for place in (
+        lambda m: m,
+        lambda m: parallelize_module(m, mesh, {"3": RowwiseParallel(input_layouts=Replicate())}),
+    ):
+        other = place(network(seed=5))
+        resumed = build(other.parameters())
+        weights, state = get_state_dict(other, resumed)
+        dcp.load({"model": weights, "optimizer": state}, checkpoint_id=folder)
+        set_state_dict(other, resumed, model_state_dict=weights, optim_state_dict=state)
+        assert resumed.param_groups[0]["metric"] == {"name": "LNE", "tau": 2.0}
+        descend(other, resumed, seed=2)
+        for a, b in zip(model.parameters(), other.parameters(), strict=True):
+            close(a, b)
+
+
+def main(folder):
+    dist.init_process_group("gloo")
+    try:
+        mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+        for build in OPTIMIZERS if dist.get_world_size() == 2 else OPTIMIZERS[:1]:
+            check_fully_shard(build, mesh)
+            check_sharded_tensors(build, mesh)
+        check_tensor_parallel(mesh)
+        check_quantized_fully_shard(mesh)
+        check_data_parallel()
+        check_checkpoint(mesh, Path(folder) / "checkpoint")
+    finally:
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
+    os._exit(0)  # gloo's threads, still joining, can abort an interpreter on its way out

@@ -1,0 +1,281 @@
+"""The Fisher metric against blocks computed by hand, sample by sample, on quantized layers."""
+
+import io
+
+import pytest
+import torch
+from torch import nn
+
+import lnegeom
+from lnegeom_torch import Fisher, ManifoldAdamW, ManifoldSGD, Precondition, QuantConfig, quantize_
+from lnegeom_torch.optim import estimate_fisher
+
+close = torch.testing.assert_close
+DAMPING = 0.05
+
+
+def quantized(*layers):
+    torch.manual_seed(0)
+    model = nn.Sequential(*layers).double()
+    return model, quantize_(model, QuantConfig("ste", gate="none"))
+
+
+def linear():
+    model, method = quantized(nn.Linear(5, 4, bias=False), nn.Tanh(), nn.Linear(4, 3, bias=False))
+    return model, method, torch.randn(12, 5, dtype=torch.float64)
+
+
+def convolution():
+    model, method = quantized(
+        nn.Conv2d(2, 3, 3, stride=2, padding=1), nn.Tanh(), nn.Flatten(), nn.Linear(12, 3)
+    )
+    return model, method, torch.randn(12, 2, 4, 4, dtype=torch.float64)
+
+
+def samples_by_hand(model, method, inputs, targets):
+    """∂ℓ/∂Ŵ of each sample alone, through the quantized weight itself: rows (sample, weight)."""
+    layers = [model.get_submodule(name) for name in method.layers]
+    quantized_weights = [layer.weight.detach().clone().requires_grad_() for layer in layers]
+    rows = [[] for _ in layers]
+    for x, y in zip(inputs, targets, strict=True):
+        out = x[None]
+        weights = iter(quantized_weights)
+        for module in model:
+            if isinstance(module, nn.Linear):
+                out = nn.functional.linear(out, next(weights), module.bias)
+            elif isinstance(module, nn.Conv2d):
+                out = nn.functional.conv2d(out, next(weights), module.bias, module.stride, module.padding)
+            else:
+                out = module(out)
+        loss = nn.functional.cross_entropy(out, y[None])
+        for row, slope in zip(rows, torch.autograd.grad(loss, quantized_weights), strict=True):
+            row.append(slope.flatten())
+    return [torch.stack(row) for row in rows]
+
+
+def step_of(model, method, inputs, targets, metric, estimates=1):
+    optimizer = ManifoldSGD([{"params": list(method.latents.values()), "metric": metric}], lr=1.0)
+    for _ in range(estimates):
+        estimate_fisher(optimizer, model, inputs, targets)
+    nn.functional.cross_entropy(model(inputs), targets).backward()
+    found = []
+    for weight in method.latents.values():
+        found.append((weight.detach().clone(), weight.grad.clone()))
+    optimizer.step()
+    return [(before - w.detach(), g) for (before, g), w in zip(found, method.latents.values(), strict=True)]
+
+
+@pytest.mark.parametrize("case", [linear, convolution])
+@pytest.mark.parametrize("kind", ["diagonal", "block", "exact"])
+def test_natural_gradient_solves_with_the_block_by_hand(case, kind):
+    model, method, inputs = case()
+    targets = torch.randint(3, (12,))
+    rows = samples_by_hand(model, method, inputs, targets)
+    for (step, gradient), row in zip(
+        step_of(model, method, inputs, targets, Fisher(kind, DAMPING)), rows, strict=True
+    ):
+        block = row.T @ row / len(row)
+        block = torch.diag(torch.diag(block)) if kind == "diagonal" else block
+        damped = block + DAMPING * torch.eye(len(block), dtype=torch.float64)
+        close(step.flatten(), torch.linalg.solve(damped, gradient.flatten()))
+
+
+def test_kronecker_factors_of_one_sample_are_the_block_itself():
+    """For one sample ∂ℓ/∂Ŵ = g ⊗ â, so A ⊗ G is the Fisher block; the damping is split between them."""
+    model, method, inputs = linear()
+    targets = torch.randint(3, (1,))
+    rows = samples_by_hand(model, method, inputs[:1], targets)
+    with torch.no_grad():
+        hidden = torch.tanh(inputs[:1] @ model[0].weight.T)
+    for (step, gradient), row, a in zip(
+        step_of(model, method, inputs[:1], targets, Fisher("kronecker", DAMPING)),
+        rows,
+        (inputs[:1], hidden),
+        strict=True,
+    ):
+        g = row.view_as(gradient) @ a[0] / (a[0] @ a[0])  # g from the outer product
+        factor_a, factor_g = torch.outer(a[0], a[0]), torch.outer(g, g)
+        close(torch.kron(factor_g, factor_a), torch.outer(row[0], row[0]))
+        share = torch.sqrt((factor_a.trace() / len(factor_a)) / (factor_g.trace() / len(factor_g)))
+        damped_a = factor_a + share * DAMPING**0.5 * torch.eye(len(factor_a), dtype=torch.float64)
+        damped_g = factor_g + DAMPING**0.5 / share * torch.eye(len(factor_g), dtype=torch.float64)
+        expected = torch.linalg.solve(torch.kron(damped_g, damped_a), gradient.flatten())
+        close(step.flatten(), expected)
+
+
+def test_kronecker_factors_of_a_convolution():
+    """Uncorrelated patches of one position each: the factors are exact again."""
+    model, method = quantized(nn.Conv2d(2, 3, 2), nn.Flatten())
+    inputs, targets = torch.randn(1, 2, 2, 2, dtype=torch.float64), torch.randint(3, (1,))
+    (row,) = samples_by_hand(model, method, inputs, targets)
+    ((step, gradient),) = step_of(model, method, inputs, targets, Fisher("kronecker", 1e-8))
+    block = torch.outer(row[0], row[0])
+    # Almost undamped: along the sample's own direction F⁻¹ is one over its eigenvalue.
+    along = row[0] / row[0].norm()
+    close(step.flatten() @ along, gradient.flatten() @ along / block.trace(), rtol=1e-2, atol=0)
+
+
+@pytest.mark.parametrize("kind", ["diagonal", "exact"])
+def test_estimates_are_running_means(kind):
+    model, method, inputs = linear()
+    optimizer = ManifoldSGD(
+        [{"params": list(method.latents.values())}], lr=1.0, metric=Fisher(kind, DAMPING, decay=0.75)
+    )
+    targets = torch.randint(3, (12,))
+    blocks = []
+    for part in (slice(0, 6), slice(6, 12)):
+        estimate_fisher(optimizer, model, inputs[part], targets[part])
+        row = samples_by_hand(model, method, inputs[part], targets[part])[0]
+        blocks.append(row.T @ row / 6)
+    mean = 0.75 * blocks[0] + 0.25 * blocks[1]
+    state = optimizer.state[next(iter(method.latents.values()))]
+    found = state["fisher_block"] if kind == "exact" else torch.diag(state["fisher_diagonal"].flatten())
+    close(found, mean if kind == "exact" else torch.diag(torch.diag(mean)))
+
+
+@pytest.mark.parametrize("likelihood", ["categorical", "normal"])
+def test_labels_of_the_models_own_give_the_fisher_information(likelihood):
+    """E over labels is known in closed form for one layer: A ⊗ (diag(p) − ppᵀ), or A ⊗ I."""
+    model = nn.Sequential(nn.Linear(2, 2, bias=False)).double()
+    inputs = torch.randn(1, 2, dtype=torch.float64).expand(40_000, 2)
+    optimizer = ManifoldSGD(model.parameters(), lr=1.0, metric=Fisher("exact"))
+    before = torch.get_rng_state()
+    estimate_fisher(optimizer, model, inputs, likelihood=likelihood)
+    assert torch.equal(torch.get_rng_state(), before)
+    p = model(inputs[0]).softmax(dim=0).detach()
+    inner = torch.diag(p) - torch.outer(p, p) if likelihood == "categorical" else torch.eye(2).double()
+    expected = torch.kron(inner, torch.outer(inputs[0], inputs[0]))
+    close(optimizer.state[model[0].weight]["fisher_block"], expected, rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize("condition", [1.0, 1e2])
+def test_natural_gradient_does_not_depend_on_the_coordinates(condition):
+    """The same network in other coordinates, W' = W A⁻¹ for inputs A x: every prediction agrees to 1e-10.
+
+    The Fisher information has condition 10^6 in the worse of them, and plain descent goes another way.
+    """
+    torch.manual_seed(0)
+    left, right = (torch.linalg.qr(torch.randn(4, 4, dtype=torch.float64))[0] for _ in range(2))
+    scales = torch.logspace(0, 1, 4, base=condition, dtype=torch.float64)
+    change = left @ torch.diag(scales) @ right
+    spread = torch.logspace(0, -1, 4, dtype=torch.float64)
+    inputs = torch.randn(64, 4, dtype=torch.float64) * spread
+    targets = torch.randn(64, 1, dtype=torch.float64)
+    start = torch.randn(1, 4, dtype=torch.float64)
+
+    def predictions(x, weight, metric):
+        model = nn.Linear(4, 1, bias=False).double()
+        model.weight.data = weight
+        optimizer = ManifoldSGD(model.parameters(), lr=0.2, momentum=0.5, metric=metric)
+        for _ in range(20):
+            if metric is not None:
+                estimate_fisher(optimizer, model, x, targets=None, likelihood="normal")
+            optimizer.zero_grad()
+            ((model(x) - targets).square().mean() / 2 + torch.cosh(model(x)).mean()).backward()
+            optimizer.step()
+        return model(x).detach()
+
+    here = inputs, start
+    there = inputs @ change.T, start @ torch.linalg.inv(change)
+    close(here[0] @ here[1].T, there[0] @ there[1].T)
+    metric = Fisher("exact", damping=1e-18, decay=0.0)
+    close(predictions(*here, metric), predictions(*there, metric), rtol=0, atol=1e-10)
+    if condition > 1:
+        assert not torch.allclose(predictions(*here, None), predictions(*there, None), atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda p: ManifoldSGD(p, lr=0.1, momentum=0.9),
+        lambda p: ManifoldAdamW(p, lr=0.1),
+        lambda p: Precondition(torch.optim.Adam(p, lr=0.1)),
+    ],
+    ids=["sgd", "adamw", "precondition"],
+)
+@pytest.mark.parametrize("kind", ["diagonal", "kronecker", "block", "exact"])
+def test_statistics_are_saved_with_the_optimizer(build, kind):
+    def begin():
+        model, method, inputs = linear()
+        groups = [{"params": list(method.latents.values()), "metric": Fisher(kind, 0.1)}]
+        if build([nn.Parameter(torch.ones(1))]).__class__ is Precondition:
+            groups[0]["metric"] = {"name": "Fisher", "kind": kind, "damping": 0.1, "decay": 0.95}
+        return model, method, inputs, build(groups)
+
+    def descend(model, inputs, optimizer):
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(inputs).square().mean().backward()
+            optimizer.step()
+        return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+    model, _, inputs, optimizer = begin()
+    estimate_fisher(optimizer, model, inputs)
+    descend(model, inputs, optimizer)
+    file = io.BytesIO()
+    torch.save(optimizer.state_dict(), file)
+    file.seek(0)
+    twin, _, _, resumed = begin()
+    twin.load_state_dict(model.state_dict())
+    resumed.load_state_dict(torch.load(file, weights_only=True))
+    assert torch.equal(descend(model, inputs, optimizer), descend(twin, inputs, resumed))
+
+
+def test_batch_norm_and_gradients_are_left_alone():
+    model, method = quantized(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
+    optimizer = ManifoldSGD([{"params": list(method.latents.values())}], metric=Fisher())
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    estimate_fisher(optimizer, model, torch.randn(8, 5, dtype=torch.float64))
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+    assert not any(m._forward_hooks for m in model.modules())
+
+
+def test_frozen_layers_are_left_out():
+    model, method, inputs = linear()
+    weights = list(method.latents.values())
+    weights[0].requires_grad_(False)
+    optimizer = ManifoldSGD(weights, lr=0.1, metric=Fisher())
+    estimate_fisher(optimizer, model, inputs)
+    assert weights[0] not in optimizer.state
+
+
+def lone(shape=(3, 2), **options):
+    return ManifoldSGD([nn.Parameter(torch.ones(shape))], lr=0.1, metric=Fisher(**options))
+
+
+def stepped():
+    optimizer = lone()
+    optimizer.param_groups[0]["params"][0].grad = torch.ones(3, 2)
+    optimizer.step()
+
+
+BAD = {
+    "kind": (lambda: Fisher("full"), "kind must be one of"),
+    "damping": (lambda: Fisher(damping=0.0), "damping must be"),
+    "decay": (lambda: Fisher(decay=1.0), r"decay must be a number in \[0, 1\), got 1.0"),
+    "vector": (lambda: lone((3,)), "linear layers"),
+    "large": (lambda: lone((100, 100), kind="exact"), r"here n = 10000, of at most 4096"),
+    "no statistics": (stepped, "no Fisher statistics yet"),
+    "no group": (
+        lambda: estimate_fisher(
+            ManifoldSGD([nn.Parameter(torch.ones(1))]), nn.Linear(2, 2), torch.ones(1, 2)
+        ),
+        "no parameter group has the metric",
+    ),
+    "another model": (
+        lambda: estimate_fisher(lone(), nn.Linear(2, 3), torch.ones(1, 2)),
+        r"shape \(3, 2\) with the metric Fisher belongs to no nn.Linear",
+    ),
+    "likelihood": (
+        lambda: estimate_fisher(lone(), nn.Linear(2, 3), torch.ones(1, 2), likelihood="poisson"),
+        "likelihood must be",
+    ),
+    "alone": (lambda: Fisher().natural_gradient(torch.ones(2, 2), torch.ones(2, 2)), "in an optimizer"),
+}
+
+
+@pytest.mark.parametrize(("call", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_input(call, message):
+    with pytest.raises(lnegeom.InputError, match=message):
+        call()
