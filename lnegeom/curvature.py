@@ -35,7 +35,14 @@ def christoffel(metric: Metric, x: Any, *, lowered: bool = False) -> Array:
 
 
 def riemann(metric: Metric, x: Any, *, lowered: bool = False) -> Array:
-    """Riemann tensor ``R^r_smv``, or ``R_rsmv``, of shape ``(..., r, s, m, v)``."""
+    """Riemann tensor ``R^r_smv``, or ``R_rsmv``, of shape ``(..., r, s, m, v)``.
+
+    Storage and sign are those of Misner, Thorne and Wheeler, with the upper index first, as in einsteinpy,
+    OGRePy, pytearcat, sympy and SageManifolds. From other libraries' arrays to this one's::
+
+        einsum("...ijkl->...lijk", from_geomstats)
+        einsum("...ijkl->...lkij", from_jaxgeometry)
+    """
     xp, local = metric._at(x)
     return _lowered_riemann(xp, metric, local) if lowered else metric._riemann(xp, local)
 

@@ -164,7 +164,7 @@ def main():
     for size in SIZES:
         print(f"\nRicci of a user's callable, {size[0]} points, n = {size[1]}")
         rows = list(compare(candidates(*size), options.repeats))
-        first = [statistics.median(first_call(size, index) for _ in range(3)) for index in range(len(rows))]
+        first = [first_call(size, index) for index in range(len(rows))]
         columns = [[f"{first[0] / f:.2f}", f"{1e3 * f:.0f}"] for f in first]
         rows = [[*row, *column] for row, column in zip(rows, columns, strict=True)]
         print(markdown_table([*headers, "first call", "first call, ms"], rows))
