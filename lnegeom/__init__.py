@@ -3,6 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from lnegeom import operators
 from lnegeom._array import GeometryError, InputError
 from lnegeom.connections import DualConnections
 from lnegeom.curvature import (
@@ -31,7 +32,23 @@ from lnegeom.families import (
     Poisson,
     VonMisesFisher,
 )
-from lnegeom.geodesics import Geodesic, distance, exp, geodesic, log, parallel_transport
+from lnegeom.geodesics import (
+    ConjugatePoint,
+    FrechetMean,
+    Geodesic,
+    JacobiField,
+    Logarithm,
+    conjugate_point,
+    distance,
+    exp,
+    frechet_mean,
+    geodesic,
+    jacobi_field,
+    log,
+    logarithm,
+    parallel_transport,
+    retract,
+)
 from lnegeom.metrics import (
     LNE,
     SPD,
@@ -71,6 +88,7 @@ __all__ = [
     "CallableDivergence",
     "Categorical",
     "Conformal",
+    "ConjugatePoint",
     "Dirichlet",
     "Divergence",
     "DualConnections",
@@ -81,6 +99,7 @@ __all__ = [
     "Exponential",
     "ExponentialFamily",
     "Fisher",
+    "FrechetMean",
     "FromCallable",
     "FromDivergence",
     "FromGrid",
@@ -92,9 +111,11 @@ __all__ = [
     "Hessian",
     "Hyperbolic",
     "InputError",
+    "JacobiField",
     "Kerr",
     "LogCosh",
     "LogSumExp",
+    "Logarithm",
     "Metric",
     "Minkowski",
     "MultivariateNormal",
@@ -113,15 +134,21 @@ __all__ = [
     "VonMisesFisher",
     "Warped",
     "christoffel",
+    "conjugate_point",
     "distance",
     "einstein",
     "exp",
     "flow",
+    "frechet_mean",
     "geodesic",
+    "jacobi_field",
     "kretschmann",
     "log",
+    "logarithm",
+    "operators",
     "parallel_transport",
     "plot",
+    "retract",
     "ricci",
     "riemann",
     "scalar_curvature",

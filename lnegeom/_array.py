@@ -168,8 +168,8 @@ def _number(array: Array, index: tuple[int, ...]) -> float:
 
 def to_numpy(array: Any) -> np.ndarray[Any, Any]:
     """Copy any library's array to the host as numpy's; gradients are dropped."""
-    if isinstance(array, np.ndarray):
-        return array
+    if isinstance(array, np.ndarray | np.generic):
+        return np.asarray(array)
     if array_api_compat.is_torch_array(array):
         array = array.detach().cpu()
     elif array_api_compat.is_cupy_array(array):

@@ -74,7 +74,13 @@ class DivergenceJets:
         """``g_ij = ∂_i ∂_j D``, of shape ``(..., n, n)``."""
         if self._source(x) != "finite":
             return self._automatic(x, self._hessian)
-        return self._finite(x, lambda values, points, step: (_bend(values, points, points, step),))[0]
+        (found,), error = self._finite(x, lambda v, points, step: (_bend(v, points, points, step),))
+        if error > 0.01 * np.abs(to_numpy(found)).max():
+            raise InputError(
+                "second derivatives of the divergence do not settle as the step shrinks: they change by "
+                f"{error:.3g}; expected a function that is smooth at p = q, such as the square of a distance"
+            )
+        return found
 
     def metric_jet(self, x: Array) -> tuple[Array, Array]:
         """``∂_a g_ij`` and ``∂_a ∂_b g_ij``, derivative axes last."""
@@ -89,14 +95,14 @@ class DivergenceJets:
 
             return differences(metric, points, metric(points), step)
 
-        first, second = self._finite(x, sample)
+        (first, second), _ = self._finite(x, sample)
         return first, second
 
     def symbols(self, x: Array) -> Array:
         """``Γ_{ij,k}`` and ``Γ*_{ij,k}``, of shape ``(..., 2, k, i, j)``."""
         if self._source(x) != "finite":
             return _stored(self._automatic(x, self._pair), -1)
-        return self._finite(x, lambda values, points, step: (_third(values, points, step),))[0]
+        return self._finite(x, lambda v, points, step: (_third(v, points, step),))[0][0]
 
     def symbols_slope(self, x: Array) -> Array:
         """``∂_m`` of both, of shape ``(..., 2, k, i, j, m)``."""
@@ -111,7 +117,7 @@ class DivergenceJets:
 
             return (slopes(symbols, points, step),)
 
-        return self._finite(x, sample)[0]
+        return self._finite(x, sample)[0][0]
 
     def _source(self, x: Array) -> Any:
         return own_source(x) if self.derivatives == "auto" else self.derivatives
@@ -144,8 +150,8 @@ class DivergenceJets:
 
     def _finite(
         self, x: Array, sample: Callable[[_Values, Doubles, Doubles], tuple[Doubles, ...]]
-    ) -> tuple[Array, ...]:
-        """Converged differences, some points at a time: the levels multiply the evaluations of each."""
+    ) -> tuple[tuple[Array, ...], float]:
+        """Converged differences and their error, some points at a time: the levels multiply evaluations."""
         points = flat_points(x)
         n = points.shape[-1]
 
@@ -163,10 +169,11 @@ class DivergenceJets:
         with np.errstate(all="ignore"):
             values(points, points)  # a point outside the domain raises here, by name
             parts = [
-                converged(lambda at, step: sample(values, at, step), part, _RATIO)[0]
+                converged(lambda at, step: sample(values, at, step), part, _RATIO)
                 for part in np.split(points, range(size, len(points), size))
             ]
-        return tuple(back(x, np.concatenate(arrays)) for arrays in zip(*parts, strict=True))
+        found = zip(*(arrays for arrays, _ in parts), strict=True)
+        return tuple(back(x, np.concatenate(arrays)) for arrays in found), max(error for _, error in parts)
 
 
 def _stored(pair: Array, k: int) -> Array:

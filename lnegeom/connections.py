@@ -26,7 +26,7 @@ from lnegeom.metrics import Euclidean, Hessian, Metric
 from lnegeom.potentials import SquaredNorm
 from lnegeom.tensors import apply_first
 
-__all__ = ["DualConnections", "HessianConnections"]
+__all__ = ["Connection", "DualConnections", "HessianConnections", "metric_of"]
 
 
 class DualConnections(abc.ABC):
@@ -82,6 +82,12 @@ class DualConnections(abc.ABC):
     def christoffel(self, x: Any) -> Array:
         """Symbols ``Γ^k_ij``, of shape ``(..., k, i, j)``."""
         return self._christoffel(*self._point(x))
+
+    def christoffel_apply(self, x: Any, u: Any, v: Any) -> Array:
+        """``Γ^k_ij u^i v^j``, of shape ``(..., n)``."""
+        xp, _, u, v = self.metric._at(x, u=u, v=v)
+        symbols = self._christoffel(*self._point(x))
+        return xp.sum(symbols * u[..., None, :, None] * v[..., None, None, :], axis=(-2, -1))
 
     def cubic(self, x: Any) -> Array:
         """Cubic tensor ``C_ijk = Γ*_{ij,k} − Γ_{ij,k}`` of the divergence, ``(..., n, n, n)``."""
@@ -272,3 +278,18 @@ def _check_derivatives(xp: Any, x: Array, jacobian: Array, hessian: Array) -> No
     m = jacobian.shape[-1]
     if tuple(hessian.shape[-3:]) != (n, m, m):
         raise GeometryError(f"hessian has shape {tuple(hessian.shape)}: expected (..., {n}, {m}, {m})")
+
+
+Connection = Metric | DualConnections
+"""What geodesics and covariant derivatives belong to: Levi-Civita of a metric, or any connection."""
+
+
+def metric_of(connection: Connection) -> Metric:
+    """Return the metric, whose chart a connection shares."""
+    if isinstance(connection, Metric):
+        return connection
+    if isinstance(connection, DualConnections):
+        return connection.metric
+    raise InputError(
+        f"expected a Metric or a connection such as KL(family).connections(), got {connection!r}"
+    )

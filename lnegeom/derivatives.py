@@ -12,7 +12,7 @@ import array_api_compat
 import numpy as np
 
 from lnegeom._array import Array, InputError, to_numpy
-from lnegeom._differences import Doubles, back, converged, differences, flat_points, like
+from lnegeom._differences import Doubles, back, converged, differences, flat_points, like, slopes
 
 __all__ = ["Derivatives", "Jet", "check_source", "evaluate", "jet"]
 
@@ -31,11 +31,11 @@ class Jet:
     first : array
         Shape ``(..., *out, n)``: ``∂_a f``.
     second : array
-        Shape ``(..., *out, n, n)``: ``∂_a ∂_b f``.
+        Shape ``(..., *out, n, n)``: ``∂_a ∂_b f``; None at order 1.
     source : str
         What computed them: "torch", "jax" or "finite".
     error : float
-        Estimated largest error of the second derivatives; 0 for automatic differentiation.
+        Estimated largest error of the highest derivatives; 0 for automatic differentiation.
     """
 
     value: Array
@@ -51,6 +51,7 @@ def jet(
     *,
     derivatives: Derivatives = "auto",
     vectorized: bool = False,
+    order: Literal[1, 2] = 2,
 ) -> Jet:
     """Value, first and second derivatives of a function at points.
 
@@ -68,6 +69,8 @@ def jet(
     vectorized : bool
         Whether the function takes all points at once. Finite differences of a function that does not are a
         loop over points in Python.
+    order : {1, 2}
+        Of the highest derivatives; the first alone cost a fraction.
 
     Returns
     -------
@@ -97,12 +100,12 @@ def jet(
     check_source(derivatives)
     source = own_source(x) if derivatives == "auto" else derivatives
     if source == "finite":
-        return _finite(function, x, vectorized)
+        return _finite(function, x, vectorized, order)
     if source == own_source(x):
-        return _automatic(source, function, x, vectorized)
-    found = _automatic(source, function, in_library(source, x), vectorized)
-    value, first, second = (convert(x, a) for a in (found.value, found.first, found.second))
-    return Jet(value, first, second, source, 0.0)
+        return _automatic(source, function, x, vectorized, order)
+    found = _automatic(source, function, in_library(source, x), vectorized, order)
+    second = convert(x, found.second) if order == 2 else None
+    return Jet(convert(x, found.value), convert(x, found.first), second, source, 0.0)
 
 
 def in_library(source: str, x: Array) -> Array:
@@ -174,7 +177,9 @@ def named_failure(source: str) -> Iterator[None]:
         ) from error
 
 
-def _automatic(source: str, function: Callable[[Array], Array], x: Array, vectorized: bool) -> Jet:
+def _automatic(
+    source: str, function: Callable[[Array], Array], x: Array, vectorized: bool, order: int
+) -> Jet:
     """Forward over forward at one point, all directions at once; the points are the outermost batch."""
     library, transforms = library_of(source), transforms_of(source)
     batch, n = tuple(x.shape[:-1]), x.shape[-1]
@@ -187,6 +192,9 @@ def _automatic(source: str, function: Callable[[Array], Array], x: Array, vector
         def gradient(y: Array) -> Any:
             return transforms.vmap(lambda b: transforms.jvp(single, (y,), (b,)))(eye)
 
+        if order == 1:
+            value, first = gradient(point)
+            return value[0], first, value[0]
         # value (a, b, *out) and first (a, b, *out) do not depend on a, and are views
         (value, first), (_, second) = transforms.vmap(lambda a: transforms.jvp(gradient, (point,), (a,)))(eye)
         return value[0, 0], first[0], second
@@ -194,16 +202,18 @@ def _automatic(source: str, function: Callable[[Array], Array], x: Array, vector
     with named_failure(source):
         value, first, second = transforms.vmap(at_point)(x.reshape(-1, n))
     out = tuple(value.shape[1:])
+    if source == "torch":  # whose forward mode lets tangents of single numbers become doubles
+        first, second = first.to(value.dtype), second.to(value.dtype)
     return Jet(
         value.reshape(batch + out),
         library.moveaxis(first, (1,), (-1,)).reshape((*batch, *out, n)),
-        library.moveaxis(second, (1, 2), (-2, -1)).reshape((*batch, *out, n, n)),
+        library.moveaxis(second, (1, 2), (-2, -1)).reshape((*batch, *out, n, n)) if order == 2 else None,
         source,
         0.0,
     )
 
 
-def _finite(function: Callable[[Array], Array], x: Array, vectorized: bool) -> Jet:
+def _finite(function: Callable[[Array], Array], x: Array, vectorized: bool, order: int) -> Jet:
     points = flat_points(x)
 
     def values(y: Doubles) -> Doubles:
@@ -212,10 +222,11 @@ def _finite(function: Callable[[Array], Array], x: Array, vectorized: bool) -> J
         array = np.asarray(to_numpy(rows), dtype=np.float64)
         return array.reshape(y.shape[:-1] + array.shape[1:])
 
-    def sample(at: Doubles, step: Doubles) -> tuple[Doubles, Doubles]:
-        return differences(values, at, values(at), step)
+    def sample(at: Doubles, step: Doubles) -> tuple[Doubles, ...]:
+        return (slopes(values, at, step),) if order == 1 else differences(values, at, values(at), step)
 
     with np.errstate(all="ignore"):
         value = values(points)
-        (first, second), error = converged(sample, points)
-    return Jet(back(x, value), back(x, first), back(x, second), "finite", error)
+        (first, *rest), error = converged(sample, points)
+    second = back(x, rest[0]) if rest else None
+    return Jet(back(x, value), back(x, first), second, "finite", error)

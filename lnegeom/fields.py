@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from lnegeom._array import Array, InputError
-from lnegeom.derivatives import Derivatives, check_source, evaluate, jet
+from lnegeom.derivatives import Derivatives, Jet, check_source, evaluate, jet
 
 __all__ = ["ScalarField", "as_field"]
 
@@ -29,9 +29,10 @@ class ScalarField(Protocol):
 class _CallableField:
     """A scalar field from a function of one point, differentiated as `lnegeom.derivatives` can."""
 
-    def __init__(self, function: Callable[[Array], Array], derivatives: Derivatives):
+    def __init__(self, function: Callable[[Array], Array], derivatives: Derivatives, vectorized: bool):
         self.function = function
         self.derivatives = derivatives
+        self.vectorized = vectorized
 
     def __repr__(self) -> str:
         return getattr(self.function, "__name__", repr(self.function))
@@ -40,17 +41,22 @@ class _CallableField:
         pass
 
     def _value(self, xp: Any, x: Array) -> Array:
-        return evaluate(self.function, x)
+        return evaluate(self.function, x, vectorized=self.vectorized)
 
     def _gradient(self, xp: Any, x: Array) -> Array:
-        return jet(self.function, x, derivatives=self.derivatives).first
+        return self._jet(x, 1).first
 
     def _hessian(self, xp: Any, x: Array) -> Array:
-        return jet(self.function, x, derivatives=self.derivatives).second
+        return self._jet(x, 2).second
+
+    def _jet(self, x: Array, order: Literal[1, 2]) -> Jet:
+        return jet(self.function, x, derivatives=self.derivatives, vectorized=self.vectorized, order=order)
 
 
-def as_field(function: Any, derivatives: Derivatives = "auto") -> ScalarField:
+def as_field(function: Any, derivatives: Derivatives = "auto", vectorized: bool = False) -> ScalarField:
     """A scalar field from a potential or another field, or from a function of one point ``(n,) → ()``.
+
+    With `vectorized`, the function maps points ``(..., n)`` to ``(...)`` at once.
 
     Raises
     ------
@@ -61,4 +67,4 @@ def as_field(function: Any, derivatives: Derivatives = "auto") -> ScalarField:
         return function  # type: ignore[no-any-return]
     if not callable(function):
         raise InputError(f"expected a Potential or a function of one point, got {function!r}")
-    return _CallableField(function, check_source(derivatives))
+    return _CallableField(function, check_source(derivatives), vectorized)

@@ -9,7 +9,17 @@ from typing import Any
 
 from lnegeom._array import Array
 
-__all__ = ["apply_first", "christoffel", "lowered_christoffel", "lowered_riemann", "ricci"]
+__all__ = [
+    "apply_first",
+    "christoffel",
+    "christoffel_derivative",
+    "covariant",
+    "derivation",
+    "lowered_christoffel",
+    "lowered_riemann",
+    "ricci",
+    "second_covariant",
+]
 
 
 def lowered_christoffel(xp: Any, dg: Array) -> Array:
@@ -28,6 +38,59 @@ def apply_first(xp: Any, matrix: Array, tensor: Array) -> Array:
 def christoffel(xp: Any, inverse: Array, dg: Array) -> Array:
     """``Γ^k_ij``, ``(..., k, i, j)``."""
     return apply_first(xp, inverse, lowered_christoffel(xp, dg))
+
+
+def christoffel_derivative(xp: Any, inverse: Array, dg: Array, ddg: Array) -> Array:
+    """``∂_b Γ^k_ij = g^{kl} (∂_b Γ_{ij,l} − ∂_b g_lm Γ^m_ij)``, ``(..., k, i, j, b)``."""
+    gamma = christoffel(xp, inverse, dg)
+    low = lowered_christoffel(xp, xp.moveaxis(ddg, -1, -4))  # (b, l, i, j)
+    n = dg.shape[-1]
+    slopes = xp.moveaxis(dg, -1, -3)  # (b, l, m)
+    wide = slopes @ xp.reshape(gamma, (*gamma.shape[:-3], 1, n, n * n))
+    rest = low - xp.reshape(wide, low.shape)
+    wide = inverse[..., None, :, :] @ xp.reshape(rest, (*rest.shape[:-2], n * n))
+    return xp.moveaxis(xp.reshape(wide, rest.shape), -4, -1)
+
+
+def derivation(xp: Any, matrix: Array, tensor: Array, indices: str) -> Array:
+    """``Σ M^i_k T^…k…`` over upper indices "^", less ``Σ M^k_j T_…k…`` over lower ones "_", of one batch."""
+    rank = len(indices)
+    total = xp.zeros_like(tensor)
+    for axis, kind in enumerate(indices, start=-rank):
+        moved = xp.moveaxis(tensor, axis, -rank)
+        if kind == "^":
+            total = total + xp.moveaxis(apply_first(xp, matrix, moved), -rank, axis)
+        else:
+            total = total - xp.moveaxis(apply_first(xp, xp.matrix_transpose(matrix), moved), -rank, axis)
+    return total
+
+
+def covariant(xp: Any, gamma: Array, value: Array, first: Array, indices: str) -> Array:
+    """``∇_a T``, a last, from Γ, T and ``∂_a T`` of one batch."""
+    rank, n = len(indices), gamma.shape[-1]
+    along = xp.moveaxis(gamma, -2, -3)  # (a, k, j): the matrix of ∇_a
+    batch = tuple(gamma.shape[:-3])
+    repeated = xp.broadcast_to(xp.expand_dims(value, axis=len(batch)), (*batch, n, *(n,) * rank))
+    return first + xp.moveaxis(derivation(xp, along, repeated, indices), -rank - 1, -1)
+
+
+def second_covariant(
+    xp: Any, gamma: Array, dgamma: Array, jet: tuple[Array, Array, Array], indices: str
+) -> Array:
+    """``∇_b ∇_a T``, ``(..., T, a, b)``, from Γ, ``∂_b Γ`` (b last), and T, ∂T, ∂∂T, of one batch."""
+    value, first, second = jet
+    rank, batch, n = len(indices), tuple(gamma.shape[:-3]), gamma.shape[-1]
+
+    def repeated(array: Array) -> Array:
+        shape = (*batch, n, *array.shape[len(batch) :])
+        return xp.broadcast_to(xp.expand_dims(array, axis=len(batch)), shape)
+
+    # The connection's term is bilinear in Γ and T; b is a batch axis while the product rule is applied.
+    bends = xp.moveaxis(second, -1, -rank - 2)
+    change = covariant(xp, repeated(gamma), xp.moveaxis(first, -1, -rank - 1), bends, indices)
+    change = covariant(xp, xp.moveaxis(dgamma, -1, -4), repeated(value), change, indices)
+    once = covariant(xp, gamma, value, first, indices)
+    return covariant(xp, gamma, once, xp.moveaxis(change, -rank - 2, -1), indices + "_")
 
 
 def lowered_riemann(xp: Any, inverse: Array, dg: Array, ddg: Array) -> Array:

@@ -78,6 +78,72 @@ BAD = {
         lambda: lnegeom.KL(lnegeom.Normal())([0.0, 1.0], [0.0, -1.0]),
         r"second natural parameter 1",
     ),
+    "not positive definite": (
+        lambda: lnegeom.SPD(2).ricci([[1.0, 0.0, 1.0], [1.0, 2.0, 1.0]]),
+        r"P\[1\] has eigenvalue -1: expected a positive one, all but 0",
+    ),
+    "not symmetric": (
+        lambda: lnegeom.SPD(2).from_matrix([[1.0, 0.5], [0.0, 1.0]]),
+        r"matrix is asymmetric by 0.5: expected matrix = matrixᵀ",
+    ),
+    "not k by k": (lambda: lnegeom.SPD(2).from_matrix(np.eye(3)), r"shape \(3, 3\): expected \(..., 2, 2\)"),
+    "no rows": (lambda: lnegeom.SPD(0), r"size must be a positive integer, got 0"),
+    "warped by zero": (
+        lambda: lnegeom.Warped(lnegeom.Euclidean(1), lnegeom.Euclidean(1), lambda r: r[0]).matrix(
+            [[1.0, 0.0], [-0.5, 0.0]]
+        ),
+        r"f = -0.5 at x\[1\]: expected a positive function",
+    ),
+    "a fibre without dimension": (
+        lambda: lnegeom.Warped(lnegeom.Euclidean(1), lnegeom.LNE(1.0), np.cos),
+        r"has no dimension of its own; name all of them",
+    ),
+    "not a divergence": (
+        lambda: lnegeom.CallableDivergence(3, 2),
+        r"expected a divergence, a function of two",
+    ),
+    "a concave divergence": (
+        lambda: lnegeom.FromDivergence(lambda p, q: -np.sum((p - q) ** 2), 2).matrix([0.0, 0.0]),
+        r"g has eigenvalue -2: expected a positive one",
+    ),
+    "a distance, not its square": (
+        lambda: lnegeom.FromDivergence(lambda p, q: np.sqrt(np.sum((p - q) ** 2)), 2).matrix([[0.0, 0.0]]),
+        r"second derivatives of the divergence do not settle .* such as the square of a distance",
+    ),
+    "a divergence off its domain": (
+        lambda: lnegeom.FromDivergence(lnegeom.KL(lnegeom.Normal()), 2, vectorized=True).matrix([0.0, 1.0]),
+        r"second natural parameter 1",
+    ),
+    "a divergence of the wrong shape": (
+        lambda: lnegeom.CallableDivergence(lambda p, q: p - q, 2)([0.0, 1.0], [0.0, 0.0]),
+        r"the divergence returned shape \(2,\) for points \(2,\): expected \(\)",
+    ),
+    "not a family (Fisher)": (lambda: lnegeom.Fisher("normal"), r"for a density of your own use Estimated"),
+    "not normalised": (
+        lambda: lnegeom.EstimatedFisher.by_quadrature(lambda t, x: -((x - t[0]) ** 2) / 2, 1).matrix([[0.0]]),
+        r"the density at x\[0\] has mass 2.50663 on the nodes: expected 1; normalise it",
+    ),
+    "an empty interval": (
+        lambda: lnegeom.EstimatedFisher.by_quadrature(np.cos, 1, (1.0, 0.0)),
+        r"support must be an interval \(low, high\), got \(1.0, 0.0\)",
+    ),
+    "samples without proposal": (
+        lambda: lnegeom.EstimatedFisher.by_monte_carlo(np.cos, 1, np.zeros(5), np.zeros(4)),
+        r"nodes have shape \(5,\), weights \(4,\): expected",
+    ),
+    "a density of the wrong shape": (
+        lambda: lnegeom.EstimatedFisher.by_quadrature(lambda t, x: t, 1).matrix([0.0]),
+        r"the log-density returned shape \(1,\) for nodes \(400,\): expected \(400,\)",
+    ),
+    "samples off the grid": (
+        lambda: lnegeom.FromGrid(np.zeros((8, 9, 2, 2)), lnegeom.flow.TorusGrid((8, 8))),
+        r"samples have shape \(8, 9, 2, 2\): expected \(8, 8, 2, 2\)",
+    ),
+    "a bad sample": (
+        lambda: lnegeom.FromGrid(np.zeros((8, 8, 2, 2)), lnegeom.flow.TorusGrid((8, 8))),
+        r"samples\[0, 0\] has eigenvalue 0: expected a positive one",
+    ),
+    "not a grid": (lambda: lnegeom.FromGrid(np.eye(2), 3), r"expected a grid such as lnegeom.flow.TorusGrid"),
     "nan mean": (lambda: lnegeom.Normal().natural([0.0, np.nan], 1.0), r"mean\[1\] is nan"),
     "negative spread": (
         lambda: lnegeom.Normal().natural(0.0, -1.0),

@@ -180,3 +180,20 @@ def test_a_source_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "jax.numpy", None)
     with pytest.raises(lnegeom.InputError, match="needs jax, which is not installed; use 'finite'"):
         jet(field, POINTS, derivatives="jax")
+
+
+@pytest.mark.parametrize("points", [POINTS, torch.from_numpy(POINTS)], ids=["finite", "torch"])
+def test_first_derivatives_alone(points):
+    found = jet(field, points, order=1)
+    assert found.second is None
+    np.testing.assert_allclose(found.first, exact()[0], rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(found.value, jet(field, points).value)
+
+
+def test_single_precision_stays_single():
+    # torch's forward mode makes tangents of 0.3 * x[0] doubles
+    x = torch.tensor([0.5, 1.0])
+    for order in (1, 2):
+        found = jet(lambda x: torch.stack([torch.exp(0.3 * x[0]), x[1]]), x, order=order)
+        parts = [found.value, found.first] + [found.second] * (order == 2)
+        assert all(part.dtype == torch.float32 for part in parts)

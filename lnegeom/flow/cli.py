@@ -32,7 +32,10 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         "--dim", type=int, help="tori: 1 to 4, boxes: 1 to 3 (default: 2); rotational: default 3"
     )
     where.add_argument(
-        "--size", type=int, help="points an axis (default: 48 on a torus, 14 in a box, 129 on a radius)"
+        "--size",
+        type=int,
+        help="points an axis (default: 64, 48, 24, 12 on a torus, by dimension; 16, 14, 9 in a box; 129 on "
+        "a radius)",
     )
     where.add_argument("--length", type=float, help="side (default: 2π of a torus, π of a box)")
     start = parser.add_argument_group("from what")

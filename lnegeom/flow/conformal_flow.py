@@ -114,8 +114,8 @@ def conformal(
         progress=progress,
         checkpoint=Checkpoint(out, settings, w) if out is not None else None,
     )
-    solution = run.solution(grid, f": lower dt (it was {step.march.used:.3g}) or refine the grid")
-    return replace(solution, dt=step.march.used)
+    advice = "" if dt is None else f" or lower dt (it was {run.state[2]:.3g})"
+    return replace(run.solution(grid, f": refine the grid{advice}"), dt=run.state[2])
 
 
 class _Stepper:
@@ -139,6 +139,8 @@ class _Stepper:
         try:
             self.march.to(limit, lambda: None)
         except Halted as reason:
+            if self.march.time > t:
+                return self.march.time, self.march.u  # as far as it came; the next call is refused
             if reason.coefficients is not None:
                 raise StepTooSmall("the factor ceased to be positive") from None
             raise StepTooSmall("the step that the tolerance asks for became too small") from None

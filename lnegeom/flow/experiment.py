@@ -32,7 +32,17 @@ TAKES = {
     "homogeneous": ("group", "metric", "normalised"),
     "rotational": ("dim", "size", "neck", "normalised"),
 }
+# Points an axis, by dimension.
+TORUS_SIZE = {1: 64, 2: 48, 3: 24, 4: 12}
+BOX_SIZE = {1: 16, 2: 14, 3: 9}
 INVARIANTS = ("volume", "closeness", "min_scalar_curvature", "max_riemann")
+ON_A_GRID = (
+    "The perturbation's norm against time, and a component of the metric at the first and the last time."
+)
+PICTURES = {
+    "homogeneous": "The lengths of the frame, and the scalar curvature.",
+    "rotational": "Outlines at successive times, the later the darker, and the scalar curvature.",
+}
 FOLDINGS = 5.0
 """E-foldings of the first mode after the others have died away, in the default time."""
 
@@ -41,7 +51,7 @@ def run(options: argparse.Namespace) -> Solution:
     """Run the flow that the options ask for, or go on with it; print its table and write the folder."""
     _refuse_others(options)
     out: Path = options.out
-    if not options.resume and (out / "run").exists():
+    if not options.resume and any((out / name).exists() for name in ("run", "solution.npz")):
         raise InputError(f"{out} holds a run already; add --resume to go on with it, or choose another --out")
     start = time.perf_counter()
     solution = _solve(options)
@@ -72,11 +82,16 @@ def run(options: argparse.Namespace) -> Solution:
 def _refuse_others(options: argparse.Namespace) -> None:
     """Raise for an option that the kind does not take: it would be ignored."""
     for name in sorted({name for names in TAKES.values() for name in names}):
-        if name not in TAKES[options.kind] and getattr(options, name) not in (None, False):
+        if name not in TAKES[options.kind] and _given(options, name):
             takers = ", ".join(kind for kind, names in TAKES.items() if name in names)
             raise InputError(f"--{name} is for --kind {takers}; leave it out for {options.kind}")
     if options.frames < 0:
         raise InputError(f"frames must not be negative, got {options.frames}")
+
+
+def _given(options: argparse.Namespace, name: str) -> bool:
+    value = getattr(options, name)
+    return value is not None and value is not False  # 0 is a value
 
 
 def _solve(options: argparse.Namespace) -> Solution:
@@ -101,7 +116,7 @@ def _solve(options: argparse.Namespace) -> Solution:
 def _solve_on_grid(options: argparse.Namespace, common: dict[str, Any]) -> Solution:
     boxed = options.kind == "box"
     dim = 2 if options.kind == "conformal" else _or(options.dim, 2)
-    shape = (_or(options.size, 14 if boxed else 48),) * dim
+    shape = (_or(options.size, (BOX_SIZE if boxed else TORUS_SIZE).get(dim, 8)),) * dim
     lengths = None if options.length is None else (options.length,) * dim
     grid: Any = flow.BoxGrid(shape, lengths) if boxed else flow.TorusGrid(shape, lengths)
     metric = flow.perturbed_flat(grid, _or(options.amplitude, 0.1), seed=_or(options.seed, 0))
@@ -161,7 +176,8 @@ def _page(
     from lnegeom.flow.cli import KINDS
 
     page = Page(f"lnegeom flow: {options.kind}")
-    page.text(KINDS[options.kind].capitalize() + ".")
+    what = KINDS[options.kind]
+    page.text(f"{what[0].upper()}{what[1:]}.")
     page.table(headers, rows)
     page.text(f"{results['status']}: {results['message']}.")
     if results.get("decay"):
@@ -169,15 +185,18 @@ def _page(
         page.text(
             f"Rate {decay['rate']:.8g} ± {decay['standard_error']:.1e} (standard error of the fit), "
             f"{decay['relative_difference']:+.1e} from the linear theory's {decay['theory']:.8g}, fitted "
-            f"over t = {decay['window'][0]:.4g} … {decay['window'][1]:.4g}. The mean has moved by "
-            f"{decay['limit_shift']:.2e} in operator norm; the first eigenvalue of the limit is "
-            f"{decay['limit_theory']:.8g}."
+            f"over t = {decay['window'][0]:.4g} … {decay['window'][1]:.4g}."
         )
+        if "norm with mean" in results["norms"]:
+            page.text(
+                f"The mean has moved by {decay['limit_shift']:.2e} in operator norm; the first eigenvalue of "
+                f"the limit is {decay['limit_theory']:.8g}."
+            )
     elif results.get("no_fit"):
         page.text(f"No rate was fitted: {results['no_fit']}.")
-    page.figure(out / "picture.png", "The flow at a glance.")
+    page.figure(out / "picture.png", PICTURES.get(options.kind, ON_A_GRID))
     if options.frames:
-        page.figure(out / "animation.gif", "The flow in motion.")
+        page.figure(out / "animation.gif", "The same in motion.")
     page.heading("What was run")
     page.code(results["command"])
     page.table(["environment", "version"], [[name, value] for name, value in results["environment"].items()])
@@ -190,7 +209,7 @@ def _command(options: argparse.Namespace) -> str:
         value = getattr(options, name)
         if value is True:
             words.append(f"--{name}")
-        elif value not in (None, False):
+        elif _given(options, name):
             values = value if isinstance(value, list) else [value]
             words += [f"--{name.replace('_', '-')}", *map(str, values)]
     return shlex.join([*words, "--out", str(options.out)])

@@ -10,7 +10,8 @@ import array_api_compat
 import numpy as np
 
 from lnegeom import tensors
-from lnegeom._array import Array, InputError, to_numpy
+from lnegeom._array import Array, InputError, as_floating, to_numpy
+from lnegeom.flow.checks import checked_metric
 from lnegeom.flow.closeness import closeness
 from lnegeom.flow.grid import TorusGrid
 from lnegeom.flow.small import pack, unpack, upper_pairs
@@ -217,6 +218,8 @@ def measure(
 
     Raises
     ------
+    GeometryError
+        If a metric is not one on the grid.
     InputError
         If a name is unknown.
 
@@ -233,6 +236,18 @@ def measure(
     (1.0, True)
     """
     wanted = invariant_names(names)
+    if background is None:
+        xp, metric = as_floating(metric=metric)
+    else:
+        xp, metric, background = as_floating(metric=metric, background=background)
+        background = checked_metric(xp, background, grid, "background")
+    return measured(checked_metric(xp, metric, grid, "metric"), grid, wanted, background)
+
+
+def measured(
+    metric: Array, grid: TorusGrid, names: Sequence[str], background: Array | None
+) -> dict[str, float]:
+    """`measure` without its checks."""
     xp = array_api_compat.array_namespace(metric)
     measurement = Measurement(xp, grid, metric, background)
-    return {name: INVARIANTS[name](measurement) for name in wanted}
+    return {name: INVARIANTS[name](measurement) for name in names}

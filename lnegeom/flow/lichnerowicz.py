@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnegeom._array import Array, GeometryError, InputError, positive_integer, to_numpy
-from lnegeom.flow.evolve import checked_metric
+from lnegeom.flow.checks import checked_metric
 from lnegeom.flow.grid import TorusGrid
 from lnegeom.flow.run import Run, Settings
 
@@ -77,8 +77,7 @@ def spectrum(metric: Array, grid: TorusGrid, count: int = 12) -> NDArray[np.floa
 def _numerically(g: NDArray[np.float64], grid: TorusGrid, count: int) -> NDArray[np.float64]:
     from scipy.sparse.linalg import LinearOperator, eigs, gmres
 
-    settings = Settings.checked((), **_ANY_RUN)
-    run = Run(np, g, grid, "background", g, settings)
+    run = Run(np, g, grid, "background", g, Settings(t_end=1.0, dealias=False))
     modes, shape = run.modes, (grid.dim * (grid.dim + 1) // 2, *grid.shape)
     lowest = grid.eigenvalues(1, np.mean(g, axis=tuple(range(grid.dim))))[0]
 
@@ -123,16 +122,3 @@ def _numerically(g: NDArray[np.float64], grid: TorusGrid, count: int) -> NDArray
     )
     values: NDArray[np.float64] = np.sort(1 / found.real + shift)
     return values
-
-
-_ANY_RUN = {
-    "t_end": 1.0,
-    "dt": None,
-    "tolerance": 1e-6,
-    "samples": 2,
-    "method": "ifrk4",
-    "dealias": False,
-    "workers": 1,
-    "out": None,
-    "progress": False,
-}

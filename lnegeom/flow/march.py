@@ -15,8 +15,8 @@ from lnegeom.flow.spectral import Modes
 SAFETY, LEAST, MOST = 0.9, 0.2, 4.0
 SMALLEST = 1e-9
 """Steps below this part of the whole time are given up: the solution is singular, or the tolerance absurd."""
-ROUNDING = 20.0
-"""Errors below this many units of rounding of the metric are not worth a smaller step."""
+ROUNDING, TINY = 20.0, 1e-300
+"""Errors below this many units of rounding of the state are not worth a smaller step."""
 
 
 class Halted(Exception):
@@ -63,10 +63,8 @@ class March:
         self.used = dt
         self.tolerance = tolerance
         self.smallest = SMALLEST * duration
-        self.rejected = 0
         # The mean does not decay and is no measure of what does.
         self.fluctuation = 1 - _delta(modes)
-        self.rounding = ROUNDING * modes.eps
 
     def restore(self, u: Array, time: float, dt: float, used: float) -> None:
         """Go on from a checkpoint."""
@@ -104,7 +102,8 @@ class March:
                 raise Halted(reason.coefficients) from None
             return self._reject(dt * LEAST, reason.coefficients)
         if self.tolerance is not None:
-            allowed = self.tolerance * self.modes.rms(self.u, self.fluctuation) + self.rounding
+            allowed = self.tolerance * self.modes.rms(self.u, self.fluctuation) + TINY
+            allowed += ROUNDING * self.modes.eps * self.modes.rms(self.u)
             ratio = self.modes.rms(self.method.error(new, first)) / allowed
             factor = MOST if ratio == 0 else min(MOST, max(LEAST, SAFETY * ratio**-0.25))
             if not ratio <= 1:
@@ -114,7 +113,6 @@ class March:
         return True
 
     def _reject(self, dt: float, coefficients: Array | None) -> bool:
-        self.rejected += 1
         self.dt = dt
         if dt < self.smallest:
             raise Halted(coefficients)

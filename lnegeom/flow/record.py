@@ -14,7 +14,7 @@ import numpy as np
 from lnegeom._array import Array, InputError, to_numpy
 from lnegeom.flow.archive import read_archive, write_archive
 from lnegeom.flow.grid import TorusGrid
-from lnegeom.flow.invariants import measure
+from lnegeom.flow.invariants import measured
 
 FORMAT = "lnegeom.flow.run"
 
@@ -92,7 +92,7 @@ class Record:
         else:
             self._metrics[len(self.times)] = to_numpy(metric)
         self.times.append(time)
-        found = measure(metric, self.grid, tuple(self.values), background=self.background)
+        found = measured(metric, self.grid, tuple(self.values), self.background)
         for name, value in found.items():
             self.values[name].append(value)
 

@@ -72,7 +72,7 @@ def rotational(
         Number of evenly spaced times; where the curvature has grown by half since the last, there is a
         further sample.
     rtol : float, default: 1e-7
-        Error of a step, relative to the largest entry of ψ and the length.
+        Error of a step, relative to each value of ψ and to the length.
     progress : bool, default: False
         Show a progress bar.
     out : path, optional
@@ -91,7 +91,7 @@ def rotational(
     Raises
     ------
     GeometryError
-        If the profile is not finite and positive, or does not close smoothly at a pole.
+        If the profile is not finite and positive, does not close smoothly at a pole, or is not resolved.
     InputError
         If another argument is out of range.
 
@@ -115,12 +115,14 @@ def rotational(
     equation = _Equation(grid, normalised)
     initial = equation.curvature(y)
     equation.limit = BLOW_UP * max(initial, 1 / size**2)
+    if problem := equation.defect(0.0, y):
+        raise GeometryError(f"profile: {problem}; take more points, or a smoother profile")
     settings = {"flow": "rotational", "grid": grid.to_json(), "t_end": duration, "samples": samples}
     settings |= {"rtol": positive("rtol", rtol), "normalised": normalised}
     first = 1e-2 / max(initial, 1 / duration)
     run = record(
         equation,
-        Chebyshev(equation.velocity, equation.radius, rtol=rtol, atol=0.0, h=first),
+        Chebyshev(equation.velocity, equation.radius, lambda y: rtol * np.abs(y), first),
         y,
         times,
         progress=progress,
@@ -229,7 +231,7 @@ class _Equation:
         tail = float(np.max(modes[-max(2, self._grid.points // 16) :]))
         if tail > UNRESOLVED * self.neck(psi):
             return (
-                f"{self._grid.points} points no longer resolve the profile (its last modes are {tail:.2g}, "
+                f"{self._grid.points} points do not resolve the profile (its last modes are {tail:.2g}, "
                 f"its neck {self.neck(psi):.2g})"
             )
         return None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,54 +15,48 @@ from lnegeom._array import Array, GeometryError, InputError, first_index, positi
 from lnegeom.flow.deturck import Gauge
 from lnegeom.flow.grid import TorusGrid
 from lnegeom.flow.integrators import METHODS
-from lnegeom.flow.invariants import Measurement, invariant_names, measure
+from lnegeom.flow.invariants import Measurement
 from lnegeom.flow.march import Halted, March
 from lnegeom.flow.record import Record, fingerprint, host_scalars
 from lnegeom.flow.rhs import Equation, LeftCone, right_hand_side
-from lnegeom.flow.singular import singular_time
+from lnegeom.flow.singular import Watch
 from lnegeom.flow.small import pack, positive_definite, unpack
 from lnegeom.flow.solution import Solution
 from lnegeom.flow.spectral import Modes
 
 ACCURACY = 0.1
 """First step, times the decay rate ``‖∇h‖² / ‖h − mean h‖²`` of the initial perturbation."""
-RECENT = 8
-"""Steps before a halt whose curvature tells whether it blows up."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Arguments of a flow that are not geometry, checked."""
+    """Arguments of a flow that are not geometry; an `InputError` at the first bad one."""
 
     t_end: float
-    dt: float | None
-    tolerance: float
-    samples: int
-    method: str
-    dealias: bool
-    invariants: tuple[str, ...]
-    workers: int
-    out: str | os.PathLike[str] | None
-    progress: bool
+    dt: float | None = None
+    tolerance: float = 1e-6
+    samples: int = 101
+    method: str = "ifrk4"
+    dealias: bool = True
+    invariants: tuple[str, ...] = ()
+    workers: int = 1
+    out: str | os.PathLike[str] | None = None
+    progress: bool = False
 
-    @classmethod
-    def checked(cls, invariants: str | Sequence[str], **given: Any) -> Settings:
-        """Check the arguments; raise an `InputError` at the first bad one."""
-        settings = cls(invariants=invariant_names(invariants), **given)
-        positive("t_end", settings.t_end)
-        positive("tolerance", settings.tolerance)
-        positive_integer("workers", settings.workers)
-        if settings.dt is not None:
-            positive("dt", settings.dt)
-        if positive_integer("samples", settings.samples) < 2:
+    def __post_init__(self) -> None:
+        positive("t_end", self.t_end)
+        positive("tolerance", self.tolerance)
+        positive_integer("workers", self.workers)
+        if self.dt is not None:
+            positive("dt", self.dt)
+        if positive_integer("samples", self.samples) < 2:
             raise InputError(
-                f"samples must be at least 2, the initial and the final time; got {settings.samples}"
+                f"samples must be at least 2, the initial and the final time; got {self.samples}"
             )
-        if settings.method not in METHODS:
-            raise InputError(f"method must be one of {', '.join(METHODS)}; got {settings.method!r}")
-        if settings.method == "sbdf4" and settings.dt is None:
+        if self.method not in METHODS:
+            raise InputError(f"method must be one of {', '.join(METHODS)}; got {self.method!r}")
+        if self.method == "sbdf4" and self.dt is None:
             raise InputError("method 'sbdf4' takes steps of one length: pass dt")
-        return settings
 
 
 class Run:
@@ -121,6 +113,16 @@ class Run:
             return along
         return self.xp.matrix_transpose(self.back) @ along @ self.back
 
+    def _sample(self, record: Record, index: int) -> Array:
+        """A sample, back from the disk if it lies there."""
+        g = record.sample(index)
+        if record.folder is None:
+            return g
+        return self.xp.asarray(np.array(g), device=array_api_compat.device(self.metric))
+
+    def _curvature(self, metric: Array) -> float:
+        return Measurement(self.xp, self.grid, metric, None).max_riemann()
+
     def _nonlinear(self, u: Array) -> Array:
         self.evaluations += 1
         return self.rhs(u)
@@ -134,30 +136,33 @@ class Run:
             settings.invariants,
             self.background,
             settings.out,
-            self._arguments(),
+            {} if settings.out is None else self._arguments(),
         )
         saved = record.resume(self.metric)
         march = self._march(saved)
         if saved is None:
             record.add(0.0, self.metric)
-        recent: deque[tuple[float, Array]] = deque(maxlen=RECENT)
+        watch = Watch(self.metric_of, self._curvature)
+        if saved is not None:
+            watch.longest, found = saved["watch"]
+            watch.found = [(time, value) for time, value in found]
         bar = _bar(settings, march.time, self.rhs.equation.gauge)
         halted = None
         # A diverging step overflows before it is caught; torch says nothing, numpy and its kin would warn.
         with np.errstate(all="ignore"), bar:
 
             def on_step() -> None:
-                recent.append((march.time, march.u))
+                watch.see(march.time, march.u, march.used)
                 bar.update(march.time - bar.n)
 
             try:
                 for index in range(len(record.times), settings.samples):
                     march.to(settings.t_end * (index / (settings.samples - 1)), on_step)
                     record.add(march.time, self.metric_of(march.u))
-                    record.checkpoint(*self._checkpoint(march))
+                    record.checkpoint(*self._checkpoint(march, watch))
             except Halted as reason:
                 halted = reason
-        return self._solution(record, march, halted, list(recent))
+        return self._solution(record, march, halted, watch)
 
     def _arguments(self) -> dict[str, Any]:
         """What a checkpoint must agree in."""
@@ -176,9 +181,15 @@ class Run:
             "invariants": list(settings.invariants),
         }
 
-    def _checkpoint(self, march: March) -> tuple[dict[str, Any], dict[str, Array]]:
+    def _checkpoint(self, march: March, watch: Watch) -> tuple[dict[str, Any], dict[str, Array]]:
         memory = {f"memory-{number}": array for number, array in enumerate(march.method.memory)}
-        numbers = {"time": march.time, "dt": march.dt, "used": march.used, "evaluations": self.evaluations}
+        numbers = {
+            "time": march.time,
+            "dt": march.dt,
+            "used": march.used,
+            "evaluations": self.evaluations,
+            "watch": [watch.longest, watch.found],
+        }
         return numbers, {"u": march.u, **memory}
 
     def _march(self, saved: dict[str, Any] | None) -> March:
@@ -216,16 +227,14 @@ class Run:
         gradient = -float(self.xp.sum(self.linear * energy))
         return ACCURACY * (total / gradient if gradient > 0 else 1 / self.grid.smallest_eigenvalue())
 
-    def _solution(
-        self, record: Record, march: March, halted: Halted | None, recent: list[tuple[float, Array]]
-    ) -> Solution:
+    def _solution(self, record: Record, march: March, halted: Halted | None, watch: Watch) -> Solution:
         xp, settings = self.xp, self.settings
         status: Literal["completed", "stopped"] = "completed"
         message, singular = f"reached t = {settings.t_end:g}", None
         if halted is not None:
             if march.time > record.times[-1]:
                 record.add(march.time, self.metric_of(march.u))
-            singular = self._singular_time(record, recent)
+            singular = watch.singular_time(record.times, lambda index: self._sample(record, index))
             status, message = "stopped", self._why(march, halted, singular)
         metrics = record.metrics(xp)
         like = metrics[0, ...]
@@ -253,21 +262,10 @@ class Run:
             defect = _defect(self.xp, self.metric_of(halted.coefficients))
         if singular is not None:
             defect += f", and the curvature grows like 1/(T - t) with T = {singular:.6g}"
-        return (
-            f"after t = {march.time:.6g} {defect}; the last good state is kept: lower dt (it was "
-            f"{march.used:.3g}), refine the grid, or lower the amplitude of the initial perturbation"
-        )
-
-    def _singular_time(self, record: Record, recent: list[tuple[float, Array]]) -> float | None:
-        """Estimate from the samples before the last steps, and those steps."""
-        states = [(time, self.metric_of(u)) for time, u in recent]
-        begin = recent[0][0] if recent else math.inf
-        older = [(time, record.sample(i)) for i, time in enumerate(record.times) if time < begin][-RECENT:]
-        points = [
-            (time, measure(g, self.grid, ["max_riemann"])["max_riemann"]) for time, g in [*older, *states]
-        ]
-        points = [(time, value) for time, value in points if value > 0]
-        return singular_time(*zip(*points, strict=True)) if points else None
+        advice = "refine the grid, or lower the amplitude of the initial perturbation"
+        if self.settings.dt is not None:
+            advice = f"lower dt (it was {march.used:.3g}), {advice}"
+        return f"after t = {march.time:.6g} {defect}; the last good state is kept: {advice}"
 
 
 def _bar(settings: Settings, time: float, gauge: Gauge) -> Any:

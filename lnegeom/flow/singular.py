@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lnegeom._array import Array
 
 Vector = NDArray[np.floating[Any]]
 
@@ -15,6 +17,12 @@ LEAST_POINTS = 4
 LARGEST_MISFIT = 0.05
 LATE = 30.0
 """The fit begins where the curvature is within this factor of its last value."""
+SHORT, SHRINKING = 0.25, 0.7
+"""The curvature of a run is measured when its step has fallen to a quarter of its longest, and whenever it
+has fallen by the second factor from there: at times that close in on a singular one geometrically, at a cost
+that the steps between hide."""
+SAMPLES = 8
+"""Samples before a halt whose curvature tells too whether it blows up."""
 
 
 def singular_time(times: Sequence[float] | Vector, curvature: Sequence[float] | Vector) -> float | None:
@@ -58,3 +66,42 @@ def singular_time(times: Sequence[float] | Vector, curvature: Sequence[float] | 
     misfit = np.max(np.abs(slope * x + intercept - inverse)) / (inverse[0] - inverse[-1])
     left = -unit * intercept / slope
     return float(t[-1] + left) if misfit < LARGEST_MISFIT and left > 0 else None
+
+
+class Watch:
+    """Curvature of a run at the times when its steps become short.
+
+    Parameters
+    ----------
+    metric_of : callable
+        From a state to its metric.
+    curvature : callable
+        From a metric to ``sup |Rm|``.
+    """
+
+    def __init__(self, metric_of: Callable[[Array], Array], curvature: Callable[[Array], float]):
+        self.metric_of = metric_of
+        self.curvature = curvature
+        self.longest = 0.0
+        self.found: list[tuple[float, float]] = []
+
+    def see(self, time: float, u: Array, used: float) -> None:
+        """Measure the curvature if the step has fallen since it was measured last."""
+        self.longest = self.longest if self.found else max(self.longest, used)
+        if used < (SHRINKING if self.found else SHORT) * self.longest:
+            self.longest = used
+            self.found.append((time, self.curvature(self.metric_of(u))))
+
+    def singular_time(self, times: Sequence[float], sample: Callable[[int], Array]) -> float | None:
+        """Estimate from what was measured, and the last samples, as far as the grid resolved them."""
+        known = {time for time, _ in self.found}
+        last = list(enumerate(times))[-SAMPLES:]
+        samples = [(time, self.curvature(sample(i))) for i, time in last if time not in known]
+        points = sorted(point for point in [*samples, *self.found] if point[1] > 0)
+        # At the very end a grid no longer resolves the curvature. But a flow that went on well beyond T was
+        # not singular there.
+        for end in range(len(points), LEAST_POINTS - 1, -1):
+            estimate = singular_time(*zip(*points[:end], strict=True))
+            if estimate is not None and estimate > times[-1] - LARGEST_MISFIT * (times[-1] - points[0][0]):
+                return estimate
+        return None

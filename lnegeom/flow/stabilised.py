@@ -65,13 +65,10 @@ class Chebyshev:
         self,
         f: RightHandSide,
         radius: Callable[[float, Field], float],
-        *,
-        rtol: float,
-        atol: float,
+        allowed: Callable[[Field], Field | float],
         h: float,
     ):
-        self._f, self._radius = f, radius
-        self._rtol, self._atol = rtol, atol
+        self._f, self._radius, self._allowed = f, radius, allowed
         self.h = h
 
     def __call__(self, t: float, y: Field, limit: float) -> tuple[float, Field]:
@@ -111,8 +108,7 @@ class Chebyshev:
 
     def _error(self, y: Field, new: Field, f0: Field, f1: Field, h: float) -> float:
         estimate = 0.8 * (y - new) + 0.4 * h * (f0 + f1)
-        scale = self._atol + self._rtol * np.maximum(np.abs(y), np.abs(new))
-        error = float(np.sqrt(np.mean((estimate / scale) ** 2)))
+        error = float(np.sqrt(np.mean((estimate / np.maximum(self._allowed(y), self._allowed(new))) ** 2)))
         return error if math.isfinite(error) else math.inf
 
 

@@ -17,8 +17,12 @@ class JetMetric(Metric):
     def _jet(self, xp: Any, local: Any) -> tuple[Array, Array]:
         """``∂_a g_ij`` as ``(..., i, j, a)`` and ``∂_a ∂_b g_ij`` as ``(..., i, j, a, b)``."""
 
+    def _first(self, xp: Any, local: Any) -> Array:
+        """``∂_a g_ij`` alone, which may cost less."""
+        return self._jet(xp, local)[0]
+
     def _christoffel(self, xp: Any, local: Any) -> Array:
-        return tensors.christoffel(xp, self._inverse(xp, local), self._jet(xp, local)[0])
+        return tensors.christoffel(xp, self._inverse(xp, local), self._first(xp, local))
 
     def _riemann(self, xp: Any, local: Any) -> Array:
         inverse = self._inverse(xp, local)

@@ -87,11 +87,14 @@ class Kerr(JetMetric):
         return xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)
 
     def _jet(self, xp: Any, local: Array) -> tuple[Array, Array]:
-        def function(y: Array) -> Array:
-            return self._matrix(array_api_compat.array_namespace(y), y)
-
-        found = jet(function, local, derivatives=self.derivatives, vectorized=True)
+        found = jet(self._components, local, derivatives=self.derivatives, vectorized=True)
         return found.first, found.second
+
+    def _first(self, xp: Any, local: Array) -> Array:
+        return jet(self._components, local, derivatives=self.derivatives, vectorized=True, order=1).first
+
+    def _components(self, y: Array) -> Array:
+        return self._matrix(array_api_compat.array_namespace(y), y)
 
 
 class Schwarzschild(Kerr):

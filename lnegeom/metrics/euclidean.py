@@ -19,6 +19,8 @@ class Euclidean(Metric):
         The dimension; any dimension will do when left out.
     """
 
+    closed_form_geodesics = True
+
     def __init__(self, n: int | None = None):
         self.dim = None if n is None else positive_integer("n", n)
 
@@ -60,6 +62,15 @@ class Euclidean(Metric):
 
     def _ricci_apply(self, xp: Any, local: Array, vector: Array) -> Array:
         return xp.zeros_like(local + vector)
+
+    def _exp(self, xp: Any, x: Array, v: Array) -> Array:
+        return x + v
+
+    def _log(self, xp: Any, x: Array, y: Array) -> Array:
+        return y - x
+
+    def _transport(self, xp: Any, x: Array, v: Array, w: Array) -> Array:
+        return w + xp.zeros_like(x + v)
 
 
 def _zeros(xp: Any, x: Array, rank: int) -> Array:

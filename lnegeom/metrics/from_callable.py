@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from lnegeom._array import Array, GeometryError, InputError, positive_integer
-from lnegeom.derivatives import Derivatives, check_source, evaluate, jet
+from lnegeom.derivatives import Derivatives, Jet, check_source, evaluate, jet
 from lnegeom.metrics._checks import check_matrix
 from lnegeom.metrics._jet import JetMetric
 
@@ -95,5 +95,17 @@ class FromCallable(JetMetric):
         return local.matrix
 
     def _jet(self, xp: Any, local: _Local) -> tuple[Array, Array]:
-        found = jet(self.function, local.x, derivatives=self.derivatives, vectorized=self.vectorized)
+        found = self._derived(local, 2)
         return found.first, found.second
+
+    def _first(self, xp: Any, local: _Local) -> Array:
+        return self._derived(local, 1).first
+
+    def _derived(self, local: _Local, order: Literal[1, 2]) -> Jet:
+        return jet(
+            self.function,
+            local.x,
+            derivatives=self.derivatives,
+            vectorized=self.vectorized,
+            order=order,
+        )

@@ -74,7 +74,7 @@ class FromGrid(JetMetric):
         return f"FromGrid({self.grid!r})"
 
     def _local(self, xp: Any, x: Array) -> _Local:
-        (entries,) = self._series(xp, x, [(0,) * self.dim])
+        (entries,) = self._series(xp, x, [self._order()])
         matrix = from_entries(xp, entries, self.dim)
         check_matrix(xp, matrix, 0)
         return _Local(x, matrix)
@@ -82,17 +82,21 @@ class FromGrid(JetMetric):
     def _matrix(self, xp: Any, local: _Local) -> Array:
         return local.matrix
 
+    def _first(self, xp: Any, local: _Local) -> Array:
+        orders = [self._order(a) for a in range(self.dim)]
+        return xp.stack([from_entries(xp, e, self.dim) for e in self._series(xp, local.x, orders)], axis=-1)
+
     def _jet(self, xp: Any, local: _Local) -> tuple[Array, Array]:
         n = self.dim
-        axes = [tuple(int(axis == a) for axis in range(n)) for a in range(n)]
-        pairs = {
-            (a, b): tuple(map(sum, zip(axes[a], axes[b], strict=True))) for a in range(n) for b in range(a, n)
-        }
-        found = [from_entries(xp, e, n) for e in self._series(xp, local.x, [*axes, *pairs.values()])]
-        first = xp.stack(found[:n], axis=-1)
-        second = dict(zip(pairs, found[n:], strict=True))
+        pairs = [(a, b) for a in range(n) for b in range(a, n)]
+        found = self._series(xp, local.x, [self._order(a, b) for a, b in pairs])
+        second = {pair: from_entries(xp, e, n) for pair, e in zip(pairs, found, strict=True)}
         rows = [xp.stack([second[min(a, b), max(a, b)] for b in range(n)], axis=-1) for a in range(n)]
-        return first, xp.stack(rows, axis=-2)
+        return self._first(xp, local), xp.stack(rows, axis=-2)
+
+    def _order(self, *axes: int) -> tuple[int, ...]:
+        """How often each axis is differentiated, of a derivative along these axes."""
+        return tuple(axes.count(axis) for axis in range(self.dim))
 
     def _series(self, xp: Any, x: Array, orders: list[tuple[int, ...]]) -> list[Array]:
         """Entries of the metric, differentiated so many times along each axis, ``(..., n(n+1)/2)`` each."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from lnegeom._array import Array, matvec
-from lnegeom.metrics import _constant_curvature
+from lnegeom.metrics import _constant_curvature, _log_cosh_geodesics
 from lnegeom.metrics._base import Metric
-from lnegeom.potentials import Potential, SeparablePotential
+from lnegeom.potentials import LogCosh, Potential, SeparablePotential
 from lnegeom.potentials._base import check_potential
 
 
@@ -19,7 +19,8 @@ class Hessian(Metric):
         Γ^k_ij = ½ g^{kl} T_lij,    R_ijkl = ¼ g^{pq} (T_ilp T_jkq − T_ikp T_jlq).
 
     For a separable potential the metric is diagonal and flat: everything but the full tensors is O(n). Where
-    the potential names its constant curvature K, ``Ric = K (n − 1) g``, exact wherever g is.
+    the potential names its constant curvature K, ``Ric = K (n − 1) g``, exact wherever g is. For
+    `LogCosh`, geodesics are in closed form.
 
     Parameters
     ----------
@@ -40,6 +41,8 @@ class Hessian(Metric):
     def __init__(self, potential: Potential):
         self.potential = check_potential(potential)
         self.dim = potential.dim
+        self._tau = potential.tau if isinstance(potential, LogCosh) else 0.0
+        self.closed_form_geodesics = self._tau > 0
 
     def __repr__(self) -> str:
         return f"Hessian({self.potential!r})"
@@ -111,3 +114,18 @@ class Hessian(Metric):
         if self.potential.curvature is not None:
             return _constant_curvature.scalar(xp, self.potential.curvature, x)
         return super()._scalar_curvature(xp, x)
+
+    def _exp(self, xp: Any, x: Array, v: Array) -> Array:
+        return _log_cosh_geodesics.exp(xp, self._tau, x, v)
+
+    def _log(self, xp: Any, x: Array, y: Array) -> Array:
+        return _log_cosh_geodesics.log(xp, self._tau, x, y)
+
+    def _transport(self, xp: Any, x: Array, v: Array, w: Array) -> Array:
+        return _log_cosh_geodesics.transport(xp, self._tau, x, self._exp(xp, x, v), w)
+
+    def _distance(self, xp: Any, x: Array, y: Array) -> Array:
+        return _log_cosh_geodesics.distance(xp, self._tau, x, y)
+
+    def _leaves(self, xp: Any, x: Array, v: Array) -> Array:
+        return _log_cosh_geodesics.leaves(xp, self._tau, x, v)

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import array_api_compat
-import numpy as np
-
 from lnegeom._array import Array, check_where, diagonal_matrix, dot, identity, outer, positive
+from lnegeom.metrics import _lne_chunks
 from lnegeom.metrics._base import Metric
-
-# Entries per pass over memory: 32,768 doubles (256 KiB) stay in a second-level cache.
-_CHUNK = 1 << 15
+from lnegeom.metrics._lne_chunks import is_long
 
 
 class _Local(NamedTuple):
@@ -62,33 +58,27 @@ class LNE(Metric):
     def __repr__(self) -> str:
         return f"LNE(tau={self.tau})"
 
+    # One long numpy vector goes in pieces that stay in cache; what is not valid is named by the general path.
+
     def sharp(self, x: Any, covector: Any) -> Array:
         """Raise an index: ``c + u (u·c)/w``, of shape ``(..., n)``, in O(n) time and memory."""
-        if _is_long_vector(x, covector):
-            return self._sharp_in_chunks(x, covector)
-        return super().sharp(x, covector)
+        result = _lne_chunks.sharp(self.tau, x, covector) if is_long(x, covector) else None
+        return super().sharp(x, covector) if result is None else result
 
-    def _sharp_in_chunks(self, x: Array, covector: Array) -> Array:
-        """`sharp` of one long numpy vector, with no temporary but the result.
+    def christoffel_apply(self, x: Any, u: Any, v: Any) -> Array:
+        """``Γ^k_ij u^i v^j = −u_k Σ_i h_i u^i v^i / w``, of shape ``(..., n)``, in O(n) time and memory."""
+        result = _lne_chunks.christoffel_apply(self.tau, x, u, v) if is_long(x, u, v) else None
+        return super().christoffel_apply(x, u, v) if result is None else result
 
-        The reductions |u|² and u·c carry any NaN or infinity, so that a valid point costs no extra pass.
-        """
-        u = np.empty_like(x)
-        squared = product = 0.0
-        with np.errstate(all="ignore"):  # what is not finite is reported below, by name
-            for start in range(0, x.size, _CHUNK):
-                part = u[start : start + _CHUNK]
-                np.tanh(np.multiply(x[start : start + _CHUNK], self.tau, out=part), out=part)
-                squared += float(part @ part)
-                product += float(part @ covector[start : start + _CHUNK])
-        if not (squared < 1 and np.isfinite(product)):
-            return super().sharp(x, covector)  # the general path names the offender
-        scale = product / (1 - squared)
-        for start in range(0, x.size, _CHUNK):
-            part = u[start : start + _CHUNK]
-            part *= scale
-            part += covector[start : start + _CHUNK]
-        return u
+    def ricci_apply(self, x: Any, vector: Any) -> Array:
+        """``Ric_ij v^j``, of shape ``(..., n)``, in O(n) time and memory."""
+        result = _lne_chunks.ricci_apply(self.tau, x, vector) if is_long(x, vector) else None
+        return super().ricci_apply(x, vector) if result is None else result
+
+    def scalar_curvature(self, x: Any) -> Array:
+        """Scalar curvature R, of shape ``(...)``, in O(n) time and memory."""
+        result = _lne_chunks.scalar_curvature(self.tau, x) if is_long(x) else None
+        return super().scalar_curvature(x) if result is None else result
 
     def _local(self, xp: Any, x: Array) -> _Local:
         u = xp.tanh(self.tau * x)
@@ -156,15 +146,3 @@ class LNE(Metric):
         """``H = tr(g^{-1} P) = Σ h_i (1 + u_i²/w)``."""
         u, w, h = local
         return xp.sum(h * (1 + u**2 / w[..., None]), axis=-1)
-
-
-def _is_long_vector(x: Any, covector: Any) -> bool:
-    return (
-        array_api_compat.is_numpy_array(x)
-        and array_api_compat.is_numpy_array(covector)
-        and x.ndim == 1
-        and x.size > _CHUNK
-        and x.shape == covector.shape
-        and x.dtype == covector.dtype
-        and x.dtype in (np.float32, np.float64)
-    )

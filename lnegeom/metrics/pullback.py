@@ -111,12 +111,8 @@ class Pullback(Metric):
         return self._tangential(xp, local, self._acceleration(xp, local))
 
     def _riemann(self, xp: Any, local: _Local) -> Array:
-        acceleration = self._acceleration(xp, local)
-        tangential = self._tangential(xp, local, acceleration)
-        tangents, n = local.tangents, self.dim
-        batch, size = tuple(tangents.shape[:-2]), tangents.shape[-2]
-        wide = xp.reshape(tangential, (*batch, n, n * n))
-        normal = xp.reshape(acceleration, (*batch, size, n * n)) - tangents @ wide
+        n, batch = self.dim, tuple(local.tangents.shape[:-2])
+        normal = xp.reshape(self._normal(xp, local), (*batch, -1, n * n))
         # products[i, k, j, l] = G(N_ik, N_jl)
         products = xp.reshape(self._lower(xp, local.value, normal) @ normal, (*batch, n, n, n, n))
         term = xp.moveaxis(products, -3, -2)  # (i, j, k, l)
@@ -136,6 +132,14 @@ class Pullback(Metric):
         wide = xp.reshape(acceleration, (*batch, -1, n * n))
         projected = self._lower(xp, local.value, local.tangents) @ wide
         return xp.reshape(self._inverse(xp, local) @ projected, (*batch, n, n, n))
+
+    def _normal(self, xp: Any, local: _Local) -> Array:
+        """``N^A_ij``, the second fundamental form, ``(..., A, i, j)``: the components normal to the image."""
+        acceleration = self._acceleration(xp, local)
+        tangential = self._tangential(xp, local, acceleration)
+        batch, n = tuple(local.tangents.shape[:-2]), self.dim
+        along = local.tangents @ xp.reshape(tangential, (*batch, n, n * n))
+        return acceleration - xp.reshape(along, acceleration.shape)
 
     def _ambient_curvature(self, xp: Any, local: _Local) -> Array:
         """``R̂(∂_i, ∂_j, ∂_k, ∂_l)``: every index of the ambient tensor pulled back."""

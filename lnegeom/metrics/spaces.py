@@ -17,6 +17,7 @@ from lnegeom._array import (
     positive,
     positive_integer,
 )
+from lnegeom.metrics._space_forms import Stereographic, UpperHalf
 from lnegeom.metrics.conformal import Conformal
 from lnegeom.metrics.euclidean import Euclidean
 
@@ -70,7 +71,7 @@ class _Height:
         return identity(xp, x)[-1, :] + xp.zeros_like(x)
 
 
-class Sphere(Conformal):
+class Sphere(Stereographic, Conformal):
     """The round n-sphere in its stereographic chart, ``g = 4r² δ / (1 + |x|²)²``; curvature ``1/r²``.
 
     Parameters
@@ -90,9 +91,11 @@ class Sphere(Conformal):
     2.0
     """
 
+    kappa = 1
+
     def __init__(self, n: int, radius: float = 1.0):
         self.radius = positive("radius", radius)
-        super().__init__(_Radial(1, self.radius), Euclidean(n))
+        super().__init__(_Radial(self.kappa, self.radius), Euclidean(n))
 
     def __repr__(self) -> str:
         return f"Sphere({self.dim}, radius={self.radius})"
@@ -125,7 +128,7 @@ class Sphere(Conformal):
         return y[..., :-1] / gap[..., None]
 
 
-class PoincareBall(Conformal):
+class PoincareBall(Stereographic, Conformal):
     """Hyperbolic n-space in the unit ball, ``g = 4r² δ / (1 − |x|²)²``; curvature ``−1/r²``.
 
     Examples
@@ -135,9 +138,11 @@ class PoincareBall(Conformal):
     -6.0
     """
 
+    kappa = -1
+
     def __init__(self, n: int, radius: float = 1.0):
         self.radius = positive("radius", radius)
-        super().__init__(_Radial(-1, self.radius), Euclidean(n))
+        super().__init__(_Radial(self.kappa, self.radius), Euclidean(n))
 
     def __repr__(self) -> str:
         return f"PoincareBall({self.dim}, radius={self.radius})"
@@ -148,7 +153,7 @@ class PoincareBall(Conformal):
         return -1 / self.radius**2
 
 
-class HalfSpace(Conformal):
+class HalfSpace(UpperHalf, Conformal):
     """Hyperbolic n-space above a hyperplane, ``g = r² δ / x_n²`` on ``x_n > 0``; curvature ``−1/r²``.
 
     Examples
@@ -197,7 +202,15 @@ class Torus(Euclidean):
         """The representative of points ``(..., n)`` with coordinates from 0 up to the periods."""
         xp, x = as_floating(x=x)
         check_vectors(xp, x, "x", self.dim)
-        return x % (xp.zeros_like(x) + as_floating(x=x, periods=list(self.periods))[2])
+        return x % self._lengths(x)
+
+    def _log(self, xp: Any, x: Array, y: Array) -> Array:
+        gap = y - x
+        lengths = self._lengths(gap)
+        return gap - lengths * xp.round(gap / lengths)  # to the nearest copy of y
+
+    def _lengths(self, like: Array) -> Array:
+        return as_floating(like=like, periods=list(self.periods))[2]
 
 
 class Minkowski(Euclidean):

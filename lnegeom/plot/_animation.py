@@ -113,7 +113,8 @@ def _write(
         if number == 0:
             figure.set_layout_engine("none")  # so that nothing but the flow moves
         picture = images.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
-        drawn.append(picture.quantize(colors=255))
+        # By coverage, so that the colour bar keeps colours that the picture has lost.
+        drawn.append(picture.quantize(colors=255, method=images.Quantize.MAXCOVERAGE))
     durations = [round(1000 / fps)] * len(drawn)
     durations[-1] = max(1000, durations[-1])
     draft = path.with_name(f".{path.stem}.{os.getpid()}.gif")

@@ -1,23 +1,30 @@
 """Ricci tensor of a user's metric, against hand-written torch.func; closed forms against differentiation.
 
-    OMP_NUM_THREADS=1 python tests/benchmarks/bench_curvature.py [--repeats 7]
+    OMP_NUM_THREADS=1 python tests/benchmarks/bench_curvature.py [--repeats 15] [--geomstats PYTHON]
 
 The baseline differentiates the Christoffel symbols of the same function, jacfwd of (inverse, jacfwd), under
-vmap. Each round times every candidate once, and the median ratio to that round's baseline is reported, with
-the largest error against the baseline's result. First calls are in a column of their own.
+vmap. Each round times every candidate once, in turn, in processor time, which other programs disturb
+little; the median ratio to that round's baseline is reported, and the largest error against the baseline's
+result. First calls are each in a process of their own. `--geomstats` names an interpreter that can import
+geomstats (and, for its pytorch backend, torch); its cost is linear in the number of points, so that a few
+points do.
 """
 
 import argparse
+import json
+import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
 
 import numpy as np
 import torch
+from symbolic_table import markdown as markdown_table
 from torch.func import jacfwd, vmap
 
 import lnegeom
-from lnegeom.report import text_table
 
 
 def user_metric(x):
@@ -59,72 +66,146 @@ def lne_callable(x):
 
 
 def seconds(function):
-    start = time.perf_counter()
+    start = time.process_time()
     result = function()
-    return time.perf_counter() - start, result
+    return time.process_time() - start, result
 
 
 def compare(candidates, repeats):
-    """Rows of (name, first call's ratio, median ratio, error); the first candidate is the baseline."""
-    first = {name: seconds(f) for name, f in candidates.items()}
+    """Rows of (name, median ratio, ms, error); the first candidate is the baseline."""
+    results = {name: f() for name, f in candidates.items()}
     rounds = [[seconds(f)[0] for f in candidates.values()] for _ in range(repeats)]
-    reference = np.asarray(next(iter(first.values()))[1])
+    reference = np.asarray(next(iter(results.values())))
     scale = np.abs(reference).max()
-    base_first = next(iter(first.values()))[0]
-    for index, (name, (cold, result)) in enumerate(first.items()):
-        ratio = statistics.median(row[index] / row[0] for row in rounds)
+    for index, (name, result) in enumerate(results.items()):
+        ratio = statistics.median(row[0] / row[index] for row in rounds)
         error = np.abs(np.asarray(result) - reference).max() / scale
         milliseconds = 1e3 * statistics.median(row[index] for row in rounds)
-        yield [name, f"{1 / ratio:.2f}", f"{base_first / cold:.2f}", f"{milliseconds:.1f}", f"{error:.1e}"]
+        yield [name, f"{ratio:.2f}", f"{milliseconds:.1f}", f"{error:.1e}"]
+
+
+SIZES = ((1000, 4), (10, 16))
+
+
+def candidates(points, n):
+    x = np.random.default_rng(0).uniform(-1, 1, (points, n))
+    t = torch.from_numpy(x)
+    baseline, ours = hand_written(user_metric), lnegeom.FromCallable(user_metric, n)
+    differences = lnegeom.FromCallable(user_metric_numpy, n, vectorized=True)
+    return {
+        "hand-written torch.func, vmap": lambda: baseline(t),
+        "FromCallable, torch": lambda: ours.ricci(t),
+        "FromCallable, numpy, differences": lambda: differences.ricci(x),
+    }
+
+
+def first_call(size, index):
+    """Seconds of a candidate's first call, in a fresh process that has imported everything."""
+    name = [sys.executable, __file__, "--first", json.dumps([size, index])]
+    done = subprocess.run(name, check=True, capture_output=True, text=True)
+    return float(done.stdout)
+
+
+GEOMSTATS = """
+import os, sys, time
+import numpy as np
+import geomstats.backend as gs
+from geomstats.geometry.euclidean import Euclidean
+from geomstats.geometry.riemannian_metric import RiemannianMetric
+
+class Metric(RiemannianMetric):
+    def metric_matrix(self, base_point=None):
+        x, n = base_point, base_point.shape[-1]
+        wave = 0.3 * gs.sin(x[..., :, None] + 2 * x[..., None, :] + 1.0 * gs.arange(n))
+        wave = (wave + gs.moveaxis(wave, -1, -2)) / 2
+        return gs.eye(n) * (2 + n / 4) + wave + 0.1 * x[..., :, None] * x[..., None, :]
+
+points = gs.array(np.random.default_rng(0).uniform(-1, 1, (1000, 4))[:40])
+metric = Metric(Euclidean(4, equip=False))
+metric.ricci_tensor(points[:2])
+start = time.process_time()
+ricci = metric.ricci_tensor(points)
+print(time.process_time() - start)
+print(np.asarray(ricci).tolist())
+"""
+
+
+def geomstats_rows(python):
+    """Rows of its backends at 1,000 points, n = 4, from 40 points."""
+    x = torch.from_numpy(np.random.default_rng(0).uniform(-1, 1, (1000, 4)))
+    metric = lnegeom.FromCallable(user_metric, 4)
+    right = metric.ricci(x[:40]).numpy()
+    own = statistics.median(seconds(lambda: metric.ricci(x))[0] for _ in range(9))
+    for backend in ("pytorch", "autograd", "numpy"):
+        environment = {**os.environ, "GEOMSTATS_BACKEND": backend}
+        done = subprocess.run([python, "-c", GEOMSTATS], capture_output=True, text=True, env=environment)
+        if done.returncode:
+            yield [backend, "raises " + done.stderr.strip().splitlines()[-1][:60], "", ""]
+            continue
+        took, found = done.stdout.strip().splitlines()[-2:]
+        error = np.abs(np.array(json.loads(found)) - right).max() / np.abs(right).max()
+        total = 25 * float(took)
+        yield [backend, f"{total:.0f}", f"{total / own:.0f}", f"{error:.1e}"]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--geomstats", metavar="PYTHON")
+    parser.add_argument("--first", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.first:
+        size, index = json.loads(options.first)
+        print(seconds(list(candidates(*size).values())[index])[0])
+        return
     print(f"torch {torch.__version__}, numpy {np.__version__}, {platform.machine()}, one thread, float64")
-    headers = ["candidate", "times as fast", "first call", "ms", "relative error"]
-    for points, n in ((1000, 4), (10, 16)):
-        x = np.random.default_rng(0).uniform(-1, 1, (points, n))
-        t = torch.from_numpy(x)
-        baseline = hand_written(user_metric)
-        ours = lnegeom.FromCallable(user_metric, n)
-        differences = lnegeom.FromCallable(user_metric_numpy, n, vectorized=True)
-        print(f"\nRicci of a user's callable, {points} points, n = {n}")
-        rows = compare(
-            {
-                "hand-written torch.func, vmap": lambda b=baseline, t=t: b(t),
-                "FromCallable, torch": lambda m=ours, t=t: m.ricci(t),
-                "FromCallable, numpy, differences": lambda m=differences, x=x: m.ricci(x),
-            },
-            options.repeats,
-        )
-        print(text_table(headers, list(rows)))
+    headers = ["candidate", "times as fast", "ms", "relative error"]
+    for size in SIZES:
+        print(f"\nRicci of a user's callable, {size[0]} points, n = {size[1]}")
+        rows = list(compare(candidates(*size), options.repeats))
+        first = [statistics.median(first_call(size, index) for _ in range(3)) for index in range(len(rows))]
+        columns = [[f"{first[0] / f:.2f}", f"{1e3 * f:.0f}"] for f in first]
+        rows = [[*row, *column] for row, column in zip(rows, columns, strict=True)]
+        print(markdown_table([*headers, "first call", "first call, ms"], rows))
+    print("\nRicci in closed form against automatic differentiation, 1000 points")
+    rows = []
+    for name, closed, function, n in closed_forms():
+        x = torch.from_numpy(0.5 * np.random.default_rng(0).uniform(-1, 1, (1000, n)))
+        automatic = lnegeom.FromCallable(function, n)
+        pair = {name: lambda m=automatic, x=x: m.ricci(x), "closed": lambda m=closed, x=x: m.ricci(x)}
+        rows.append([name, str(n), *list(compare(pair, options.repeats))[1][1:]])
+    print(markdown_table(["metric", "n", "times as fast", "ms", "relative difference"], rows))
+    if options.geomstats:
+        print("\ngeomstats, Ricci of the same callable at 1,000 points, n = 4, from 40 of them")
+        rows = list(geomstats_rows(options.geomstats))
+        print(markdown_table(["backend", "seconds", "FromCallable is times as fast", "relative error"], rows))
 
-    x = torch.from_numpy(np.random.default_rng(0).uniform(-1, 1, (1000, 4)))
-    scale = lnegeom.LogCosh(1.0)
-    graph = lnegeom.Graph(scale, sign=1)
 
-    def graph_callable(y):
+def closed_forms():
+    scale, categorical, generic = lnegeom.LogCosh(1.0), lnegeom.LogSumExp(), GenericPotential()
+
+    def graph(y):
         p = scale.gradient(y)
         return torch.eye(4, dtype=y.dtype) + torch.outer(p, p)
 
-    print("\nRicci in closed form against automatic differentiation, 1000 points, n = 4")
-    for name, closed, function in (
-        ("LNE", lnegeom.LNE(0.25), lne_callable),
-        ("Graph(LogCosh)", graph, graph_callable),
-        ("Hessian(LogSumExp)", lnegeom.Hessian(lnegeom.LogSumExp()), lnegeom.LogSumExp().hessian),
-    ):
-        automatic = lnegeom.FromCallable(function, 4)
-        rows = compare(
-            {
-                f"{name} by automatic differentiation": lambda m=automatic: m.ricci(x),
-                f"{name} in closed form": lambda m=closed: m.ricci(x),
-            },
-            options.repeats,
-        )
-        print(text_table(headers, list(rows)))
+    yield "LNE", lnegeom.LNE(0.25), lne_callable, 4
+    yield "Graph(LogCosh)", lnegeom.Graph(scale, sign=1), graph, 4
+    yield "Hessian(LogSumExp)", lnegeom.Hessian(categorical), categorical.hessian, 4
+    for n in (4, 8):
+        yield "Hessian of a potential of no known curvature", lnegeom.Hessian(generic), generic.hessian, n
+
+
+class GenericPotential(lnegeom.LogSumExp):
+    """Log-sum-exp plus a square: a metric of no constant curvature."""
+
+    curvature = None
+
+    def _hessian(self, xp, x):
+        return super()._hessian(xp, x) + xp.eye(x.shape[-1], dtype=x.dtype)
+
+    def _hessian_inverse(self, xp, x):
+        return xp.linalg.inv(self._hessian(xp, x))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ def slope(steps, errors):
 
 
 def fixed_steps(equation, y, dt, t_end):
-    step = Chebyshev(equation.velocity, equation.radius, rtol=0.0, atol=math.inf, h=math.inf)
+    step = Chebyshev(equation.velocity, equation.radius, lambda y: math.inf, math.inf)
     for number in range(round(t_end / dt)):
         _, y = step(number * dt, y, (number + 1) * dt)
     return y

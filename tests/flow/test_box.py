@@ -41,7 +41,7 @@ def test_order_two_in_time_on_coarse_and_fine_grids_alike():
         errors[size] = []
         for dt in steps:
             y = pack(np, cigar(grid.coordinates(), 0.0))[equation.inner]
-            step = Chebyshev(equation.velocity, equation.radius, rtol=0.0, atol=math.inf, h=math.inf)
+            step = Chebyshev(equation.velocity, equation.radius, lambda y: math.inf, math.inf)
             for number in range(round(0.4 / dt)):
                 _, y = step(number * dt, y, (number + 1) * dt)
             errors[size].append(np.max(np.abs(y - exact)))
@@ -69,10 +69,10 @@ def test_decays_to_the_background_at_the_dirichlet_rate(dim, size):
     grid = BoxGrid((size,) * dim, lengths)
     rate = grid.smallest_eigenvalue()
     assert rate == pytest.approx(sum((math.pi / length) ** 2 for length in lengths))
-    solution = box(bump(grid, 0.02), grid, 5 / rate, samples=6, rtol=1e-8)
+    solution = box(bump(grid, 0.02), grid, 5 / rate, samples=6)
     norm = solution.perturbation_norm(mean_free=False)
     fitted = -np.log(norm[-1] / norm[-2]) / (solution.times[-1] - solution.times[-2])
-    assert fitted == pytest.approx(rate, rel=2e-3)
+    assert fitted == pytest.approx(rate, rel=1e-3)
     # The faces are held.
     np.testing.assert_array_equal(
         solution.metrics[:, 0], np.broadcast_to(np.eye(dim), solution.metrics[:, 0].shape)
@@ -133,8 +133,9 @@ def test_stops_where_the_metric_degenerates():
     solution = box(np.broadcast_to(np.eye(1), (8, 1, 1)), grid, 1.0, boundary=sinking, samples=21)
     assert solution.status == "stopped"
     assert solution.message.startswith(f"after t = {solution.times[-1]:.6g} ")
-    assert 0.1 < solution.times[-1] < 0.3
-    assert np.all(np.linalg.eigvalsh(solution.metrics[:, 1:-1]) > 0)
+    assert 0.1 < solution.times[-1] <= 0.25
+    assert np.all(np.linalg.eigvalsh(solution.metrics) > 0)  # the faces, too, are good to the last
+    assert np.all(np.isfinite(solution.invariants["volume"]))
 
 
 def test_saved_solutions_keep_their_grid(tmp_path):

@@ -46,6 +46,7 @@ def test_a_run_leaves_its_folder(kind, tmp_path, capsys):
     assert page.count("<img ") == 2
     assert "data:image/gif;base64," in page
     assert f"lnegeom flow --kind {kind}" in page
+    assert "--samples 31 --frames 2 --out" in page
     if kind in ("deturck", "conformal", "box"):
         assert results["decay"]["rate"] == pytest.approx(results["decay"]["theory"], rel=5e-3)
         assert "decay rate: theory, measured" in printed
@@ -80,6 +81,7 @@ def test_an_interrupted_run_resumes_to_the_same_numbers(kind, stepper, name, tmp
     np.testing.assert_array_equal(part.metrics, whole.metrics)
     assert part.message == whole.message
     assert not (tmp_path / "part" / "animation.gif").exists()
+    assert "--frames 0" in (tmp_path / "part" / "index.html").read_text()
     assert flow(tmp_path / "part", kind, "--frames", "0", "--resume", "--samples", "9") == 2
     assert "holds another run, which differs in samples" in capsys.readouterr().err
 
@@ -91,6 +93,7 @@ def test_an_interrupted_run_resumes_to_the_same_numbers(kind, stepper, name, tmp
         (["--kind", "conformal", "--dim", "3"], "--dim is for --kind deturck, ricci, box, rotational"),
         (["--normalised"], "--normalised is for --kind homogeneous, rotational"),
         (["--kind", "homogeneous", "--group", "SO(4)"], "unknown group 'SO(4)'"),
+        (["--kind", "rotational", "--seed", "0"], "--seed is for --kind deturck, ricci, conformal, box"),
         (["--frames", "-1"], "frames must not be negative, got -1"),
         (["--size", "2"], "at least 4 points"),
         (["--amplitude", "1.5"], "amplitude must be in [0, 1)"),

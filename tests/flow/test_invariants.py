@@ -114,7 +114,7 @@ def test_what_ricci_flow_never_lowers(shape):
 
 
 def test_any_library(backend):
-    grid = TorusGrid((8, 7), lattice=HEXAGON)
+    grid = TorusGrid((10, 9), lattice=HEXAGON)
     g = perturbed_flat(grid, 0.3, seed=0, modes=2)
     expected = measure(g, grid)
     for name, value in measure(backend.array(g), grid).items():

@@ -15,7 +15,6 @@ CASES = [
     ((11, 12), "ricci", True, np.float64),
     ((12, 9), "background", False, np.float64),
     ((9, 8, 10), "flat", True, np.float64),
-    ((7, 8, 9), "background", True, np.float64),
     ((6, 7, 5, 8), "flat", False, np.float64),
 ]
 

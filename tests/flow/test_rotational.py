@@ -43,7 +43,7 @@ def test_order_two_in_time():
     steps, errors = np.array([0.005, 0.0025, 0.00125]), []
     for dt in steps:
         y = np.append(np.sin(np.pi * grid.fractions()), np.pi)
-        step = Chebyshev(equation.velocity, equation.radius, rtol=0.0, atol=math.inf, h=math.inf)
+        step = Chebyshev(equation.velocity, equation.radius, lambda y: math.inf, math.inf)
         for number in range(round(0.1 / dt)):
             _, y = step(number * dt, y, (number + 1) * dt)
         errors.append(abs(y[-1] - np.pi * math.sqrt(0.6)))
@@ -186,6 +186,13 @@ GRID = WarpedGrid(16)
             lambda: rotational(lambda s: 0.7 * np.sin(s), np.pi, GRID, 1.0),
             GeometryError,
             "slope 0.7 at pole 0: expected 1, where it closes smoothly",
+        ),
+        (
+            lambda: rotational(
+                lambda s: np.sin(s) + 0.02 * (np.sin(13 * s) - 13 / 15 * np.sin(15 * s)), np.pi, GRID, 1.0
+            ),
+            GeometryError,
+            "profile: 16 points do not resolve the profile .*; take more points",
         ),
         (lambda: rotational(np.sin, np.pi, GRID, 0.0), InputError, "t_end must be a positive"),
         (lambda: rotational(np.sin, -1.0, GRID, 1.0), InputError, "length must be a positive"),

@@ -18,7 +18,7 @@ from lnegeom.flow import (
     ricci_deturck,
 )
 from lnegeom.flow.march import March
-from lnegeom.flow.singular import singular_time
+from lnegeom.flow.singular import Watch
 from lnegeom.flow.spectral import Modes
 
 HEXAGON = [[1.0, 0.0], [0.5, math.sqrt(0.75)]]
@@ -113,6 +113,21 @@ def test_the_constant_background_is_the_flat_one():
     np.testing.assert_allclose(other.metrics, plain.metrics, atol=1e-14)
 
 
+def test_any_library_on_an_oblique_torus_with_a_background(backend):
+    grid = TorusGrid((10, 9), lattice=HEXAGON)
+    start, base = (perturbed_flat(grid, 0.1, seed=seed, modes=2) for seed in (0, 1))
+
+    def flow(array):
+        return ricci_deturck(array(start), grid, 0.003, samples=2, dt=1e-3, background=array(base))
+
+    expected, found = flow(np.asarray), flow(backend.array)
+    assert backend.owns(found.metrics)
+    np.testing.assert_allclose(to_numpy(found.metrics), expected.metrics, atol=1e-13)
+    np.testing.assert_allclose(
+        to_numpy(found.perturbation_norm("sup")), expected.perturbation_norm("sup"), rtol=1e-10
+    )
+
+
 @pytest.mark.parametrize("method", ["ifrk4", "etdrk4", "rk4", "sbdf4"])
 def test_every_method_is_of_order_four(method):
     grid = TorusGrid((12, 12))
@@ -181,6 +196,23 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(tmp_path, monkeypatch, m
     assert sorted(entry.name for entry in (tmp_path / "run").iterdir()) == ["checkpoint.npz", "metrics.npy"]
 
 
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_a_singular_run_resumes_to_the_same_time(tmp_path, monkeypatch, library):
+    xp = pytest.importorskip(library)
+    monkeypatch.setattr("lnegeom.flow.run.right_hand_side", Shrinker)
+    monkeypatch.setattr(Modes, "laplacian", lambda self, c: self.real(np.zeros(self.kept)))
+    grid = TorusGrid((8, 8))
+    start = xp.asarray(perturbed_flat(grid, 0.2, seed=0))
+    whole = ricci_deturck(start, grid, 1.0, samples=9)
+    with interrupted(monkeypatch, 0.2), pytest.raises(KeyboardInterrupt):
+        ricci_deturck(start, grid, 1.0, samples=9, out=tmp_path)
+    for _ in range(2):  # a run that stopped does so again
+        resumed = ricci_deturck(start, grid, 1.0, samples=9, out=tmp_path)
+        assert resumed.message == whole.message
+        assert resumed.singular_time == whole.singular_time
+        np.testing.assert_array_equal(resumed.metrics, whole.metrics)
+
+
 def test_torch_runs_resume_too(tmp_path, monkeypatch):
     torch = pytest.importorskip("torch")
     grid = TorusGrid((8, 8))
@@ -220,7 +252,7 @@ class Shrinker:
         self.inner(u)  # raises where there is no metric left
         if self.rate is None:
             self.rate = -u / self.end
-            self.rate[:, 0, 0] -= self.equation.constant / self.end
+            self.rate[:, 0, 0] -= self.modes.real(self.equation.constant / self.end)
         return self.rate
 
 
@@ -236,16 +268,16 @@ def test_stops_when_curvature_blows_up(monkeypatch):
     assert np.linalg.eigvalsh(solution.metrics).min() > 0
 
 
-def test_singular_times():
-    t = np.linspace(0, 0.9, 12)
-    noisy = 3 / (1.2 - t) * (1 + 1e-3 * np.cos(40 * t))
-    assert singular_time(t, noisy) == pytest.approx(1.2, rel=0.01)
-    # What came before the growth is left out.
-    late = np.concatenate([[5.0, 4.0, 3.0], 3 / (1.2 - t)])
-    assert singular_time(np.concatenate([[-0.3, -0.2, -0.1], t]), late) == pytest.approx(1.2)
-    assert singular_time(t, np.ones(12)) is None
-    assert singular_time(t, 1 / (1.2 - t) ** 3) is None  # faster: no type I singularity
-    assert singular_time(t[:3], 3 / (1.2 - t[:3])) is None  # too few
+def test_a_watch_leaves_out_what_the_grid_makes_of_the_end():
+    times = [0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0, 1.05, 1.1, 1.1001, 1.1002]
+    curvature = [5.0, 4.0, 3.9, *(3 / (1.2 - t) for t in times[3:-2]), 1e6, 2e6]
+    watch = Watch(lambda u: u, lambda g: curvature[g])
+    for i, (time, step) in enumerate(zip(times, [0.1] * 7 + [0.05, 0.02, 0.01, 0.009], strict=True)):
+        watch.see(time, i, step)
+    assert [time for time, _ in watch.found] == [1.1, 1.1001]  # where the step had fallen
+    assert watch.singular_time(times, lambda index: index) == pytest.approx(1.2)
+    # The same curvature in a flow that went on to t = 3 was no singularity.
+    assert watch.singular_time([*times, 3.0], lambda index: min(index, 10)) is None
 
 
 def test_what_the_filter_leaves_must_be_a_metric():

@@ -126,6 +126,31 @@ def test_backends_agree_and_keep_kind_dtype_and_batch(species, backend, dtype):
     assert_agree(backend, everything(species.thing), (x, v), dtype, tolerance, (2, 1))
 
 
+@pytest.mark.parametrize(
+    "name", ["LNE(tau=1.0)", "SPD(2)", "Warped(Minkowski(2), LNE(tau=0.8), SquaredNorm())", "SPD(3)"]
+)
+def test_gradients_flow_through_torch_and_jax(name):
+    jax = pytest.importorskip("jax", reason="jax is not installed")
+    species = next(s for s in zoo.METRICS if repr(s.thing) == name)
+    x = species.to_point(np.random.default_rng(2).uniform(-1, 1, (2, species.dim)))
+    v = np.random.default_rng(3).uniform(-1, 1, species.dim)
+
+    def total(x, v):
+        parts = species.thing.ricci_apply(x, v), species.thing.sharp(x, v), species.thing.christoffel(x)
+        return sum((part**2).sum() for part in parts)
+
+    given = [torch.from_numpy(a).requires_grad_() for a in (x, v)]
+    total(*given).backward()
+    slopes = jax.jit(jax.grad(total, argnums=(0, 1)))(x, v)
+    for tensor, slope, at in zip(given, slopes, (0, 1), strict=True):
+        assert tensor.grad.abs().max() > 1e-3
+        np.testing.assert_allclose(tensor.grad, slope, rtol=1e-9, atol=1e-10)
+        step = np.zeros_like(given[at].detach().numpy())
+        step.flat[0] = 1e-6
+        ends = [total(*(a + s * step * (i == at) for i, a in enumerate((x, v)))) for s in (1, -1)]
+        np.testing.assert_allclose(np.ravel(slope)[0], (ends[0] - ends[1]) / 2e-6, rtol=1e-5, atol=1e-6)
+
+
 @each_metric
 def test_a_batch_is_its_points_one_by_one(species):
     rng = np.random.default_rng(1)

@@ -1,0 +1,178 @@
+"""The exponential map, its inverse, distance, parallel transport, and the second-order retraction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lnegeom._array import Array, GeometryError, InputError, check_finite, check_where
+from lnegeom.connections import Connection, metric_of
+from lnegeom.geodesics._arrays import (
+    double,
+    has_closed_form,
+    inside,
+    pointwise,
+    returner,
+    validated,
+    validated_points,
+)
+from lnegeom.geodesics._ode import Transport
+from lnegeom.geodesics._shooting import shoot
+from lnegeom.metrics import Metric
+
+
+def exp(connection: Connection, x: Any, v: Any) -> Array:
+    """Exponential map: the point ``(..., n)`` where the geodesic from x with velocity v is at time 1.
+
+    Raises
+    ------
+    GeometryError
+        If the geodesic leaves the manifold before time 1, naming when.
+
+    Examples
+    --------
+    >>> import lnegeom
+    >>> lnegeom.exp(lnegeom.Sphere(2), [0.0, 0.0], [0.25, 0.0]).round(9)
+    array([0.25534192, 0.        ])
+    """
+    xp, x, v = validated(connection, x, v=v)
+    if has_closed_form(connection):
+        metric = metric_of(connection)
+        _check_stays(metric, xp, x, v)
+        return inside(metric, xp, metric._exp(xp, x, v))
+    n = x.shape[-1]
+    transport = Transport(connection, x)
+    return returner(x)(pointwise(lambda p, u: transport.end(p, u)[:n], x, v))
+
+
+def parallel_transport(connection: Connection, x: Any, v: Any, w: Any) -> Array:
+    """Vectors w carried along the geodesic from x with velocity v, to time 1.
+
+    Parameters
+    ----------
+    connection : Metric or DualConnections
+    x, v, w : array
+        Points and vectors, ``(..., n)``, whose batch axes broadcast.
+
+    Raises
+    ------
+    GeometryError
+        If the geodesic leaves the manifold before time 1.
+
+    Examples
+    --------
+    >>> import lnegeom
+    >>> lnegeom.parallel_transport(lnegeom.Euclidean(2), [0.0, 0.0], [1.0, 0.0], [0.0, 1.0])
+    array([0., 1.])
+    """
+    xp, x, v, w = validated(connection, x, v=v, w=w)
+    n = x.shape[-1]
+    if has_closed_form(connection):
+        metric = metric_of(connection)
+        _check_stays(metric, xp, x, v)
+        inside(metric, xp, metric._exp(xp, x, v))
+        return metric._transport(xp, x, v, w)
+    transport = Transport(connection, x)
+    if x.ndim == v.ndim == 1:  # one geodesic carries them all
+        return returner(x)(transport.end(double(x), double(v), double(w))[2 * n :].reshape(w.shape))
+    return returner(x)(pointwise(lambda p, u, z: transport.end(p, u, z)[2 * n :], x, v, w))
+
+
+def log(connection: Connection, x: Any, y: Any) -> Array:
+    """Logarithm: the velocity ``(..., n)`` at x of a geodesic that is at y at time 1.
+
+    The shortest one in closed form, where the metric has one. Else by shooting: the shortest one where y
+    lies in a convex ball around x; beyond, a geodesic, if one is found, of which `logarithm` tells more.
+
+    Raises
+    ------
+    GeometryError
+        If shooting does not arrive, with how far it remained; or if shortest geodesics are many.
+
+    Examples
+    --------
+    >>> import lnegeom
+    >>> lnegeom.log(lnegeom.HalfSpace(2), [0.0, 1.0], [0.0, 2.0]).round(9)
+    array([0.        , 0.69314718])
+    """
+    xp, x, y = validated_points(connection, x, y)
+    return velocity_between(connection, xp, x, y)[0]
+
+
+def velocity_between(connection: Connection, xp: Any, x: Array, y: Array) -> tuple[Array, Array]:
+    """The logarithm ``(..., n)`` and by how much its geodesic misses y, ``(...)``, at valid points."""
+    if has_closed_form(connection):
+        with np.errstate(all="ignore"):  # opposite points of a sphere divide by zero, and are named below
+            v = metric_of(connection)._log(xp, x, y)
+        try:
+            check_finite(xp, v, "v")
+        except GeometryError as error:
+            index = error.index[:-1] if error.index else ()
+            message = f"x and y{list(index) or ''} are conjugate: shortest geodesics between them are many"
+            raise GeometryError(message, index=index) from None
+        return v, xp.zeros_like(v[..., 0])
+    transport = Transport(connection, x)
+    found = pointwise(lambda p, q: np.append(*shoot(transport, p, q)), x, y)
+    back = returner(x)
+    return back(found[..., :-1]), back(found[..., -1])
+
+
+def distance(metric: Metric, x: Any, y: Any) -> Array:
+    """Length ``(...)`` of the geodesic that `log` finds: the distance where y is in a convex ball around x.
+
+    Raises
+    ------
+    GeometryError
+        If the metric is not Riemannian, or no geodesic is found.
+
+    Examples
+    --------
+    >>> import lnegeom
+    >>> round(float(lnegeom.distance(lnegeom.PoincareBall(2), [0.0, 0.0], [0.5, 0.0])), 9)  # 2 artanh ½
+    1.098612289
+    """
+    check_riemannian(metric)
+    xp, x, y = validated_points(metric, x, y)
+    if metric.closed_form_geodesics:
+        return metric._distance(xp, x, y)
+    v, _ = velocity_between(metric, xp, x, y)
+    return metric.norm(x, v)
+
+
+def retract(metric: Metric, x: Any, v: Any) -> Array:
+    """Second-order retraction ``x + v − ½ Γ(v, v)``: the points ``(..., n)`` of `exp`, up to O(|v|³).
+
+    It costs one `christoffel_apply`, O(n) where the metric's structure allows, and can be differentiated.
+
+    Raises
+    ------
+    GeometryError
+        If the point lies outside the chart: the step is too long.
+
+    Examples
+    --------
+    >>> import lnegeom
+    >>> lnegeom.retract(lnegeom.HalfSpace(2), [0.0, 1.0], [0.0, 0.1]).round(9)  # 1 + t + ½t² of e^t
+    array([0.   , 1.105])
+    """
+    if not isinstance(metric, Metric):
+        raise InputError(f"expected a Metric, got {metric!r}")
+    xp, x, v = validated(metric, x, v=v)
+    return inside(metric, xp, x + v - metric._christoffel_apply(xp, metric._local(xp, x), v, v) / 2)
+
+
+def check_riemannian(metric: Any) -> None:
+    """Raise unless points have a distance."""
+    if not isinstance(metric, Metric):
+        raise InputError(f"expected a Metric, got {metric!r}: a connection has no distance")
+    if metric.signature[1]:
+        raise GeometryError(f"{metric!r} is indefinite, so points have no distance")
+
+
+def _check_stays(metric: Metric, xp: Any, x: Array, v: Array) -> None:
+    leaves = metric._leaves(xp, x, v)
+    message = (
+        "from {point} the geodesic leaves the manifold at t = {value}, before t = 1; shorten the velocity"
+    )
+    check_where(xp, leaves > 1, leaves, "x", message)

@@ -1,0 +1,124 @@
+"""Initial value problems along geodesics, on numpy float64.
+
+scipy's eighth-order Runge–Kutta method takes steps that cost a few `christoffel_apply`, which are O(n) where
+the metric's structure allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import array_api_compat
+import numpy as np
+from numpy.typing import NDArray
+
+from lnegeom._array import Array, GeometryError, to_numpy
+from lnegeom.connections import Connection
+from lnegeom.metrics import Metric
+
+Vector = NDArray[Any]
+
+TOLERANCE = 1e-10
+
+
+class Effort(NamedTuple):
+    """How far to go before an end is called near: the number of steps, and the length of the shortest."""
+
+    steps: float
+    shortest: float
+
+
+THOROUGH = Effort(np.inf, 1e-12)
+BRIEF = Effort(300, 1e-3)
+
+
+class Transport:
+    """Right-hand sides along a geodesic in numpy float64; the connection sees the user's kind of arrays."""
+
+    def __init__(self, connection: Connection, like: Array):
+        self.connection = connection
+        self.n = int(like.shape[-1])
+        xp, device = array_api_compat.array_namespace(like), array_api_compat.device(like)
+        self._theirs: Callable[[Vector], Array] = lambda array: xp.asarray(
+            array, dtype=xp.float64, device=device
+        )
+
+    def bend(self, x: Vector, u: Vector, v: Vector) -> Vector:
+        """``Γ^k_ij u^i v^j``, where batch axes broadcast."""
+        x, u, v = self._theirs(x), self._theirs(u), self._theirs(v)
+        return to_numpy(self.connection.christoffel_apply(x, u, v))
+
+    def tidal(self, x: Vector, v: Vector) -> Vector:
+        """The matrix of ``J ↦ R(J, v) v``, from ``R^r_smv v^s J^m v^v``."""
+        x = self._theirs(x)
+        its = self.connection
+        tensor = its.riemann(x) if isinstance(its, Metric) else its.curvature(x)
+        matrix: Vector = np.einsum("rsma,s,a->rm", to_numpy(tensor), v, v)
+        return matrix
+
+    def slope(self, _: float, state: Vector) -> Vector:
+        """Of a state of point, velocity and parallel vectors, each of n entries."""
+        n = self.n
+        x, velocity, vectors = state[:n], state[n : 2 * n], state[n:]
+        if len(vectors) > n:
+            vectors = vectors.reshape(-1, n)
+        return np.concatenate([velocity, -self.bend(x, velocity, vectors).ravel()])
+
+    def spread(self, m: int) -> Callable[[float, Vector], Vector]:
+        """The slope of a state of point, velocity, m Jacobi fields, their m slopes, and parallel vectors."""
+        n = self.n
+
+        def slope(_: float, state: Vector) -> Vector:
+            x, v, rest = state[:n], state[n : 2 * n], state[n:].reshape(-1, n)
+            change = -self.bend(x, v, rest)
+            change[1 : m + 1] += rest[m + 1 : 2 * m + 1]
+            change[m + 1 : 2 * m + 1] -= rest[1 : m + 1] @ self.tidal(x, v).T
+            return np.concatenate([v, change.ravel()])
+
+        return slope
+
+    def end(self, x: Vector, v: Vector, *carried: Vector, effort: Effort = THOROUGH) -> Vector:
+        """The state at time 1: point, velocity and carried vectors; raises if it is not reached."""
+        state = np.concatenate([np.ravel(part) for part in (x, v, *carried)])
+        states, reached = solve(self.slope, state, np.array([0.0, 1.0]), effort=effort)
+        if len(states) < 2:
+            raise GeometryError(
+                f"the geodesic leaves the manifold near t = {reached:.6g}, before t = 1; shorten the velocity"
+            )
+        end: Vector = states[-1]
+        return end
+
+
+def solve(
+    slope: Callable[[float, Vector], Vector],
+    state: Vector,
+    times: Vector,
+    tolerance: float = TOLERANCE,
+    effort: Effort = THOROUGH,
+) -> tuple[Vector, float]:
+    """States ``(T', …)`` at those of the increasing times that were reached, and the last time reached.
+
+    A `GeometryError` within a step, from a stage outside the manifold, shortens the steps from the last good
+    state on; at the first state it is raised. It ends where no step is short enough, or all are spent.
+    """
+    from scipy.integrate import DOP853
+
+    slope(times[0], state)  # a first point outside the manifold raises here, by name
+    now, kept, longest, steps = times[0], [state], np.inf, effort.steps
+    while len(kept) < len(times) and longest >= effort.shortest * max(1.0, times[-1]):
+        try:
+            solver = DOP853(slope, now, state, times[-1], max_step=longest, rtol=tolerance, atol=tolerance)
+            while len(kept) < len(times):
+                if solver.status != "running" or steps <= 0:
+                    return np.array(kept), now
+                steps -= 1
+                solver.step()
+                inner = times[len(kept)] < solver.t
+                between = solver.dense_output() if inner else lambda _, solver=solver: solver.y
+                while len(kept) < len(times) and times[len(kept)] <= solver.t:
+                    kept.append(between(times[len(kept)]))
+                now, state = solver.t, solver.y
+        except GeometryError:
+            longest = min(longest, max(times[-1] - now, 0.0)) / 4
+    return np.array(kept), now

@@ -1,0 +1,185 @@
+"""Integrated geodesics: of any connection, at any size, to the edge of the manifold; and bad input."""
+
+import numpy as np
+import pytest
+import torch
+
+import lnegeom
+
+LNE = lnegeom.LNE(1.0)
+
+
+def test_the_error_estimate_is_of_the_size_of_the_error():
+    family = lnegeom.Normal()
+    metric = lnegeom.KL(family).metric()
+    x = family.natural(mean=0.0, std=1.0)
+    step = np.array([0.0, 1 / np.sqrt(2)])
+    for tolerance in (1e-6, 1e-9):
+        path = lnegeom.geodesic(metric, x, step, t_end=3.0, samples=4, tolerance=tolerance)
+        # θ₂ = −1/(2σ²), and log σ grows evenly
+        exact = np.stack([0 * path.times, x[1] * np.exp(step[1] / x[1] * path.times)], axis=-1)
+        error = np.abs(path.points - exact).max()
+        assert error / 30 < path.error < 3000 * error
+
+
+def test_lne_leaves_through_its_boundary():
+    path = lnegeom.geodesic(LNE, [0.5, 0.5], [1.0, 1.0], t_end=10.0, samples=5001)
+    assert path.status == "left"
+    u = np.tanh(path.points[-1])
+    assert 0.95 < u @ u < 1
+
+
+def test_a_million_dimensions():
+    n = 10**6
+    rng = np.random.default_rng(0)
+    x, v = rng.standard_normal((2, n)) / n**0.5 / 2
+    path = lnegeom.geodesic(LNE, x, v, t_end=0.5, samples=2)
+    assert path.status == "completed"
+    assert path.error < 1e-8
+    np.testing.assert_allclose(LNE.norm(path.points[-1], path.velocities[-1]), LNE.norm(x, v), rtol=1e-8)
+
+
+def test_log_in_ten_thousand_dimensions():
+    rng = np.random.default_rng(1)
+    x, v = rng.standard_normal((2, 10_000)) / 100 / 3
+    y = lnegeom.exp(LNE, x, v)
+    np.testing.assert_allclose(lnegeom.log(LNE, x, y), v, atol=1e-9)
+
+
+class TestConnections:
+    family = lnegeom.Categorical(3)
+    connections = lnegeom.KL(family).connections()  # ∇ is the m-connection, its dual the e-connection
+    x, v = np.array([0.2, -0.5]), np.array([0.7, 0.3])
+
+    def test_e_geodesics_are_straight_in_natural_parameters(self):
+        path = lnegeom.geodesic(self.connections.dual, self.x, self.v, samples=5)
+        np.testing.assert_allclose(path.points, self.x + path.times[:, None] * self.v, atol=1e-12)
+
+    def test_m_geodesics_are_straight_in_mean_parameters(self):
+        path = lnegeom.geodesic(self.connections, self.x, self.v, t_end=0.5, samples=5)
+        means = self.family.log_partition.gradient(path.points)
+        np.testing.assert_allclose(np.diff(means, axis=0), np.diff(means, axis=0)[:1].repeat(4, 0), atol=1e-9)
+        slope = self.family.log_partition.hessian(self.x) @ self.v
+        np.testing.assert_allclose(means[-1] - means[0], 0.5 * slope, atol=1e-9)
+
+    def test_dual_transports_keep_the_inner_product(self):
+        # ⟨P w, P* z⟩ = ⟨w, z⟩, here along an e-geodesic.
+        metric = self.connections.metric
+        w, z = np.array([1.0, 0.2]), np.array([-0.3, 0.8])
+        y = lnegeom.exp(self.connections.dual, self.x, self.v)
+        moved = lnegeom.parallel_transport(self.connections.dual, self.x, self.v, w)
+        np.testing.assert_allclose(moved, w, atol=1e-12)  # flat coordinates
+        # the m-connection is flat in mean parameters, whose components are g z
+        dual = metric.sharp(y, metric.flat(self.x, z))
+        np.testing.assert_allclose(metric.inner(y, moved, dual), metric.inner(self.x, w, z), atol=1e-12)
+
+    def test_levi_civita_is_the_metric_s_own(self):
+        own = lnegeom.exp(self.connections.metric, self.x, self.v)
+        np.testing.assert_allclose(lnegeom.exp(self.connections.levi_civita, self.x, self.v), own, atol=1e-9)
+
+    def test_exp_and_log_invert_each_other(self):
+        y = lnegeom.exp(self.connections, self.x, 0.5 * self.v)
+        np.testing.assert_allclose(lnegeom.log(self.connections, self.x, y), 0.5 * self.v, atol=1e-8)
+
+    def test_jacobi_fields_of_flat_connections_do_not_bend(self):
+        field = lnegeom.jacobi_field(self.connections.dual, self.x, self.v, [1, 0], [0, 1], samples=3)
+        np.testing.assert_allclose(field.fields, [[1, 0], [1, 0.5], [1, 1]], atol=1e-10)
+
+
+def test_batches_and_libraries():
+    metric = lnegeom.LNE(0.5)
+    x = torch.tensor([[0.0, 1.0], [0.5, 1.0]])
+    v = torch.tensor([0.1, 0.2])
+    y = lnegeom.exp(metric, x, v)
+    assert y.dtype == torch.float32
+    assert y.shape == (2, 2)
+    torch.testing.assert_close(lnegeom.log(metric, x, y), v.expand(2, 2), rtol=1e-4, atol=1e-5)
+    w = lnegeom.parallel_transport(metric, x, v, v)
+    assert w.shape == (2, 2)
+
+
+def test_a_torch_callable_sees_torch_arrays():
+    metric = lnegeom.FromCallable(lambda x: torch.diag(torch.stack([1 + 0 * x[0], torch.sin(x[0]) ** 2])), 2)
+    x = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    points = lnegeom.geodesic(metric, x, [0.3, 0.4], samples=2).points.numpy()
+    sphere = lnegeom.Sphere(2)  # the same geodesic, through the embedding
+
+    def place(p):
+        return np.array([np.sin(p[0]) * np.cos(p[1]), np.sin(p[0]) * np.sin(p[1]), np.cos(p[0])])
+
+    start, end = sphere.project(place(points[0])), sphere.project(place(points[-1]))
+    np.testing.assert_allclose(lnegeom.distance(sphere, start, end), metric.norm(x, [0.3, 0.4]), rtol=1e-9)
+
+
+def test_a_retraction_in_three_lines_of_the_theory():
+    # math: θ + v + ½ u Σ h v² / w
+    x, v = np.array([0.3, -0.2, 0.1]), np.array([0.4, 0.3, -0.5])
+    u = np.tanh(x)
+    expected = x + v + u * np.sum((1 - u**2) * v**2) / (1 - u @ u) / 2
+    np.testing.assert_allclose(lnegeom.retract(LNE, x, v), expected, rtol=1e-14)
+    sizes = np.array([0.2, 0.1, 0.05, 0.025])
+    misses = [np.linalg.norm(lnegeom.exp(LNE, x, s * v) - lnegeom.retract(LNE, x, s * v)) for s in sizes]
+    assert np.polyfit(np.log(sizes), np.log(misses), 1)[0] == pytest.approx(3, abs=0.15)
+
+
+PLANE = lnegeom.Euclidean(2)
+BAD = {
+    "outside": (lambda: lnegeom.exp(LNE, [2.0, 2.0], [0.0, 0.0]), "lies outside the domain"),
+    "a batch of geodesics": (
+        lambda: lnegeom.geodesic(PLANE, [[0.0, 0.0]], [1.0, 0.0]),
+        r"expected one point and one vector \(n,\), got \(1, 2\) and \(2,\)",
+    ),
+    "time": (lambda: lnegeom.geodesic(lnegeom.Euclidean(1), [0.0], [1.0], -1.0), "t_end must be a positive"),
+    "samples": (lambda: lnegeom.geodesic(lnegeom.Euclidean(1), [0.0], [1.0], samples=1), "at least 2, got 1"),
+    "tolerance": (
+        lambda: lnegeom.geodesic(PLANE, [0.0, 0], [1.0, 0], tolerance=0),
+        "tolerance must be a pos",
+    ),
+    "out of reach": (
+        lambda: lnegeom.log(LNE, [0.0, 0.0], [0.9, 0.9]),
+        "the second point, y: x lies outside the domain",
+    ),
+    "the one that fails": (
+        lambda: lnegeom.exp(LNE, [[0.0, 0.0], [0.5, 0.5]], [[0.1, 0.0], [3.0, 3.0]]),
+        r"at x\[1\]: the geodesic leaves the manifold near",
+    ),
+    "the one that fails in closed form": (
+        lambda: lnegeom.exp(lnegeom.Hessian(lnegeom.LogCosh()), [[0.0], [1.0]], [[1.0], [3.0]]),
+        r"from x\[1\] the geodesic leaves the manifold at t = 0.36\d+, before t = 1",
+    ),
+    "transported": (
+        lambda: lnegeom.parallel_transport(PLANE, [0.0, 0.0], [1.0, 0.0], [1.0, 0.0, 0.0]),
+        r"w has shape \(3,\): expected \(..., 2\)",
+    ),
+    "an indefinite distance": (
+        lambda: lnegeom.distance(lnegeom.Minkowski(3), [0.0, 0, 0], [1.0, 1, 0]),
+        "indefinite, so points have no distance",
+    ),
+    "a connection's distance": (
+        lambda: lnegeom.distance(lnegeom.KL(lnegeom.Normal()).connections(), [0, -1], [0, -2]),
+        "a connection has no distance",
+    ),
+    "not a metric": (lambda: lnegeom.exp(np.eye(2), [0.0, 0], [1.0, 0]), "expected a Metric or a connection"),
+    "a retraction too far": (
+        lambda: lnegeom.retract(LNE, [0.5, 0.0], [2.0, 2.0]),
+        "the end is outside the chart.* shorten the velocity",
+    ),
+    "out of reach from inside": (
+        lambda: lnegeom.log(LNE, [1.7, 0.1], [0.1, 1.7]),
+        "no geodesic from x to y was found",
+    ),
+}
+
+
+@pytest.mark.parametrize(("call", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_refused_in_one_line(call, message):
+    with pytest.raises(lnegeom.InputError, match=message) as error:
+        call()
+    assert "\n" not in str(error.value)
+
+
+def test_log_reaches_past_where_straight_lines_lead_out():
+    # The straight line's velocity, corrected to second order, leaves the manifold: collocation finds the way.
+    x, y = np.array([1.4, 0.2]), np.array([0.2, 1.4])
+    v = lnegeom.log(LNE, x, y)
+    np.testing.assert_allclose(lnegeom.exp(LNE, x, v), y, atol=1e-8)
