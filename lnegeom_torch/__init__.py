@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lnegeom_torch.methods import Method, QuantConfig, quantize_
     from lnegeom_torch.metrics import LNE, Fisher, Graph, LogCoshHessian, NormalizedLNE
     from lnegeom_torch.optim import ManifoldAdamW, ManifoldSGD, Precondition
+    from lnegeom_torch.quant import export, freeze, summary, unpack
     from lnegeom_torch.ricci import RicciFlow
 
 _ORIGIN = {
@@ -25,7 +26,11 @@ _ORIGIN = {
     "Precondition": "optim",
     "QuantConfig": "methods",
     "RicciFlow": "ricci",
+    "export": "quant",
+    "freeze": "quant",
     "quantize_": "methods",
+    "summary": "quant",
+    "unpack": "quant",
 }
 _ROOMS = (
     "data",
@@ -54,6 +59,8 @@ __all__ = [
     "RicciFlow",
     "data",
     "diagnostics",
+    "export",
+    "freeze",
     "manifolds",
     "methods",
     "metrics",
@@ -62,7 +69,9 @@ __all__ = [
     "quant",
     "quantize_",
     "ricci",
+    "summary",
     "train",
+    "unpack",
 ]
 
 

@@ -72,24 +72,35 @@ def _idx(folder: Path, name: str, axes: int) -> Tensor:
 
 
 def _read_cifar10(root: Path | None) -> tuple[Split, Split]:
-    remedy = "unpack the python version from www.cs.toronto.edu/~kriz/cifar.html"
-    folder = _folder("cifar10", root, ("cifar-10-batches-py", ""), "data_batch_1", remedy)
-    train = [_cifar_batch(folder, f"data_batch_{batch}") for batch in range(1, 6)]
+    folder = _cifar_folder("cifar10", root, "cifar-10-batches-py", "data_batch_1")
+    train = [_cifar_batch("cifar10", folder, f"data_batch_{batch}", "labels") for batch in range(1, 6)]
     images, labels = zip(*train, strict=True)
-    return (torch.cat(images), torch.cat(labels)), _cifar_batch(folder, "test_batch")
+    test = _cifar_batch("cifar10", folder, "test_batch", "labels")
+    return (torch.cat(images), torch.cat(labels)), test
 
 
-def _cifar_batch(folder: Path, name: str) -> Split:
-    path = _file("cifar10", folder, name)
+def _read_cifar100(root: Path | None) -> tuple[Split, Split]:
+    folder = _cifar_folder("cifar100", root, "cifar-100-python", "train")
+    train, test = (_cifar_batch("cifar100", folder, part, "fine_labels") for part in ("train", "test"))
+    return train, test
+
+
+def _cifar_folder(name: str, root: Path | None, place: str, wanted: str) -> Path:
+    remedy = "unpack the python version from www.cs.toronto.edu/~kriz/cifar.html"
+    return _folder(name, root, (place, ""), wanted, remedy)
+
+
+def _cifar_batch(data_set: str, folder: Path, name: str, wanted: str) -> Split:
+    path = _file(data_set, folder, name)
     try:
         with path.open("rb") as file:
             content = _ArrayUnpickler(file, encoding="bytes").load()
         fields = {key.decode() if isinstance(key, bytes) else key: value for key, value in content.items()}
-        pixels, labels = fields["data"].array(), np.array(fields["labels"], dtype=np.int64)
+        pixels, labels = fields["data"].array(), np.array(fields[wanted], dtype=np.int64)
     except InputError:
         raise
     except Exception as error:  # a damaged pickle can fail in any way
-        raise _damaged(path, f"not a CIFAR-10 batch ({type(error).__name__}: {error})") from error
+        raise _damaged(path, f"not a batch of {data_set} ({type(error).__name__}: {error})") from error
     if pixels.dtype != np.uint8 or labels.ndim != 1 or pixels.shape != (len(labels), 3072):
         raise _damaged(path, f"expected uint8 (N, 3072) and N labels, got {pixels.dtype} {pixels.shape}")
     return torch.from_numpy(pixels.reshape(-1, 3, 32, 32)), torch.from_numpy(labels)
@@ -122,9 +133,7 @@ class _ArrayUnpickler(pickle.Unpickler):
             return _Pickled
         if (module, name) == ("_codecs", "encode"):  # how protocols up to 2 spell bytes
             return lambda text, _: text.encode("latin1")
-        raise InputError(
-            f"refused a pickle that asks for {module}.{name}: a CIFAR-10 batch holds arrays only"
-        )
+        raise InputError(f"refused a pickle that asks for {module}.{name}: a CIFAR batch holds arrays only")
 
 
 def _folder(name: str, root: Path | None, places: tuple[str, ...], wanted: str, remedy: str) -> Path:
@@ -155,4 +164,5 @@ READERS: dict[str, Callable[[Path | None], tuple[Split, Split]]] = {
     "digits": _read_digits,
     "mnist": _read_mnist,
     "cifar10": _read_cifar10,
+    "cifar100": _read_cifar100,
 }

@@ -1,4 +1,4 @@
-"""The adapter's subcommands, ``lnegeom demo`` and ``lnegeom train``. torch is imported when one runs."""
+"""The adapter's subcommands, ``lnegeom demo``, ``train`` and ``compare``. torch is imported when one runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from pathlib import Path
 
 from lnegeom.cli import Command
 
-__all__ = ["DEMO", "TRAIN"]
+__all__ = ["COMPARE", "DEMO", "TRAIN"]
+
+
+def _bits(text: str) -> int | str:
+    return text if text == "ternary" else int(text)
 
 
 def _configure_demo(parser: argparse.ArgumentParser) -> None:
@@ -24,43 +28,73 @@ def _demo(options: argparse.Namespace) -> None:
     run(options.out, seeds=options.seeds, epochs=options.epochs)
 
 
-def _configure_train(parser: argparse.ArgumentParser) -> None:
+def _configure_task(parser: argparse.ArgumentParser) -> None:
+    """What `train` and `compare` share. What is not given is the recipe's, or `TrainConfig`'s default."""
     what = parser.add_argument_group("what to train")
-    what.add_argument("--data", default="digits", help="digits (needs no files), mnist or cifar10")
-    what.add_argument("--root", help="folder that holds MNIST/raw or cifar-10-batches-py")
-    what.add_argument("--model", default="mlp", help="mlp, lenet or resnet20")
-    what.add_argument("--method", default="wcg", help="ste, dorefa, wcg, rf, or fp for full precision")
-    what.add_argument("--weight-bits", type=int, default=1, help="1 to 8 (default: 1)")
-    what.add_argument("--activation-bits", type=int, help="1 to 8 (default: not quantized)")
-    geometry = parser.add_argument_group("geometry (by default, the method's own)")
-    geometry.add_argument("--quantizer", help="for 2 bits and more: maniquant or rf")
-    geometry.add_argument("--chi", type=float, help="strength of the metric of wcg and rf")
-    geometry.add_argument("--inverse", help="exact or weak")
-    geometry.add_argument("--gate", help="drop gradients where |W| > 1: optimizer, quantizer or none")
-    geometry.add_argument("--alpha", type=float, help="rf: weight of the flow's residual N in the loss")
-    geometry.add_argument("--epsilon", type=float, help="rf: layers with N above this take no gradient")
-    how = parser.add_argument_group("how to train")
-    how.add_argument("--epochs", type=int, default=40, help="default: 40")
-    how.add_argument("--batch-size", type=int, default=64, help="default: 64")
-    how.add_argument("--lr", type=float, default=0.1, help="falls to 0 along a cosine (default: 0.1)")
-    how.add_argument("--momentum", type=float, default=0.9, help="Nesterov's (default: 0.9)")
-    how.add_argument("--weight-decay", type=float, default=0.0, help="default: 0")
-    how.add_argument(
-        "--validation",
-        type=float,
-        default=0.0,
-        help="share of training images to hold out and measure on, for tuning (default: 0, the test images)",
+    what.add_argument(
+        "--data", help="digits (default; no files), mnist, cifar10, cifar100 or folders (ImageNet)"
     )
-    how.add_argument("--seeds", type=int, default=1, help="number of runs, seeds 0, 1, … (default: 1)")
+    what.add_argument("--root", help="folder that holds MNIST/raw, cifar-10-batches-py, train and val, …")
+    what.add_argument("--image-size", type=int, help="to which images of folders are brought (default: 224)")
+    what.add_argument("--model", help="mlp (default), lenet, vgg16, resnet20, 32, 44, 56, 110, …")
+    what.add_argument(
+        "--weight-bits", type=_bits, help="1 to 8, ternary, or 32 for full precision (default: 1)"
+    )
+    what.add_argument("--activation-bits", type=int, help="1 to 8, or 32 (default: the method's)")
+    what.add_argument("--first-last-bits", type=int, help="of the first and last layer's weights")
+    what.add_argument("--scale", help="of the weights' levels: none, tensor or channel")
+    what.add_argument("--quantizer", help="for 2 bits and more: maniquant or rf")
+    what.add_argument("--gate", help="drop gradients where |W| > 1: optimizer, quantizer or none")
+    what.add_argument("--pretrained", help="safetensors file of a trained network to start from")
+    how = parser.add_argument_group("how to train")
+    how.add_argument("--epochs", type=int, help="default: 40")
+    how.add_argument("--batch-size", type=int, help="default: 64")
+    how.add_argument("--momentum", type=float, help="Nesterov's (default: 0.9)")
+    how.add_argument("--weight-decay", type=float, help="default: 0")
+    how.add_argument("--seeds", type=int, help="number of runs, seeds 0, 1, …")
     how.add_argument("--device", default="auto", help="cpu, cuda, … (default: a GPU if there is one)")
     how.add_argument("--out", type=Path, required=True, help="folder for page, numbers and checkpoints")
-    how.add_argument("--resume", action="store_true", help="go on with the interrupted run in --out")
+
+
+def _configure_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--recipe", help="a row of a paper's table, as maniquant-table1/resnet20-wcg")
+    parser.add_argument("--method", help="wcg (default), ste, dorefa, rf, spin, …, or fp, full precision")
+    parser.add_argument(
+        "--option", action="append", metavar="NAME=VALUE", help="a constant of the method: alpha=0.1"
+    )
+    parser.add_argument("--chi", type=float, help="strength of the metric of wcg, lne and rf")
+    parser.add_argument("--inverse", help="exact or weak")
+    parser.add_argument("--lr", type=float, help="falls to 0 along a cosine (default: 0.1)")
+    parser.add_argument(
+        "--validation", type=float, help="share of training images to hold out and measure on, for tuning"
+    )
+    _configure_task(parser)
+    parser.add_argument("--resume", action="store_true", help="go on with the interrupted run in --out")
 
 
 def _train(options: argparse.Namespace) -> None:
-    from lnegeom_torch.experiment import from_options, run
+    from lnegeom_torch.experiment import from_options, run, seeds_of
 
-    run(from_options(options), options.seeds, options.out, resume=options.resume)
+    run(from_options(options), seeds_of(options), options.out, resume=options.resume)
+
+
+def _configure_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--methods", nargs="+", required=True, help="methods, or rows of recipes")
+    parser.add_argument(
+        "--rates", nargs="+", type=float, default=[0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0], help="to tune over"
+    )
+    parser.add_argument("--tuning-seeds", type=int, default=1, help="runs at each rate (default: 1)")
+    parser.add_argument("--held-out", type=float, default=0.2, help="share to tune on (default: 0.2)")
+    parser.add_argument("--reference", help="what differences are against (default: the first method)")
+    parser.add_argument("--threads", type=int, help="threads of torch")
+    _configure_task(parser)
+    parser.set_defaults(recipe=None, option=None)
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from lnegeom_torch.compare_page import run
+
+    run(options)
 
 
 DEMO = Command(
@@ -76,9 +110,21 @@ TRAIN = Command(
     epilog="examples:\n"
     "  lnegeom train --method wcg --seeds 3 --out runs/wcg\n"
     "  lnegeom train --data mnist --root data --model lenet --method dorefa --out runs/lenet\n"
-    "  lnegeom train --method rf --weight-bits 2 --activation-bits 4 --out runs/rf\n\n"
+    "  lnegeom train --method rf --weight-bits 2 --activation-bits 4 --option every=20 --out runs/rf\n"
+    "  lnegeom train --recipe maniquant-table1/resnet20-wcg --root data --out runs/table1\n\n"
     "Ctrl-C leaves a checkpoint of the last whole epoch in --out; the same command with --resume goes on\n"
     "and ends with the same numbers.",
     configure=_configure_train,
     run=_train,
+)
+
+COMPARE = Command(
+    summary="compare methods, each at its own best learning rate, with intervals",
+    epilog="examples:\n"
+    "  lnegeom compare --methods dorefa ste wcg spin --seeds 5 --out runs/compare\n"
+    "  lnegeom compare --methods rf-dnn-cifar10/resnet20-dorefa rf-dnn-cifar10/resnet20-rf --root data \\\n"
+    "      --epochs 20 --out runs/rf\n\n"
+    "Interrupted, the same command goes on where it was. Writes index.html, results.json, history.csv.",
+    configure=_configure_compare,
+    run=_compare,
 )

@@ -1,7 +1,8 @@
-"""Image data sets as tensors in memory, and the two random things training does to them.
+"""Image data sets, their batches, and the random things that training does to them.
 
-`load` reads what is on disk and downloads nothing. All three data sets fit in memory, so an epoch is a
-permutation and an indexing (`batches`): no worker processes, the same numbers on every machine.
+`load` reads what is on disk and downloads nothing. The small data sets fit in memory, the device's too: an
+epoch is a permutation and an indexing (`batches`), with no processes, and the same numbers on every machine.
+Folders of image files stay on disk (`ImageFiles`), and threads decode the next batches while one trains.
 """
 
 from __future__ import annotations
@@ -9,16 +10,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from lnegeom import InputError
 from lnegeom._array import positive_integer, real
+from lnegeom_torch._augment import crop_and_flip
+from lnegeom_torch._folders import ImageFiles, decoded, read_folders
 from lnegeom_torch._readers import READERS, DataNotFoundError
 
-__all__ = ["DataNotFoundError", "Dataset", "batches", "crop_and_flip", "load"]
+__all__ = [
+    "DataNotFoundError",
+    "Dataset",
+    "ImageFiles",
+    "batches",
+    "crop_and_flip",
+    "evaluation_batches",
+    "load",
+    "training_batches",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,14 +41,14 @@ class Dataset:
     ----------
     name : str
         What figures and tables call it.
-    train_images, test_images : Tensor, shape (N, C, H, H), floating
+    train_images, test_images : Tensor, shape (N, C, H, H), floating, or ImageFiles
         Images, already normalised.
     train_labels, test_labels : Tensor, shape (N,), int64
         Labels in ``range(classes)``.
     classes : int
         Number of classes.
     augment : bool
-        Whether training should use `crop_and_flip`.
+        Whether training should use `crop_and_flip`, or of files a crop of random size.
 
     Raises
     ------
@@ -52,9 +64,9 @@ class Dataset:
     """
 
     name: str
-    train_images: Tensor
+    train_images: Tensor | ImageFiles
     train_labels: Tensor
-    test_images: Tensor
+    test_images: Tensor | ImageFiles
     test_labels: Tensor
     classes: int
     augment: bool
@@ -129,29 +141,34 @@ class Dataset:
         )
 
 
-def load(name: str, root: str | Path | None = None) -> Dataset:
+def load(name: str, root: str | Path | None = None, *, image_size: int = 224) -> Dataset:
     """Read a data set, normalised with the mean and standard deviation of its training images.
 
     Parameters
     ----------
-    name : {"digits", "mnist", "cifar10"}
+    name : {"digits", "mnist", "cifar10", "cifar100", "folders"}
         ``digits`` comes with scikit-learn (8×8, every fifth sample of each class is for test). ``mnist`` is
-        the IDX files, gzipped or not, of torchvision's layout. ``cifar10`` is the official python version.
+        the IDX files, gzipped or not, of torchvision's layout. ``cifar10`` and ``cifar100`` (its 100 fine
+        classes) are the official python versions. ``folders`` is ImageNet's layout for any images:
+        ``train/CLASS/*.JPEG`` and ``val/CLASS/*.JPEG``, the classes numbered in the order of their names.
     root : path, optional
-        The folder that holds ``MNIST/raw`` or ``cifar-10-batches-py``, or that folder itself; ``digits``
-        needs none.
+        The folder that holds ``MNIST/raw``, ``cifar-10-batches-py``, ``cifar-100-python`` or ``train`` and
+        ``val``, or the first three themselves; ``digits`` needs none.
+    image_size : int
+        Height and width to which the images of ``folders`` are brought; the other data sets have their own.
 
     Returns
     -------
     Dataset
-        float32 images, int64 labels, on the CPU. Only ``cifar10`` asks for augmentation.
+        float32 images, int64 labels, on the CPU. ``cifar10``, ``cifar100`` and ``folders`` ask for
+        augmentation. The images of ``folders`` stay files, normalised with ImageNet's own constants.
 
     Raises
     ------
     DataNotFoundError
         If the files are not there.
     InputError
-        If the name is unknown or a file is damaged. A CIFAR-10 pickle can hold arrays and plain values only:
+        If the name is unknown or a file is damaged. A CIFAR pickle can hold arrays and plain values only:
         one that asks for anything else is refused before it runs.
 
     Examples
@@ -160,16 +177,72 @@ def load(name: str, root: str | Path | None = None) -> Dataset:
     >>> tuple(digits.train_images.shape), tuple(digits.test_images.shape)
     ((1442, 1, 8, 8), (355, 1, 8, 8))
     """
+    folder = None if root is None else Path(root).expanduser()
+    if name == "folders":
+        (files, labels), (test_files, test_labels), classes = read_folders(folder, image_size)
+        return Dataset(name, files, labels, test_files, test_labels, classes=classes, augment=True)
     if name not in READERS:
-        raise InputError(f"unknown data set {name!r}; known: {', '.join(READERS)}")
-    train, test = READERS[name](None if root is None else Path(root).expanduser())
+        raise InputError(f"unknown data set {name!r}; known: {', '.join(READERS)}, folders")
+    train, test = READERS[name](folder)
     images = _standardised(train[0], test[0], white=16 if name == "digits" else 255)
-    return Dataset(name, images[0], train[1], images[1], test[1], classes=10, augment=name == "cifar10")
+    classes = 100 if name == "cifar100" else 10
+    return Dataset(name, images[0], train[1], images[1], test[1], classes=classes, augment="cifar" in name)
+
+
+def training_batches(
+    dataset: Dataset, batch_size: int, generator: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Go once through the training set, shuffled, in whole batches, augmented if the data set asks for it.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Its device is where augmentation happens.
+    batch_size, generator
+        As of `batches`.
+
+    Returns
+    -------
+    iterator of (Tensor, Tensor)
+        Images and labels of one batch after another, on the data set's device.
+
+    Examples
+    --------
+    >>> digits = load("digits")
+    >>> sum(len(y) for _, y in training_batches(digits, 64, torch.Generator().manual_seed(0)))
+    1408
+    """
+    parts = batches(dataset.train_images, dataset.train_labels, batch_size, generator)
+    if isinstance(dataset.train_images, ImageFiles):
+        parts = decoded(parts, generator if dataset.augment else None)
+    for images, labels in parts:
+        if dataset.augment:
+            padding = 0 if isinstance(dataset.train_images, ImageFiles) else 4  # files are cropped already
+            images = crop_and_flip(images, generator, padding)
+        yield images, labels
+
+
+def evaluation_batches(
+    images: Tensor | ImageFiles, labels: Tensor, batch_size: int = 1000
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Go once through all the samples, in order, the last batch smaller than the others if need be.
+
+    Examples
+    --------
+    >>> [len(y) for _, y in evaluation_batches(torch.eye(5), torch.arange(5), 2)]
+    [2, 2, 1]
+    """
+    parts = torch.split(
+        torch.arange(len(labels), device=images.device), positive_integer("batch_size", batch_size)
+    )
+    if isinstance(images, ImageFiles):
+        return decoded(((images[part], labels[part]) for part in parts), None)
+    return ((images[part], labels[part]) for part in parts)
 
 
 def batches(
-    images: Tensor, labels: Tensor, batch_size: int, generator: torch.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
+    images: Any, labels: Tensor, batch_size: int, generator: torch.Generator
+) -> Iterator[tuple[Any, Tensor]]:
     """Go once through the samples, shuffled, in whole batches.
 
     The samples left over, fewer than a batch, sit out the epoch: under batch norm a batch of two or three
@@ -177,8 +250,8 @@ def batches(
 
     Parameters
     ----------
-    images : Tensor, shape (N, ...)
-        On any device.
+    images : Tensor, shape (N, ...), or ImageFiles
+        On any device. A batch of files is files: `training_batches` decodes them.
     labels : Tensor, shape (N,)
         Their labels.
     batch_size : int
@@ -214,57 +287,13 @@ def batches(
     return ((images[part], labels[part]) for part in parts)
 
 
-def crop_and_flip(images: Tensor, generator: torch.Generator, padding: int = 4) -> Tensor:
-    """Shift each image by up to `padding` pixels and mirror it or not, at random (He et al. 2016, §4.2).
-
-    What comes in at the border is zero: the mean colour, once the images are normalised.
-
-    Parameters
-    ----------
-    images : Tensor, shape (N, C, H, W)
-        On any device; left as they are.
-    generator : torch.Generator
-        On the CPU, so that the choices are the same wherever the images are.
-    padding : int
-        Largest shift, 0 or more.
-
-    Returns
-    -------
-    Tensor, shape (N, C, H, W)
-        Same dtype and device.
-
-    Raises
-    ------
-    InputError
-        If the images are not of four axes or `padding` is negative.
-
-    Examples
-    --------
-    >>> images = torch.arange(4.0).reshape(1, 1, 2, 2)
-    >>> crop_and_flip(images, torch.Generator().manual_seed(0), padding=0)
-    tensor([[[[1., 0.],
-              [3., 2.]]]])
-    """
-    if images.ndim != 4 or padding < 0:
-        raise InputError(
-            f"expected images (N, C, H, W) and padding >= 0, got {tuple(images.shape)}, {padding}"
-        )
-    count, _, height, width = images.shape
-    shifts = torch.randint(2 * padding + 1, (2, count), generator=generator)
-    mirrored = torch.randint(2, (1, count), generator=generator)
-    down, right, mirror = torch.cat([shifts, mirrored]).to(images.device)
-    # A view of every crop of the padded image, of which one is copied out: no index of the size of the batch.
-    crops = F.pad(images, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)
-    chosen = crops[torch.arange(count, device=images.device), :, down, right]
-    return torch.where(mirror.bool()[:, None, None, None], chosen.flip(3), chosen)
-
-
-def _check_split(split: str, images: Tensor, labels: Tensor, classes: int) -> None:
-    square = images.ndim == 4 and images.shape[2] == images.shape[3]
-    if not (square and images.is_floating_point() and images.numel()):
-        raise InputError(
-            f"{split} images: expected a floating (N, C, H, H), got {images.dtype} {tuple(images.shape)}"
-        )
+def _check_split(split: str, images: Tensor | ImageFiles, labels: Tensor, classes: int) -> None:
+    if not isinstance(images, ImageFiles):
+        square = images.ndim == 4 and images.shape[2] == images.shape[3]
+        if not (square and images.is_floating_point() and images.numel()):
+            raise InputError(
+                f"{split} images: expected a floating (N, C, H, H), got {images.dtype} {tuple(images.shape)}"
+            )
     if labels.dtype != torch.int64 or tuple(labels.shape) != (len(images),):
         raise InputError(
             f"{split} labels: expected int64 ({len(images)},), got {labels.dtype} {tuple(labels.shape)}"

@@ -18,7 +18,7 @@ from lnegeom_torch import data
 from lnegeom_torch.experiment import environment, mean_and_deviation
 from lnegeom_torch.figures import accuracy_by_method, learning_curves
 from lnegeom_torch.methods import METHODS, QuantConfig
-from lnegeom_torch.train import LAST_EPOCHS, Run, TrainConfig, train
+from lnegeom_torch.train import Run, TrainConfig, train
 
 __all__ = ["LEARNING_RATES", "run"]
 
@@ -81,7 +81,7 @@ def _training_numbers(runs: dict[str, list[Run]]) -> tuple[dict[str, Any], list[
             "learning_rate": LEARNING_RATES[method],
             "accuracy_mean": statistics.mean(accuracies),
             "accuracy": accuracies,
-            "last_epochs": LAST_EPOCHS,
+            "last_epochs": TrainConfig.last_epochs,
             "history": [run.history for run in several],
         }
         rows.append([method, METHODS[method].source, LEARNING_RATES[method], mean_and_deviation(accuracies)])
@@ -119,7 +119,8 @@ def _page(out: Path, results: dict[str, Any], headers: list[str], rows: list[lis
     page.heading("1-bit networks on digits")
     page.text(
         "A 64-256-256-10 network with batch norm, every weight −1 or +1, trained by each method at its own "
-        f"learning rate. Accuracy is on test images, the mean over the last {LAST_EPOCHS} epochs; then mean "
+        "learning rate. Accuracy is on test images, the mean over the last "
+        f"{TrainConfig.last_epochs} epochs; then mean "
         "± standard deviation over seeds. fp keeps full-precision weights, as the reference."
     )
     page.table(headers, rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shlex
 import statistics
 import sys
@@ -15,49 +16,42 @@ from tqdm.auto import tqdm
 
 from lnegeom import InputError
 from lnegeom.report import Page, text_table, write_json
+from lnegeom_torch import recipes
 from lnegeom_torch.figures import learning_curves
 from lnegeom_torch.methods import QuantConfig
-from lnegeom_torch.metrics import NormalizedLNE
-from lnegeom_torch.ricci import RicciFlow
-from lnegeom_torch.train import LAST_EPOCHS, Run, TrainConfig, load_dataset, train
+from lnegeom_torch.settings import parse_options, to_config
+from lnegeom_torch.train import Run, TrainConfig, load_dataset, train
 
-__all__ = ["environment", "from_options", "mean_and_deviation", "run"]
+__all__ = ["environment", "from_options", "mean_and_deviation", "run", "seeds_of"]
 
 
 def from_options(options: argparse.Namespace) -> TrainConfig:
-    """The configuration that the options of ``lnegeom train`` ask for."""
-    quant = QuantConfig(options.method, options.weight_bits, options.activation_bits)  # checks the method
-    metric = quant.spec.metric
-    if options.chi is not None or options.inverse is not None:
-        if metric is None:
-            raise InputError(
-                f"--chi and --inverse need a method with a metric (wcg, rf), got {options.method!r}"
-            )
-        chi = metric.chi if options.chi is None else options.chi
-        metric = NormalizedLNE(chi, options.inverse or metric.inverse)
-    constants = {k: v for k in ("alpha", "epsilon") if (v := getattr(options, k)) is not None}
-    quant = QuantConfig(
-        options.method,
-        options.weight_bits,
-        options.activation_bits,
-        quantizer=options.quantizer,
-        metric=metric,
-        gate=options.gate,
-        flow=RicciFlow(**constants) if constants else None,
+    """The configuration that the options of ``lnegeom train`` ask for: its recipe, and what replaces it."""
+    settings: dict[str, Any] = (
+        recipes.load(options.recipe) if options.recipe else {"quant": {"method": "wcg"}}
     )
-    return TrainConfig(
-        data=options.data,
-        root=options.root,
-        model=options.model,
-        quant=quant,
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        lr=options.lr,
-        momentum=options.momentum,
-        weight_decay=options.weight_decay,
-        validation=options.validation,
-        device=_device(options.device),
-    )
+    settings.pop("seeds", None)
+    quant = settings.pop("quant", {})
+    names = {field.name for field in dataclasses.fields(QuantConfig)}
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    if given.get("method", quant.get("method")) != quant.get("method"):
+        quant.pop("options", None)  # another method's
+    quant |= {name: value for name, value in given.items() if name in names - {"options"}}
+    if given.get("option"):
+        quant["options"] = {**quant.get("options", {}), **parse_options(options.option)}
+    metric = {name: given[name] for name in ("chi", "inverse") if name in given}
+    if metric:
+        quant["metric"] = metric
+    names = {field.name for field in dataclasses.fields(TrainConfig)} - {"quant", "device"}
+    settings |= {name: value for name, value in given.items() if name in names}
+    return to_config({**settings, "quant": quant, "device": _device(options.device)})
+
+
+def seeds_of(options: argparse.Namespace) -> int:
+    """The number of seeds that the options, or their recipe, ask for; 1 otherwise."""
+    if options.seeds is not None:
+        return int(options.seeds)
+    return int(recipes.load(options.recipe).get("seeds", 1)) if options.recipe else 1
 
 
 def run(config: TrainConfig, seeds: int, out: Path, *, resume: bool = False) -> list[Run]:
@@ -134,15 +128,19 @@ def _report(config: TrainConfig, runs: list[Run], out: Path) -> None:
             "command": command,
             "environment": environment(),
             "config": config.to_data(),
-            "accuracy": {"mean": statistics.mean(accuracies), "runs": accuracies, "last_epochs": LAST_EPOCHS},
+            "accuracy": {
+                "mean": statistics.mean(accuracies),
+                "runs": accuracies,
+                "last_epochs": config.last_epochs,
+            },
             "runs": [{"seed": run.seed, "accuracy": run.accuracy, "history": run.history} for run in runs],
         },
     )
     learning_curves({config.quant.method: runs}, out / "curves.png")
     page = Page(f"{config.quant.method} on {config.data}")
     page.text(
-        f"{config.quant.spec.source}; {config.model}, {config.quant.weight_bits}-bit weights. Accuracy is "
-        f"the mean over the last {LAST_EPOCHS} epochs, then mean ± standard deviation over seeds."
+        f"{config.quant.spec.source}; {config.model}, weight bits {config.quant.weight_bits}. Accuracy is "
+        f"the mean over the last {config.last_epochs} epochs, then mean ± standard deviation over seeds."
     )
     page.table(headers, rows)
     page.figure(out / "curves.png", "Loss and accuracy by epoch; one line for each seed.")

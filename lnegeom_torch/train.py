@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -15,23 +16,22 @@ from torch import nn
 from lnegeom import InputError
 from lnegeom_torch import data, nets
 from lnegeom_torch.checkpoint import Checkpoint, capture, restore
-from lnegeom_torch.methods import DivergedError, Method, QuantConfig, quantize_
+from lnegeom_torch.methods import Coarse, DivergedError, Method, QuantConfig, quantize_
 from lnegeom_torch.optim import ManifoldSGD
 
 __all__ = ["Run", "TrainConfig", "accuracy", "load_dataset", "train"]
 
-LAST_EPOCHS = 5
-"""A run's accuracy is the mean over this many last epochs, as the papers report theirs."""
-
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What to train, and how. The learning rate falls from `lr` to 0 along a cosine, epoch by epoch.
+    """What to train, and how.
 
     Parameters
     ----------
     data, root : str
         A data set that `lnegeom_torch.data.load` knows, and the folder that holds it.
+    image_size : int
+        Height and width of the images of the data set ``"folders"``; the others have their own.
     model : str
         A network that `lnegeom_torch.nets.build` knows.
     quant : QuantConfig
@@ -40,6 +40,14 @@ class TrainConfig:
         At least 1, and at least 2 (batch norm).
     lr, momentum, weight_decay : float
         Of `ManifoldSGD`, with Nesterov's momentum.
+    milestones : tuple of int
+        Epochs after which the rate is divided by 10; if there are none, it falls from `lr` to 0 along a
+        cosine, epoch by epoch.
+    pretrained : str, optional
+        A safetensors file with the weights to start from: a checkpoint of ``lnegeom train --method fp``, or
+        the state of the network alone.
+    last_epochs : int
+        The accuracy of a run is the mean over so many last epochs, as the papers report theirs.
     validation : float
         Share of the training images to hold out and measure accuracy on, in place of the test images, for
         tuning; 0 measures on the test images.
@@ -49,6 +57,7 @@ class TrainConfig:
 
     data: str = "digits"
     root: str | None = None
+    image_size: int = 224
     model: str = "mlp"
     quant: QuantConfig = field(default_factory=QuantConfig)
     epochs: int = 40
@@ -56,12 +65,19 @@ class TrainConfig:
     lr: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 0.0
+    milestones: tuple[int, ...] = ()
+    pretrained: str | None = None
+    last_epochs: int = 5
     validation: float = 0.0
     device: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
             raise InputError(f"epochs must be at least 1, got {self.epochs}")
+        if self.last_epochs < 1:
+            raise InputError(f"last_epochs must be at least 1, got {self.last_epochs}")
+        if list(self.milestones) != sorted(set(self.milestones)) or min(self.milestones, default=1) < 1:
+            raise InputError(f"milestones must be increasing epochs, got {self.milestones}")
         if not 0 < self.lr < math.inf:
             raise InputError(f"lr must be a positive finite number, got {self.lr}")
         if not 0 <= self.momentum < 1:
@@ -70,6 +86,12 @@ class TrainConfig:
             raise InputError(f"weight_decay must be a finite number >= 0, got {self.weight_decay}")
         if not 0 <= self.validation < 1:
             raise InputError(f"validation must be in [0, 1), got {self.validation}")
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch, counted from 0."""
+        if self.milestones:
+            return self.lr * 0.1 ** sum(epoch >= milestone for milestone in self.milestones)
+        return self.lr * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
 
     def to_data(self) -> dict[str, Any]:
         """The configuration as JSON would give it back (infinity as text)."""
@@ -92,11 +114,12 @@ class Run:
     seed: int
     method: Method
     history: list[dict[str, float]]
+    last_epochs: int = 5
 
     @property
     def accuracy(self) -> float:
         """Mean accuracy in percent over the last epochs."""
-        last = [record["accuracy"] for record in self.history[-LAST_EPOCHS:]]
+        last = [record["accuracy"] for record in self.history[-self.last_epochs :]]
         return sum(last) / len(last)
 
 
@@ -148,6 +171,8 @@ def train(
             classes=dataset.classes,
             activation=_activation(config.quant),
         ).to(config.device)
+        if config.pretrained is not None:
+            model.load_state_dict(_weights(Path(config.pretrained)))
         method = quantize_(model, config.quant)
         optimizer = ManifoldSGD(
             method.param_groups(),
@@ -175,32 +200,42 @@ def train(
             if checkpoint is not None:
                 capture(method, optimizer, generator, {**identity, "history": history}).save(checkpoint)
             on_epoch(record)
-    return Run(seed, method, history)
+    return Run(seed, method, history, config.last_epochs)
 
 
 @torch.no_grad()
-def accuracy(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
+def accuracy(model: nn.Module, images: torch.Tensor | data.ImageFiles, labels: torch.Tensor) -> float:
     """Share of images whose largest output is their label, in percent, in evaluation mode."""
     was_training = model.training
     model.eval()
     right = 0
-    for x, y in zip(torch.split(images, 1000), torch.split(labels, 1000), strict=True):
+    for x, y in data.evaluation_batches(images, labels):
         right += int((model(x).argmax(dim=1) == y).sum())
     model.train(was_training)
     return 100 * right / len(labels)
 
 
+def _weights(path: Path) -> dict[str, torch.Tensor]:
+    """The state of a network in a safetensors file, by itself or in a checkpoint."""
+    if not path.is_file():
+        raise InputError(f"there is no file {path} to start from; see --pretrained")
+    state = safetensors.torch.load_file(path)
+    inside = {name.removeprefix("model."): v for name, v in state.items() if name.startswith("model.")}
+    return inside or state
+
+
 def _activation(quant: QuantConfig) -> type[nn.Module]:
     """Hardtanh where the papers' symmetric quantizers see next to nothing of what a ReLU leaves."""
-    needs_both_signs = quant.activation_bits == 1 or (
-        quant.activation_bits == 2 and quant.chosen_quantizer == "rf"
-    )
+    if isinstance(quant.chosen_options, Coarse):  # it puts a quantized ReLU in the place of each
+        return nn.ReLU
+    bits = quant.chosen_activation_bits
+    needs_both_signs = bits == 1 or (bits == 2 and quant.chosen_quantizer == "rf")
     return nn.Hardtanh if needs_both_signs else nn.ReLU
 
 
 def load_dataset(config: TrainConfig) -> data.Dataset:
     """The data set of a configuration, its validation share held out."""
-    dataset = data.load(config.data, config.root)
+    dataset = data.load(config.data, config.root, image_size=config.image_size)
     return dataset.hold_out(config.validation) if config.validation > 0 else dataset
 
 
@@ -212,13 +247,13 @@ def _epoch(
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
 ) -> dict[str, float]:
-    lr = config.lr * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
+    lr = config.rate(epoch)
     for group in optimizer.param_groups:
         group["lr"] = lr
+    method.progress(epoch / max(1, config.epochs - 1))
     method.model.train()
     losses = []
-    for x, y in data.batches(dataset.train_images, dataset.train_labels, config.batch_size, generator):
-        x = data.crop_and_flip(x, generator) if dataset.augment else x
+    for x, y in data.training_batches(dataset, config.batch_size, generator):
         losses.append(method.step(optimizer, F.cross_entropy, x, y)[0])
     return {
         "epoch": epoch + 1,

@@ -7,6 +7,7 @@ compiled by numba for numpy arrays. One formula thus serves every array library 
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -110,7 +111,7 @@ def source(n: int, gauge: Gauge) -> str:
                 for p in range(width):
                     scratch[row + p] = symbols[k, s, offset + start + p]"""
     return f"""
-def kernel_{n}_{gauge}(fields, constant, inverse_constant, symbols, offset):
+def kernel(fields, constant, inverse_constant, symbols, offset):
     number = fields.dtype.type
     {"; ".join([*numbers, *unpacked])}
     scratch = empty({(2 * n + 1) * m * BLOCK}, fields.dtype)
@@ -138,10 +139,12 @@ def kernel(n: int, gauge: Gauge) -> Callable[..., int]:
     """Return the compiled loop of `source`."""
     import numpy as np
 
-    name = f"kernel_{n}_{gauge}"
+    text = source(n, gauge)
+    # Under this file's name, so that numba keeps the machine code beside it; under a name of its own, so that
+    # another formula is never taken for this one.
+    name = f"kernel_{n}_{gauge}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
     scope: dict[str, Any] = {"__name__": __name__, "empty": np.empty}
-    # Under this file's name, so that numba keeps the machine code beside it until the file changes.
-    exec(compile(source(n, gauge), __file__, "exec"), scope)
+    exec(compile(text.replace("def kernel(", f"def {name}(", 1), __file__, "exec"), scope)
     return compiled(scope[name])
 
 

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm, parametrize
 
 from lnegeom import InputError
 from lnegeom_torch.methods.config import QuantConfig
+from lnegeom_torch.methods.selection import Target
 from lnegeom_torch.metrics import metric_to_data
+from lnegeom_torch.quant.modules import WeightQuantizer
 
-__all__ = ["DivergedError", "LossFunction", "Method"]
+__all__ = ["DivergedError", "LossFunction", "Method", "check_gradients"]
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
-_LATENT = "parametrizations.weight.original"
-
 
 class DivergedError(RuntimeError):
-    """The loss is infinite or NaN. The optimizer's step was not taken: the weights are the last good ones."""
+    """The loss or its gradient is infinite or NaN. No step was taken: the weights are the last good ones."""
 
 
 class Method:
@@ -36,20 +38,38 @@ class Method:
         Names of the quantized layers, in the model's order.
     """
 
-    def __init__(self, model: nn.Module, config: QuantConfig, layers: tuple[str, ...]):
+    quantizer_class: type[WeightQuantizer] = WeightQuantizer
+    """What stands between a latent weight and the layer."""
+
+    def __init__(self, model: nn.Module, config: QuantConfig, targets: dict[str, Target]):
         self.model = model
         self.config = config
-        self.layers = layers
+        self.layers = tuple(targets)
+        self._targets = targets
+        self._attached: weakref.WeakSet[torch.optim.Optimizer] = weakref.WeakSet()
 
     @property
     def latents(self) -> dict[str, nn.Parameter]:
-        """The latent weights by layer name, as the model has them now.
+        """The latent weights by layer name, as the model has them now; a shared one once.
 
         They are the Parameters that the model had before it was quantized, until FSDP2's `fully_shard` or
         ``load_state_dict(assign=True)`` puts others in their place: build the optimizer after those.
         """
+        found: dict[int, tuple[str, nn.Parameter]] = {}
+        for name, target in self._targets.items():
+            weight = self.model.get_parameter(target.latent)
+            found.setdefault(id(weight), (name, weight))
+        return dict(found.values())
+
+    @property
+    def quantizers(self) -> dict[str, WeightQuantizer]:
+        """What stands between the latent weights and the layers, by layer name."""
         return {
-            name: self.model.get_parameter(f"{name}.{_LATENT}" if name else _LATENT) for name in self.layers
+            name: cast(
+                WeightQuantizer,
+                cast(parametrize.ParametrizationList, self.model.get_submodule(target.parametrization))[0],
+            )
+            for name, target in self._targets.items()
         }
 
     def param_groups(self) -> list[dict[str, Any]]:
@@ -96,11 +116,72 @@ class Method:
         InputError
             If the batch is empty.
         DivergedError
-            If the loss is not finite; no step is taken.
+            If the loss, or the norm of its gradient, is not finite; no step is taken.
         """
         loss, outputs = self._backward(optimizer, loss_function, inputs, targets)
-        optimizer.step()
+        self._optimize(optimizer)
         return loss, outputs
+
+    def attach(self, optimizer: torch.optim.Optimizer) -> None:
+        """Let ``optimizer.step()`` do what `step` does around it, for loops and trainers that are not ours.
+
+        A closure given to it is called first, so that the gradients are there.
+
+        Two need more, the batch itself: without `step`, ``"rf"`` trains by RF-DNN's Algorithm 1, and for
+        ``"fim"`` the loop has to call `lnegeom_torch.optim.estimate_fisher`.
+        """
+        if optimizer in self._attached:
+            return
+
+        def before(own: torch.optim.Optimizer, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+            closure = given[1] if len(given) > 1 else named.get("closure")  # the optimizer comes first
+            if closure is None:
+                self._prepare(own)
+                return None
+            with torch.enable_grad():
+                loss = closure()
+            self._prepare(own)
+            return (own, lambda: loss), {}
+
+        optimizer.register_step_pre_hook(before)
+        optimizer.register_step_post_hook(lambda own, *_: self.after_step(own))
+        self._attached.add(optimizer)
+
+    def before_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """What the method does to weights and gradients once the gradients are there; nothing for most."""
+
+    def after_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """What the method does to the weights after the optimizer's step; nothing for most."""
+
+    def progress(self, done: float) -> None:
+        """Tell the method which share of the training is done, in [0, 1]; some anneal a constant with it.
+
+        `lnegeom_torch.train` tells it every epoch; a loop of your own should too.
+        """
+
+    def predict(self, inputs: Tensor) -> Tensor:
+        """Class probabilities of inputs, as the method means the model to be used, in evaluation mode."""
+        was_training = self.model.training
+        self.model.eval()
+        with torch.no_grad():
+            probabilities: Tensor = self.model(inputs).softmax(-1)
+        self.model.train(was_training)
+        return probabilities
+
+    def _optimize(self, optimizer: torch.optim.Optimizer) -> None:
+        if optimizer in self._attached:
+            optimizer.step()
+            return
+        self._prepare(optimizer)
+        optimizer.step()
+        self.after_step(optimizer)
+
+    def _prepare(self, optimizer: torch.optim.Optimizer) -> None:
+        """What comes before the optimizer's step, or an error if the gradients cannot bear one."""
+        check_gradients(optimizer)
+        if type(self).before_step is not Method.before_step:
+            self.before_step(optimizer)
+            check_gradients(optimizer)  # it may have rewritten them
 
     def _backward(
         self, optimizer: torch.optim.Optimizer, loss_function: LossFunction, inputs: Tensor, targets: Tensor
@@ -121,6 +202,17 @@ class Method:
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach(), outputs.detach()
 
+    def _learning_rate(self, optimizer: torch.optim.Optimizer) -> float | Tensor:
+        """The optimizer's current rate for the latent weights."""
+        mine = {id(weight) for weight in self.latents.values()}
+        for group in optimizer.param_groups:
+            if any(id(p) in mine for p in group["params"]):
+                lr: float | Tensor = group["lr"]
+                return lr
+        raise InputError(
+            "the optimizer holds none of this model's latent weights; build it from param_groups()"
+        )
+
     def state_dict(self) -> dict[str, Tensor]:
         """What the method itself carries from one iteration to the next; nothing for most."""
         return {}
@@ -131,3 +223,14 @@ class Method:
     def diagnostics(self) -> dict[str, float]:
         """Numbers to report about the last epoch; reading them starts the next one."""
         return {}
+
+
+def check_gradients(optimizer: torch.optim.Optimizer) -> None:
+    """Raise if a gradient is not finite, or so large that its norm, as products in a metric, overflows."""
+    found = [p.grad for group in optimizer.param_groups for p in group["params"]]
+    norm = get_total_norm([g.coalesce().values() if g.is_sparse else g for g in found if g is not None])
+    if not torch.isfinite(norm):
+        raise DivergedError(
+            f"the norm of the gradient is {norm.item()} while the loss is finite: no step was taken; "
+            "lower the learning rate, or begin from other weights"
+        )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from lnegeom import InputError
 from lnegeom_torch.methods.registry import METHODS, MethodSpec
-from lnegeom_torch.metrics import NormalizedLNE
+from lnegeom_torch.metrics import metric_to_data
 from lnegeom_torch.quant.quantizers import QUANTIZERS, check_bits
-from lnegeom_torch.ricci import RicciFlow
 
 __all__ = ["QuantConfig"]
 
@@ -21,23 +20,36 @@ class QuantConfig:
     Parameters
     ----------
     method : str
-        ``"ste"`` (BNN), ``"dorefa"``, ``"wcg"`` (ManiQuant Algorithm 1), ``"rf"`` (RF-DNN Algorithm 2), or
-        ``"fp"``, full precision, the reference.
-    weight_bits : int
-        1 to 8.
+        A name in `lnegeom_torch.methods.METHODS`, which holds each one's source and defaults: ``"ste"``,
+        ``"dorefa"``, ``"wcg"``, ``"lne"``, ``"rf"``, ``"ricci"``, ``"fim"``, ``"logcosh"``, ``"coarse"``,
+        ``"bcgd"``, ``"metaquant"``, ``"md"``, ``"proxquant"``, ``"spin"``, or ``"fp"``, full precision, the
+        reference.
+    weight_bits : int or "ternary"
+        1 to 8, three levels, or 32, which leaves the weights alone.
     activation_bits : int, optional
-        1 to 8; None leaves activations alone. The first quantized layer always sees its raw input.
+        1 to 8, or 32, which leaves activations alone; by default the method's own, 32 for most. The first
+        quantized layer always sees its raw input.
     quantizer : {"maniquant", "rf"}, optional
-        Which k-bit quantizer, for k ≥ 2: ManiQuant Eq. 31 or RF-DNN Eq. 38. By default the method's paper's,
-        and ``"rf"`` for ``"ste"``, whose paper has one bit only.
-    metric : NormalizedLNE, optional
+        Which k-bit quantizer, for k ≥ 2: ManiQuant Eq. 31 or RF-DNN Eq. 38. By default the method's.
+    scale : {"none", "tensor", "channel"}, optional
+        What multiplies the levels: nothing, or a statistic of the weight or of each output channel
+        (`lnegeom_torch.quant.WeightQuantizer`). By default the method's own.
+    learned_scale : bool
+        Whether the scale is a parameter that starts at that statistic.
+    metric : metric of `lnegeom_torch.metrics`, optional
         The metric on the latent weights; by default the method's own.
     gate : {"optimizer", "quantizer", "none"}, optional
         Where gradients of weights outside ``|W| ≤ 1`` are dropped: by `ManifoldSGD` after the metric
         (ManiQuant Eq. 16), by the quantizer before it (for other optimizers), or nowhere. By default the
         method's own.
-    flow : RicciFlow, optional
-        The constants of RF-DNN's discrete Ricci flow; for ``"rf"`` only.
+    options : dataclass of `lnegeom_torch.methods`, optional
+        The method's own constants, of the type that it takes: `RicciFlow` for ``"rf"``, and so on.
+    first_last_bits : int, optional
+        Width of the weights of the first and of the last quantized layer: 1 to 8, or 32 to leave them alone.
+        By default they are as all the others.
+    include, exclude : tuple of str
+        Types (``"Linear"``) or patterns of names (``"encoder.*"``) of layers to quantize, and not to. The
+        types are Linear, Conv1d, Conv2d, Embedding and MultiheadAttention.
 
     Raises
     ------
@@ -52,31 +64,63 @@ class QuantConfig:
     """
 
     method: str = "ste"
-    weight_bits: int = 1
+    weight_bits: int | Literal["ternary"] = 1
     activation_bits: int | None = None
     quantizer: Literal["maniquant", "rf"] | None = None
-    metric: NormalizedLNE | None = None
+    scale: Literal["none", "tensor", "channel"] | None = None
+    learned_scale: bool = False
+    metric: Any = None
     gate: Literal["optimizer", "quantizer", "none"] | None = None
-    flow: RicciFlow | None = None
+    options: Any = None
+    first_last_bits: int | None = None
+    include: tuple[str, ...] = ("Linear", "Conv1d", "Conv2d")
+    exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise InputError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
-        check_bits("weight_bits", self.weight_bits)
-        if self.activation_bits is not None:
-            check_bits("activation_bits", self.activation_bits)
+        self._check_bits()
         if self.quantizer is not None and self.quantizer not in QUANTIZERS:
             raise InputError(f"quantizer must be one of {', '.join(QUANTIZERS)}, got {self.quantizer!r}")
         if self.gate not in (None, "optimizer", "quantizer", "none"):
             raise InputError(f"gate must be 'optimizer', 'quantizer' or 'none', got {self.gate!r}")
-        if not isinstance(self.metric, NormalizedLNE | None):
-            raise InputError(f"metric must be a NormalizedLNE or None, got {self.metric!r}")
-        if not isinstance(self.flow, RicciFlow | None):
-            raise InputError(f"flow must be a RicciFlow or None, got {self.flow!r}")
-        if self.flow is not None and self.method != "rf":
-            raise InputError(f"flow belongs to method 'rf', got method {self.method!r}; leave flow out")
-        if self.metric is not None and self.spec.metric is None:
-            raise InputError(f"method {self.method!r} is Euclidean and takes no metric; use 'wcg' or 'rf'")
+        if self.scale not in (None, "none", "tensor", "channel"):
+            raise InputError(f"scale must be 'none', 'tensor' or 'channel', got {self.scale!r}")
+        if self.learned_scale and self.chosen_scale == "none":
+            raise InputError("learned_scale needs scale='tensor' or 'channel', got 'none'")
+        for name in ("include", "exclude"):
+            names = getattr(self, name)
+            if isinstance(names, str) or not all(isinstance(pattern, str) for pattern in names):
+                raise InputError(f"{name} must be a tuple of types and name patterns, got {names!r}")
+        if metric_to_data(self.metric) is not None and self.spec.metric is None:
+            raise InputError(f"method {self.method!r} is Euclidean and takes no metric; use {_with_metric()}")
+        self._check_options()
+
+    def _check_bits(self) -> None:
+        widths = (*self.spec.weight_bits, 32)
+        if self.weight_bits != "ternary" and self.weight_bits != 32:
+            check_bits("weight_bits", self.weight_bits)
+        if self.spec.quantized and self.weight_bits not in widths:
+            known = ", ".join(map(str, widths))
+            raise InputError(f"method {self.method!r} is for weight_bits {known}, got {self.weight_bits!r}")
+        for name in ("activation_bits", "first_last_bits"):
+            if getattr(self, name) not in (None, 32):
+                check_bits(name, getattr(self, name))
+
+    def _check_options(self) -> None:
+        if self.options is None:
+            return
+        kind = type(self.spec.options)
+        if self.spec.options is None:
+            raise InputError(
+                f"method {self.method!r} has no constants of its own, got options {self.options!r}"
+            )
+        if type(self.options) is not kind:
+            raise InputError(f"method {self.method!r} takes options {kind.__name__}, got {self.options!r}")
+        if kind.__name__ == "RicciFlow" and not hasattr(self.chosen_metric, "factor"):
+            raise InputError(
+                f"method 'rf' needs a metric I − ρρᵀ, such as NormalizedLNE, got {self.metric!r}"
+            )
 
     @property
     def spec(self) -> MethodSpec:
@@ -89,7 +133,18 @@ class QuantConfig:
         return self.quantizer or self.spec.quantizer
 
     @property
-    def chosen_metric(self) -> NormalizedLNE | None:
+    def chosen_activation_bits(self) -> int | None:
+        """The activations' width, the method's own unless given; None leaves them alone."""
+        bits = self.activation_bits or self.spec.activation_bits
+        return None if bits == 32 else bits
+
+    @property
+    def chosen_scale(self) -> Literal["none", "tensor", "channel"]:
+        """What multiplies the levels, the method's own unless given."""
+        return self.scale or self.spec.scale
+
+    @property
+    def chosen_metric(self) -> Any:
         """The metric, the method's own unless given."""
         return self.metric or self.spec.metric
 
@@ -97,3 +152,12 @@ class QuantConfig:
     def chosen_gate(self) -> str:
         """Where gradients are gated, the method's own unless given."""
         return self.gate or self.spec.gate
+
+    @property
+    def chosen_options(self) -> Any:
+        """The method's own constants, its defaults unless given; None for most methods."""
+        return self.options or self.spec.options
+
+
+def _with_metric() -> str:
+    return ", ".join(repr(name) for name, spec in METHODS.items() if spec.metric is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, cast
 
 import torch
@@ -10,29 +11,55 @@ from torch.nn.utils import parametrize
 
 from lnegeom import InputError
 from lnegeom_torch.methods.base import Method
+from lnegeom_torch.methods.blended import BlendedMethod
 from lnegeom_torch.methods.config import QuantConfig
+from lnegeom_torch.methods.fisher import FisherMethod
+from lnegeom_torch.methods.metaquant import MetaQuantMethod
+from lnegeom_torch.methods.mirror_descent import MirrorDescentMethod
+from lnegeom_torch.methods.options import (
+    Blended,
+    Coarse,
+    FisherEmbedding,
+    MetaQuant,
+    MirrorDescent,
+    ProxQuant,
+    Spin,
+)
+from lnegeom_torch.methods.proxquant import ProxQuantMethod
 from lnegeom_torch.methods.ricci_flow import RicciFlowMethod
-from lnegeom_torch.quant.modules import ActivationQuantizer, WeightQuantizer
+from lnegeom_torch.methods.selection import Target, select
+from lnegeom_torch.methods.spin import SpinMethod
+from lnegeom_torch.quant.modules import ActivationQuantizer, QuantizedReLU, WeightQuantizer
+from lnegeom_torch.ricci import RicciFlow
 
 __all__ = ["quantize_"]
 
-_ALGORITHMS = {"rf": RicciFlowMethod}  # the methods that need more than a backward pass
-
-# nn.MultiheadAttention reads this layer's weight itself and never calls it.
-_ATTENTION_OUTPUT = nn.modules.linear.NonDynamicallyQuantizableLinear
+# The methods that are more than data, by the type of their constants.
+_ALGORITHMS: dict[type, type[Method]] = {
+    Blended: BlendedMethod,
+    FisherEmbedding: FisherMethod,
+    MetaQuant: MetaQuantMethod,
+    MirrorDescent: MirrorDescentMethod,
+    ProxQuant: ProxQuantMethod,
+    RicciFlow: RicciFlowMethod,
+    Spin: SpinMethod,
+}
 
 
 def quantize_(model: nn.Module, config: QuantConfig) -> Method:
-    """Quantize the weights of every `nn.Linear` and `nn.Conv2d` in place, and their input activations.
+    """Quantize the weights of a model's layers in place, and their input activations.
 
-    Everything else is left as it is, `nn.MultiheadAttention`'s projections among it. The activations that
-    come into the first such layer, in the order in which the model registers them, stay as they are.
+    By default the layers are every `nn.Linear`, `nn.Conv1d` and `nn.Conv2d`; ``config.include`` may add
+    embeddings and the projections of `nn.MultiheadAttention`, whose own input activations stay as they are.
+    The activations that come into the first layer, in the order in which the model registers them, stay too.
+    For ``"coarse"`` and ``"bcgd"`` a quantized ReLU takes the place of every `nn.ReLU` instead. Layers that
+    share a weight go on sharing it.
 
     Weights become torch parametrizations: `layer.weight` is the quantized weight, and the latent one is
     `layer.parametrizations.weight.original`, the same Parameter as before. A full-precision checkpoint
     still loads. As with any parametrized model, save ``model.state_dict()`` rather than the pickled model,
     and build optimizers from ``method.param_groups()``, since parametrization changes the order of
-    ``model.parameters()``.
+    ``model.parameters()``. `lnegeom_torch.freeze` makes a plain model of it.
 
     Parameters
     ----------
@@ -49,8 +76,8 @@ def quantize_(model: nn.Module, config: QuantConfig) -> Method:
     Raises
     ------
     InputError
-        If the model has no such layer, is quantized already, shares one weight between two layers, or has
-        weights so small that the quantizer makes them all zero.
+        If the model has no such layer, is quantized already, or has weights so small that the quantizer
+        makes them all zero; if there is no ReLU for a method that quantizes ReLUs.
 
     Examples
     --------
@@ -66,55 +93,99 @@ def quantize_(model: nn.Module, config: QuantConfig) -> Method:
     """
     if not isinstance(model, nn.Module) or not isinstance(config, QuantConfig):
         raise InputError(f"expected quantize_(model, QuantConfig(...)), got {model!r} and {config!r}")
-    spec = config.spec
-    layers = _layers(model) if spec.quantized else {}
-    for position, layer in enumerate(layers.values()):
-        gate = config.chosen_gate == "quantizer"
-        quantizer = WeightQuantizer(config.weight_bits, config.chosen_quantizer, spec.transform, gate)
-        parametrize.register_parametrization(layer, "weight", quantizer)
-        layer.register_load_state_dict_pre_hook(_accept_full_precision)  # type: ignore[no-untyped-call]
-        if config.activation_bits is not None and position > 0:  # the first layer sees the data itself
-            layer.activation_quantizer = ActivationQuantizer(config.activation_bits, config.chosen_quantizer)
-            layer.register_forward_pre_hook(_quantize_input, with_kwargs=True)
-    _refuse_zeros(layers)
-    return _ALGORITHMS.get(config.method, Method)(model, config, tuple(layers))
+    if not config.spec.quantized:
+        return Method(model, config, {})
+    targets, modules = select(model, config)
+    algorithm = _ALGORITHMS.get(type(config.chosen_options), Method)
+    _quantize_activations(model, config, modules)
+    for target in targets.values():
+        _quantize_weight(target, config, algorithm)
+    _refuse_zeros(targets)
+    return algorithm(model, config, targets)
 
 
-def _layers(model: nn.Module) -> dict[str, nn.Linear | nn.Conv2d]:
-    """The layers to quantize by name, in the model's order."""
-    layers = {
-        name: m
-        for name, m in model.named_modules()
-        if isinstance(m, (nn.Linear, nn.Conv2d)) and not isinstance(m, _ATTENTION_OUTPUT)
-    }
-    if not layers:
-        raise InputError("the model has no nn.Linear or nn.Conv2d to quantize; expected one at least")
-    owner: dict[int, str] = {}
-    for name, layer in layers.items():
-        if parametrize.is_parametrized(layer, "weight"):
-            raise InputError(
-                f"layer {name!r} has a parametrized weight already; quantize a model once, from a fresh copy"
-            )
-        other = owner.setdefault(id(layer.weight), name)
-        if other != name:
-            raise InputError(f"layers {other!r} and {name!r} share one weight; give each its own")
-    return layers
+def _quantize_weight(target: Target, config: QuantConfig, algorithm: type[Method]) -> None:
+    layer, name = target.module, target.tensor
+    weight = cast(Tensor, getattr(layer, name))
+    learned = (weight.shape[0],) if config.chosen_scale == "channel" else ()
+    quantizer = algorithm.quantizer_class(
+        target.bits,
+        config.chosen_quantizer,
+        config.spec.transform,
+        config.chosen_gate == "quantizer",
+        config.chosen_scale,
+        learned if config.learned_scale else None,
+    )
+    quantizer.to(device=weight.device, dtype=weight.dtype)
+    quantizer.start(weight.detach())
+    parametrize.register_parametrization(layer, name, quantizer)
+    quantizer.train(layer.training)
+
+    hook = functools.partial(_accept_full_precision, name)
+    layer.register_load_state_dict_pre_hook(hook)  # type: ignore[no-untyped-call]
+
+
+def _accept_full_precision(
+    name: str, layer: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any
+) -> None:
+    """Rename the weight of a full-precision checkpoint to where a parametrized layer looks for it."""
+    weight = state.pop(f"{prefix}{name}", None)
+    if weight is None:
+        return
+    state[f"{prefix}parametrizations.{name}.original"] = weight
+    quantizer = cast(WeightQuantizer, layer.get_submodule(f"parametrizations.{name}.0"))
+    if quantizer.log_scale is not None:  # a learned scale begins at the statistic of what is loaded
+        quantizer.start(weight.to(quantizer.log_scale))
+        state[f"{prefix}parametrizations.{name}.0.log_scale"] = quantizer.log_scale.detach().clone()
+
+
+def _quantize_activations(model: nn.Module, config: QuantConfig, layers: list[nn.Module]) -> None:
+    bits = config.chosen_activation_bits
+    if bits is None:
+        return
+    if isinstance(config.chosen_options, Coarse):
+        _replace_relus(model, bits, config.chosen_options)
+        return
+    quantized = [layer for layer in layers if not isinstance(layer, nn.MultiheadAttention | nn.Embedding)]
+    for layer in quantized[1:]:  # the first layer sees the data itself
+        layer.activation_quantizer = ActivationQuantizer(bits, config.chosen_quantizer)
+        layer.register_forward_pre_hook(_quantize_input, with_kwargs=True)
+    for module in model.modules():
+        if isinstance(module, nn.TransformerEncoder):  # it would turn padded inputs into nested tensors,
+            module.use_nested_tensor = False  # for a fast path that reads weights and calls no layer
+
+
+def _replace_relus(model: nn.Module, bits: int, options: Coarse) -> None:
+    found = [
+        (module, key)
+        for module in model.modules()
+        for key, child in module.named_children()
+        if isinstance(child, nn.ReLU)
+    ]
+    if not found:
+        raise InputError(
+            "the coarse gradient quantizes ReLUs, and the model has no nn.ReLU module: make its ReLUs "
+            "modules, or set activation_bits=32"
+        )
+    for module, key in found:
+        setattr(module, key, QuantizedReLU(bits, options.proxy, options.top))
 
 
 @torch.no_grad()
-def _refuse_zeros(layers: dict[str, nn.Linear | nn.Conv2d]) -> None:
+def _refuse_zeros(targets: dict[str, Target]) -> None:
     """Refuse weights that all went to zero, which is what Eq. 31 does to small ones: they cannot train."""
     dead = [
         name
-        for name, layer in layers.items()
-        if not layer.weight.is_meta
-        and not layer.weight.any()
-        and layer.get_parameter("parametrizations.weight.original").any()
+        for name, target in targets.items()
+        if not (weight := cast(Tensor, getattr(target.module, target.tensor))).is_meta
+        and not weight.any()
+        and target.module.get_parameter(f"parametrizations.{target.tensor}.original").any()
     ]
     if dead:
         raise InputError(
             f"the quantized weights of {', '.join(map(repr, dead))} are all zero: ManiQuant's k-bit "
-            "quantizer has no scale, and these are below half its step; use quantizer='rf' or more bits"
+            "quantizer has no scale, and these are below half its step; use quantizer='rf', scale='tensor' "
+            "or more bits"
         )
 
 
@@ -125,10 +196,3 @@ def _quantize_input(
     if inputs:
         return (quantizer(inputs[0]), *inputs[1:]), named
     return inputs, {**named, "input": quantizer(named["input"])}
-
-
-def _accept_full_precision(layer: nn.Module, state_dict: dict[str, Tensor], prefix: str, *_: Any) -> None:
-    """Rename the weight of a full-precision checkpoint to where a parametrized layer looks for it."""
-    weight = state_dict.pop(f"{prefix}weight", None)
-    if weight is not None:
-        state_dict[f"{prefix}parametrizations.weight.original"] = weight

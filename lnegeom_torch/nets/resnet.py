@@ -1,20 +1,21 @@
-"""ResNet-20 for small images (He et al. 2016, §4.2)."""
+"""Residual networks for small images (He et al. 2016, §4.2)."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lnegeom import InputError
 from lnegeom._array import positive_integer
 from lnegeom_torch.nets.mlp import MLP, glorot_
 
-__all__ = ["ResNet20"]
+__all__ = ["ResNet"]
 
 
-class ResNet20(nn.Module):
-    """Residual network of 6·3 + 2 layers, about 0.27 million parameters.
+class ResNet(nn.Module):
+    """Residual network of 6n + 2 layers: 0.27 million parameters at depth 20, 1.7 million at 110.
 
-    A 3×3 convolution, three stages of three blocks at 16, 32 and 64 channels, the mean over the image, and a
+    A 3×3 convolution, three stages of n blocks at 16, 32 and 64 channels, the mean over the image, and a
     linear layer. Each convolution is without bias and followed by batch norm; so is the linear layer, since
     weights of ±1 have no scale of their own. Shortcuts are He et al.'s option A, without parameters: a
     projection there would be quantized too, and the identity path is what survives quantization.
@@ -25,27 +26,31 @@ class ResNet20(nn.Module):
         Colour channels of an image.
     classes : int
         Number of logits.
+    depth : int
+        6n + 2: the paper has 20, 32, 44, 56 and 110.
 
     Raises
     ------
     InputError
-        If a number is not a positive integer.
+        If a number is not a positive integer, or the depth not 6n + 2.
 
     Examples
     --------
     >>> import torch
-    >>> network = ResNet20(channels=3, classes=10)
+    >>> network = ResNet(channels=3, classes=10, depth=20)
     >>> network(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 10])
     >>> sum(parameter.numel() for parameter in network.parameters())
     269732
     """
 
-    def __init__(self, channels: int, classes: int):
+    def __init__(self, channels: int, classes: int, depth: int = 20):
         super().__init__()
+        if positive_integer("depth", depth) < 8 or depth % 6 != 2:
+            raise InputError(f"depth must be 6n + 2, as 20, 32, 44, 56 and 110 are, got {depth}")
         blocks, width = [], 16
         for stage_width in (16, 32, 64):
-            for _ in range(3):
+            for _ in range((depth - 2) // 6):
                 blocks.append(_Block(width, stage_width))
                 width = stage_width
         self.stem = nn.Sequential(
@@ -79,8 +84,9 @@ class _Block(nn.Module):
         self.activation = nn.ReLU()
 
     def forward(self, images: Tensor) -> Tensor:
-        shortcut = images[:, :, :: self.stride, :: self.stride]
-        shortcut = F.pad(shortcut, (0, 0, 0, 0, 0, self.widening))  # option A: new channels begin at zero
+        shortcut = images
+        if self.widening:  # option A: new channels begin at zero
+            shortcut = F.pad(images[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.widening))
         output: Tensor = self.activation(shortcut + self.residual(images))
         return output
 

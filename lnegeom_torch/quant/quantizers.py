@@ -12,7 +12,17 @@ from torch import Tensor
 
 from lnegeom import InputError
 
-__all__ = ["QUANTIZERS", "binarize", "check_bits", "maniquant", "rf", "straight_through"]
+__all__ = [
+    "PROXIES",
+    "QUANTIZERS",
+    "binarize",
+    "check_bits",
+    "maniquant",
+    "rf",
+    "staircase",
+    "straight_through",
+    "ternary",
+]
 
 
 def check_bits(name: str, bits: int, least: int = 1) -> int:
@@ -93,12 +103,75 @@ def rf(x: Tensor, bits: int) -> Tensor:
     tensor([-1.0000, -0.3333,  0.3333,  1.0000])
     """
     steps: int = 2 ** check_bits("bits", bits, least=2) - 1
-    largest = x.abs().amax()
+    largest = x.abs().max()  # of amax without an axis, the ONNX exporter knows nothing
     largest = torch.where(largest > 0, largest, torch.ones_like(largest))
     return torch.round(steps * (x / largest / 2 + 0.5)) * (2 / steps) - 1
 
 
 QUANTIZERS: dict[str, Callable[[Tensor, int], Tensor]] = {"maniquant": maniquant, "rf": rf}
+
+
+def ternary(x: Tensor, per_channel: bool = False) -> Tensor:
+    """Signs of the entries above ``0.7 mean|x|`` in size, zero for the others; never all zeros unless x is.
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape.
+    per_channel : bool
+        Whether the mean is over each ``x[c]`` instead of the whole tensor.
+
+    References
+    ----------
+    F. Li et al., "Ternary weight networks", 2016, Eq. 6.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lnegeom_torch.quant import ternary
+    >>> ternary(torch.tensor([-3.0, -0.9, 0.1, 2.0]))
+    tensor([-1.,  0.,  0.,  1.])
+    """
+    size = x.abs()
+    axes = tuple(range(1, x.ndim)) if per_channel and x.ndim > 1 else tuple(range(x.ndim))
+    return torch.where(size > 0.7 * size.mean(dim=axes, keepdim=True), x.sign(), torch.zeros_like(x))
+
+
+def staircase(x: Tensor, bits: int, top: float = 1.0) -> Tensor:
+    """The quantized ReLU: 0 for ``x ≤ 0``, else the next of ``2^k − 1`` equal steps up to `top`.
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape.
+    bits : int
+        k, from 1 to 8; of one bit it is the step ``top · 1[x > 0]``.
+    top : float
+        The highest level.
+
+    References
+    ----------
+    P. Yin et al., "Blended coarse gradient descent for full quantization of deep neural networks",
+    2019, Eq. 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lnegeom_torch.quant import staircase
+    >>> staircase(torch.tensor([-0.5, 0.1, 0.5, 2.0]), bits=2, top=3.0)
+    tensor([0., 1., 1., 2.])
+    """
+    steps: int = 2 ** check_bits("bits", bits) - 1
+    # Both bounds floats: the ONNX exporter refuses one integer and one float.
+    return torch.ceil(x.clamp(0.0, float(top)) * (steps / top)).clamp(max=steps) * (top / steps)
+
+
+PROXIES: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "identity": lambda x, top: x,
+    "relu": lambda x, top: x.clamp(min=0),
+    "clipped_relu": lambda x, top: x.clamp(0.0, float(top)),
+}
+"""What a quantized ReLU is differentiated as: a function of its input and its highest level."""
 
 
 def straight_through(quantized: Tensor, surrogate: Tensor) -> Tensor:
@@ -117,5 +190,7 @@ def straight_through(quantized: Tensor, surrogate: Tensor) -> Tensor:
     >>> y.detach(), x.grad
     (tensor([1., 1.]), tensor([1., 0.]))
     """
+    if not torch.is_grad_enabled():
+        return quantized.detach()
     # surrogate − surrogate is exactly 0, where x + (quantized − x) would round.
     return quantized.detach() + (surrogate - surrogate.detach())

@@ -45,7 +45,7 @@ def test_train_writes_numbers_pictures_and_page(tmp_path, capsys):
         == 0
     )
     results = json.loads((out / "results.json").read_text())
-    assert results["config"]["quant"]["metric"] == {"chi": 0.2, "inverse": "exact"}
+    assert results["config"]["quant"]["metric"] == {"chi": 0.2, "inverse": "exact", "per": "layer"}
     assert [run["seed"] for run in results["runs"]] == [0, 1]
     assert results["accuracy"]["mean"] > 80
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
@@ -85,18 +85,18 @@ def test_ctrl_c_leaves_a_checkpoint_and_resume_ends_with_the_same_numbers(tmp_pa
 
 
 BAD = {
-    "unknown method": (["--method", "hope"], "method must be one of fp, ste, dorefa, wcg, rf, got 'hope'"),
+    "unknown method": (["--method", "hope"], "method must be one of fp, ste, dorefa, wcg, lne, rf,"),
     "bit width": (["--weight-bits", "9"], "weight_bits must be an integer from 1 to 8, got 9"),
     "activation bits": (["--activation-bits", "0"], "activation_bits must be an integer from 1 to 8, got 0"),
     "chi": (["--chi", "1", "--inverse", "exact"], "chi must be in [0, 1) for the exact inverse, got 1.0"),
     "weak chi": (["--chi", "-1"], "chi must be a finite number >= 0 for the weak inverse, got -1.0"),
     "inverse": (["--inverse", "strong"], "inverse must be 'exact' or 'weak', got 'strong'"),
     "chi on ste": (["--method", "ste", "--chi", "0.1"], "--chi and --inverse need a method with a metric"),
-    "alpha on wcg": (["--alpha", "1"], "flow belongs to method 'rf', got method 'wcg'"),
+    "alpha on wcg": (["--option", "alpha=1"], "method 'wcg' has no constants of its own, got alpha"),
     "data": (["--data", "cats"], "unknown data set 'cats'; known: digits, mnist, cifar10"),
     "no root": (["--data", "mnist"], "mnist: looked for"),
     "no folder": (["--data", "cifar10", "--root", "/nowhere"], "/nowhere"),
-    "model": (["--model", "gpt"], "unknown network 'gpt'; known: mlp, lenet, resnet20"),
+    "model": (["--model", "gpt"], "unknown network 'gpt'; known: mlp, lenet, vgg16, resnet20"),
     "batch size": (["--batch-size", "1"], "batch_size 1"),
     "learning rate": (["--lr", "0"], "lr must be a positive finite number, got 0.0"),
     "device": (["--device", "toaster"], "device 'toaster' cannot be used"),
@@ -131,7 +131,7 @@ def test_bad_usage_is_one_line_and_exit_code_two(arguments, capsys):
 
 
 def test_help_teaches(capsys):
-    for arguments in (["--help"], ["train", "--help"], ["demo", "--help"]):
+    for arguments in (["--help"], ["compare", "--help"], ["train", "--help"], ["demo", "--help"]):
         with pytest.raises(SystemExit) as exit_:
             main(arguments)
         assert exit_.value.code == 0

@@ -14,7 +14,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from lnegeom import InputError  # noqa: E402
-from lnegeom_torch.data import DataNotFoundError, Dataset, batches, crop_and_flip, load  # noqa: E402
+from lnegeom_torch.data import (  # noqa: E402
+    DataNotFoundError,
+    Dataset,
+    batches,
+    crop_and_flip,
+    load,
+)
 
 REAL = Path(os.environ.get("LNEGEOM_DATA") or Path(__file__).parents[3] / "shared" / "data")
 RNG = np.random.default_rng(0)
@@ -178,6 +184,28 @@ def test_cifar10_is_read_and_standardised_from_any_pickle(tmp_path, place, dump)
     assert (data.classes, data.channels, data.image_size, data.augment) == (10, 3, 32, True)
 
 
+@pytest.mark.parametrize("place", ["cifar-100-python", "."])
+def test_cifar100_is_read_with_its_fine_labels(tmp_path, place):
+    folder = tmp_path / "root" / place
+    folder.mkdir(parents=True)
+    pixels = {name: RNG.integers(0, 256, (3, 3072), dtype=np.uint8) for name in ("train", "test")}
+    for name, array in pixels.items():
+        fields = {
+            b"data": array,
+            b"fine_labels": [99, 0, 7],
+            b"coarse_labels": [1, 2, 3],
+            b"filenames": [b"a"],
+        }
+        (folder / name).write_bytes(pickle.dumps(fields, 2))
+    data = load("cifar100", tmp_path / "root")
+    train, _ = standardised(*(part.reshape(-1, 3, 32, 32) / 255 for part in pixels.values()))
+    np.testing.assert_allclose(data.train_images.numpy(), train, rtol=0, atol=2e-6)
+    assert data.train_labels.tolist() == data.test_labels.tolist() == [99, 0, 7]
+    assert (data.name, data.classes, data.augment) == ("cifar100", 100, True)
+    with pytest.raises(DataNotFoundError, match="cifar100: looked for cifar-100-python/train in"):
+        load("cifar100", tmp_path / "nowhere")
+
+
 class Calls:
     """Pickles as a call, to be made by whoever loads it."""
 
@@ -279,7 +307,7 @@ def test_missing_data_says_what_where_and_how(tmp_path, monkeypatch):
 
 
 def test_unknown_name_lists_the_known_ones():
-    with pytest.raises(InputError, match=r"'svhn'; known: digits, mnist, cifar10"):
+    with pytest.raises(InputError, match=r"'svhn'; known: digits, mnist, cifar10, cifar100, folders"):
         load("svhn")
 
 

@@ -1,6 +1,8 @@
 """The networks: shapes, what quantization needs of them, initialisation."""
 
+import importlib
 import math
+import sys
 
 import pytest
 
@@ -23,11 +25,14 @@ def name(request):
     return request.param
 
 
-@pytest.fixture(params=SHAPES, ids=["digits", "mnist", "cifar10"])
-def network(request, name):
+CASES = [(name, shape) for name in NAMES for shape in SHAPES] + [("vgg16", (3, 8))]
+
+
+@pytest.fixture(params=CASES, ids=str)
+def network(request):
     torch.manual_seed(0)
-    channels, image_size = request.param
-    return nets.build(name, channels=channels, image_size=image_size, classes=7), request.param
+    name, (channels, image_size) = request.param
+    return nets.build(name, channels=channels, image_size=image_size, classes=7), (channels, image_size)
 
 
 def test_forward_and_backward_reach_every_parameter(network):
@@ -70,13 +75,63 @@ def test_number_of_weighted_layers(name):
     assert count == {"mlp": 3, "lenet": 5, "resnet20": 20}[name]
 
 
-def test_resnet20_has_the_parameters_of_the_paper():
-    """He et al. 2016 give 0.27M; counted by hand, convolutions, their norms, the last layer and its norm."""
-    convolutions = 9 * (3 * 16 + 6 * 16 * 16 + 16 * 32 + 5 * 32 * 32 + 32 * 64 + 5 * 64 * 64)
-    norms = 2 * (7 * 16 + 6 * 32 + 6 * 64)
-    count = sum(parameter.numel() for parameter in nets.ResNet20(3, 10).parameters())
+@pytest.mark.parametrize(
+    ("depth", "millions"), [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.7)], ids=str
+)
+def test_resnets_have_the_parameters_of_the_paper(depth, millions):
+    """He et al. 2016, Table 6; counted by hand, convolutions, their norms, the last layer and its norm."""
+    n = (depth - 2) // 6
+    convolutions = 9 * (3 * 16 + 2 * n * 16 * 16 + 16 * 32 + (2 * n - 1) * (32 * 32 + 64 * 64) + 32 * 64)
+    norms = 2 * ((2 * n + 1) * 16 + 2 * n * 32 + 2 * n * 64)
+    with torch.device("meta"):
+        network = nets.build(f"resnet{depth}", channels=3, image_size=32, classes=10)
+    assert sum(isinstance(layer, WEIGHTED) for layer in network.modules()) == depth
+    count = sum(parameter.numel() for parameter in network.parameters())
     assert count == convolutions + norms + 64 * 10 + 2 * 10
-    assert round(count / 1e6, 2) == 0.27
+    assert float(f"{count / 1e6:.2g}") == millions
+
+
+def test_vgg16_has_the_parameters_and_products_of_the_pruning_paper():
+    """Li et al. 2017, Table 1: 1.5e7 parameters, 3.13e8 multiplications."""
+    with torch.device("meta"):
+        network = nets.build("vgg16", channels=3, image_size=32, classes=10)
+        assert f"{sum(parameter.numel() for parameter in network.parameters()):.1e}" == "1.5e+07"
+        products = []
+        for layer in network.modules():
+            if isinstance(layer, WEIGHTED):
+                layer.register_forward_hook(
+                    lambda layer, _, out: products.append(layer.weight.numel() * math.prod(out.shape[2:]))
+                )
+        network.eval()(torch.zeros(1, 3, 32, 32))
+    assert f"{sum(products):.3g}" == "3.13e+08"
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("alexnet", 61100840), ("mobilenet_v2", 3504872), ("resnet18", 11689512), ("resnet50", 25557032)],
+)
+def test_torchvisions_networks_have_its_published_parameters(name, count):
+    try:
+        importlib.import_module("torchvision")
+    except (ImportError, RuntimeError) as error:
+        pytest.skip(f"torchvision cannot be imported: {error}")
+    with torch.device("meta"):
+        network = nets.build(name, channels=3, image_size=224, classes=1000, activation=nn.Hardtanh)
+    assert sum(parameter.numel() for parameter in network.parameters()) == count
+    assert not any(isinstance(module, nn.ReLU | nn.ReLU6) for module in network.modules())
+
+
+@pytest.mark.parametrize("broken", [None, "raise RuntimeError('operator torchvision::nms does not exist')"])
+def test_without_torchvision_its_networks_say_what_to_install(monkeypatch, tmp_path, broken):
+    for module in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, module)
+    if broken is None:
+        monkeypatch.setitem(sys.modules, "torchvision", None)
+    else:
+        (tmp_path / "torchvision.py").write_text(broken)
+        monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=r"'resnet18' needs torchvision, which cannot be imported \("):
+        nets.build("resnet18", channels=3, image_size=224, classes=10)
 
 
 def test_shortcut_that_widens_halves_the_image_and_adds_channels_of_zeros():
@@ -143,7 +198,7 @@ def test_mlp_learns_the_digits():
 
 
 def test_unknown_network_lists_the_known_ones():
-    with pytest.raises(InputError, match=r"'vgg'; known: mlp, lenet, resnet20"):
+    with pytest.raises(InputError, match=r"'vgg'; known: mlp, lenet, vgg16, resnet20, resnet32"):
         nets.build("vgg", channels=1, image_size=8, classes=10)
 
 
@@ -155,8 +210,14 @@ def test_unknown_network_lists_the_known_ones():
         (lambda: nets.MLP(4, -1), "classes"),
         (lambda: nets.LeNet(1, 3, 10), "4 or more"),
         (lambda: nets.LeNet(0, 28, 10), "channels"),
-        (lambda: nets.ResNet20(3, 0), "classes"),
-        (lambda: nets.ResNet20(1.0, 10), "channels"),
+        (lambda: nets.ResNet(3, 0), "classes"),
+        (lambda: nets.ResNet(1.0, 10), "channels"),
+        (lambda: nets.ResNet(3, 10, depth=2), r"6n \+ 2.* got 2"),
+        (lambda: nets.ResNet(3, 10, depth=21), r"6n \+ 2.* got 21"),
+        (lambda: nets.VGG16(0, 10), "channels"),
+        (lambda: nets.build("resnet18", channels=1, image_size=224, classes=10), "3 channels, got 1"),
+        (lambda: nets.build("alexnet", channels=3, image_size=32, classes=10), "63 pixels or more, got 32"),
+        (lambda: nets.build("resnet50", channels=3, image_size=32, classes=0), "classes"),
     ],
 )
 def test_impossible_sizes_are_refused(make, message):

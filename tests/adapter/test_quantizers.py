@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 import lnegeom
 from lnegeom_torch.quant import (
     ActivationQuantizer,
+    QuantizedReLU,
     WeightQuantizer,
     binarize,
     maniquant,
     rf,
+    staircase,
     straight_through,
+    ternary,
 )
 
 BITS = range(2, 9)
@@ -151,3 +154,63 @@ def test_bad_modules(options, message):
 def test_bad_bits(quantizer, bits):
     with pytest.raises(lnegeom.InputError, match=r"bits must be an integer from 2 to 8, got"):
         quantizer(torch.zeros(3), bits)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@given(numbers=values)
+def test_the_staircase_is_the_least_level_not_below(bits, numbers):
+    steps, top = 2**bits - 1, 1.5
+    levels = [top * k / steps for k in range(steps + 1)]
+    for x, level in zip(numbers, staircase(torch.tensor(numbers).double(), bits, top), strict=True):
+        expected = 0.0 if x <= 0 else next((y for y in levels if y >= x - 1e-9), top)
+        assert abs(level - expected) < 1e-9 or abs(x - round(x * steps / top) * top / steps) < 1e-9
+
+
+def test_ternary_by_hand_and_per_channel():
+    x = torch.tensor([[1.0, -0.6, 0.8], [10.0, -6.0, 8.0]])
+    # Threshold 0.7 · mean: 0.56 and 5.6 by row, 3.08 over the whole.
+    assert ternary(x, per_channel=True).tolist() == [[1, -1, 1], [1, -1, 1]]
+    assert ternary(x).tolist() == [[0, 0, 0], [1, -1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("proxy", "slopes"), [("identity", [1, 1, 1]), ("relu", [0, 1, 1]), ("clipped_relu", [0, 1, 0])]
+)
+def test_proxies_differ_in_their_slope_alone(proxy, slopes):
+    x = torch.tensor([-1.0, 0.4, 5.0], requires_grad=True)
+    y = QuantizedReLU(2, proxy, top=3.0)(x)
+    y.sum().backward()
+    assert y.tolist() == [0.0, 1.0, 3.0]
+    assert x.grad.tolist() == slopes
+
+
+@pytest.mark.parametrize("bits", [1, "ternary", 3])
+def test_scales_are_the_statistics_and_learned_ones_begin_there(bits):
+    torch.manual_seed(0)
+    weight = torch.randn(4, 6, dtype=torch.float64)
+    fixed = WeightQuantizer(bits, "rf", scale="channel")
+    learned = WeightQuantizer(bits, "rf", scale="channel", learned=(4,)).double()
+    learned.start(weight)
+    torch.testing.assert_close(fixed(weight), learned(weight))
+    size = weight.abs()
+    above = size > 0.7 * size.mean(1, keepdim=True)
+    expected = {1: size.mean(1), "ternary": (size * above).sum(1) / above.sum(1), 3: size.amax(1)}[bits]
+    torch.testing.assert_close(fixed(weight).abs().amax(1), expected)
+
+
+@pytest.mark.parametrize("bits", [1, 3])
+def test_a_learned_scale_has_the_gradient_of_lsq(bits):
+    """Q for one bit; for more ``Q(v) − v`` inside and Q outside, ``v = W/s``: Esser et al. 2020, Eq. 3."""
+    quantizer = WeightQuantizer(bits, "maniquant", scale="tensor", learned=()).double()
+    with torch.no_grad():
+        quantizer.log_scale.fill_(0.5)
+    s = float(quantizer.log_scale.detach().exp())
+    weight = torch.tensor([-4.0, -0.9, 0.3, 1.1, 3.0], dtype=torch.float64, requires_grad=True)
+    out = torch.arange(1.0, 6.0, dtype=torch.float64)
+    (quantizer(weight) * out).sum().backward()
+    v = weight.detach() / s
+    levels = torch.where(v >= 0, 1.0, -1.0).double() if bits == 1 else maniquant(v, bits)
+    slope = levels if bits == 1 else torch.where(v.abs() <= 1, levels - v, levels)
+    torch.testing.assert_close(quantizer.log_scale.grad, (slope * out).sum() * s)
+    torch.testing.assert_close(weight.grad, out)
+    torch.testing.assert_close(quantizer(weight).detach(), levels * s)

@@ -36,7 +36,7 @@ def weights(model):
 def test_without_alpha_and_gate_it_is_its_metric_alone_bit_for_bit():
     flow = RicciFlow(alpha=0.0, epsilon=NEVER)
     with_flow, without = network(dropout=0.3), network(dropout=0.3)
-    method = quantize_(with_flow, QuantConfig("rf", metric=METRIC, flow=flow))
+    method = quantize_(with_flow, QuantConfig("rf", metric=METRIC, options=flow))
     torch.manual_seed(7)
     a = train(method)
     torch.manual_seed(7)
@@ -52,12 +52,12 @@ def test_the_virtual_passes_leave_buffers_and_random_state_untouched():
     x, y = batches(1)[0]
     buffers = {name: b.clone() for name, b in model.named_buffers()}
     state = torch.get_rng_state()
-    steps = method._virtual_steps(nn.functional.cross_entropy, x, y, 0.1)
+    found = method._gradients(nn.functional.cross_entropy, x, y)
     assert all(torch.equal(buffers[name], b) for name, b in model.named_buffers())
     assert any("running_mean" in name for name in buffers)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(p.grad is None for p in model.parameters())
-    assert not any(step.requires_grad for step in steps.values())
+    assert not any(gradient.requires_grad for gradient in found.values())
 
 
 class DenseAlgorithm2:
@@ -113,7 +113,7 @@ def test_algorithm_two_against_dense_matrices(epsilon):
     flow = RicciFlow(alpha=30.0, epsilon=epsilon, rows=(2, -1), columns=(0, 1))
     model = network().double()
     dense = DenseAlgorithm2(copy.deepcopy(model), METRIC, flow, lr=0.1)
-    method = quantize_(model, QuantConfig("rf", metric=METRIC, flow=flow))
+    method = quantize_(model, QuantConfig("rf", metric=METRIC, options=flow))
     optimizer = ManifoldSGD(method.param_groups(), lr=0.1)
     opened, tested = [], 0
     for x, y in batches(6):
@@ -138,14 +138,14 @@ def plain_state(model):
 
 def test_the_regularizer_acts():
     strong, none = network(), network()
-    train(quantize_(strong, QuantConfig("rf", metric=METRIC, flow=RicciFlow(alpha=100.0, epsilon=NEVER))))
-    train(quantize_(none, QuantConfig("rf", metric=METRIC, flow=RicciFlow(alpha=0.0, epsilon=NEVER))))
+    train(quantize_(strong, QuantConfig("rf", metric=METRIC, options=RicciFlow(alpha=100.0, epsilon=NEVER))))
+    train(quantize_(none, QuantConfig("rf", metric=METRIC, options=RicciFlow(alpha=0.0, epsilon=NEVER))))
     assert not torch.equal(weights(strong), weights(none))
 
 
 def test_a_closed_gate_stops_the_latent_weights_only():
     model = network()
-    method = quantize_(model, QuantConfig("rf", flow=RicciFlow(epsilon=0.0)))
+    method = quantize_(model, QuantConfig("rf", options=RicciFlow(epsilon=0.0)))
     optimizer = ManifoldSGD(method.param_groups(), lr=0.1)
     data = batches(3)
     method.step(optimizer, nn.functional.cross_entropy, *data[0])  # the first has no N, and no gate
@@ -161,7 +161,7 @@ def test_a_closed_gate_stops_the_latent_weights_only():
 def test_its_state_goes_on_where_it_stopped():
     whole, first = network(), network()
     data = batches(4)
-    config = QuantConfig("rf", flow=RicciFlow(alpha=100.0))
+    config = QuantConfig("rf", options=RicciFlow(alpha=100.0))
     whole_method, method = quantize_(whole, config), quantize_(first, config)
     for m, part in ((whole_method, data), (method, data[:2])):
         optimizer = ManifoldSGD(m.param_groups(), lr=0.1)
@@ -200,7 +200,7 @@ def test_frozen_and_unused_layers_are_left_alone():
 
 def test_an_n_equal_to_epsilon_passes_the_gate():
     model = network()
-    method = quantize_(model, QuantConfig("rf", flow=RicciFlow(alpha=0.0)))
+    method = quantize_(model, QuantConfig("rf", options=RicciFlow(alpha=0.0)))
     weight = next(iter(method.latents.values()))
     zero = [torch.zeros_like(weight)] * 4
     object.__setattr__(method.flow, "epsilon", 0.0)  # a resting weight has N = 0 exactly
@@ -224,5 +224,35 @@ def test_virtual_step_follows_the_optimizers_rate_unless_given():
     method = quantize_(network(), QuantConfig("rf"))
     optimizer = ManifoldSGD(method.param_groups(), lr=0.25)
     assert method._virtual_lr(optimizer) == 0.25
-    fixed = quantize_(network(), QuantConfig("rf", flow=RicciFlow(virtual_lr=0.5)))
+    fixed = quantize_(network(), QuantConfig("rf", options=RicciFlow(virtual_lr=0.5)))
     assert fixed._virtual_lr(optimizer) == 0.5
+
+
+def test_the_cheap_flow_has_the_exact_n_once_in_every_few_iterations():
+    """On the weights that the exact flow has: at the second iteration of each period, bit for bit."""
+    exact = quantize_(network(), QuantConfig("rf", options=RicciFlow(alpha=0.0, epsilon=NEVER)))
+    cheap = quantize_(network(), QuantConfig("rf", options=RicciFlow(alpha=0.0, epsilon=NEVER, every=3)))
+    one, other = (ManifoldSGD(method.param_groups(), lr=0.1) for method in (exact, cheap))
+    for iteration, (x, y) in enumerate(batches(6)):
+        cheap.residuals.clear()
+        exact.step(one, nn.functional.cross_entropy, x, y)
+        cheap.step(other, nn.functional.cross_entropy, x, y)
+        assert bool(cheap.residuals) == (iteration % 3 == 1)
+        assert all(torch.equal(value, exact.residuals[name]) for name, value in cheap.residuals.items())
+    assert torch.equal(weights(exact.model), weights(cheap.model))
+
+
+def test_the_cheap_flow_weighs_its_rarer_residual_more():
+    """α is as many times as large: one pull in three iterations is three times one of the exact flow's."""
+    slopes = []
+    for every in (1, 3):
+        flow = RicciFlow(alpha=1e4, epsilon=NEVER, every=every, virtual_lr=0.1)
+        method = quantize_(network(), QuantConfig("rf", options=flow))
+        optimizer = ManifoldSGD(method.param_groups(), lr=0.0)
+        for x, y in batches(2):
+            method.step(optimizer, nn.functional.cross_entropy, x, y)
+        with_flow = next(iter(method.latents.values())).grad.clone()
+        method._backward(optimizer, nn.functional.cross_entropy, x, y)
+        slopes.append(with_flow - next(iter(method.latents.values())).grad)
+    assert slopes[0].abs().max() > 1e-6
+    torch.testing.assert_close(slopes[1], 3 * slopes[0], rtol=1e-3, atol=1e-7)

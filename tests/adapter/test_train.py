@@ -9,9 +9,11 @@ import pytest
 import torch
 
 import lnegeom
-from lnegeom_torch import QuantConfig, RicciFlow
+from lnegeom_torch import QuantConfig, RicciFlow, recipes
 from lnegeom_torch.checkpoint import Checkpoint
 from lnegeom_torch.data import load
+from lnegeom_torch.methods import METHODS
+from lnegeom_torch.settings import to_config
 from lnegeom_torch.train import DivergedError, TrainConfig, accuracy, train
 
 
@@ -136,15 +138,12 @@ def test_accuracy_counts_and_leaves_the_mode_alone():
     assert torch.equal(model[1].running_mean, running)  # the test images leave no trace
 
 
-@pytest.mark.parametrize("method", ["ste", "dorefa", "wcg", "rf"])
-def test_one_bit_networks_reach_96_per_cent_on_digits(digits, method):
-    from lnegeom_torch.demo import LEARNING_RATES
-
-    epochs = 20 if method == "rf" else 40
-    run = train(
-        TrainConfig(quant=QuantConfig(method), epochs=epochs, lr=LEARNING_RATES[method]), 0, dataset=digits
-    )
-    assert run.accuracy >= 96
+@pytest.mark.parametrize("method", METHODS)
+def test_one_bit_networks_learn_the_digits(digits, method):
+    settings = recipes.load(f"digits-mlp/{method}")
+    settings.pop("seeds")
+    run = train(to_config({**settings, "epochs": 10}), 0, dataset=digits)
+    assert run.accuracy >= 90
 
 
 @pytest.mark.parametrize("bits", [(1, 1), (2, 2), (1, 8)], ids=str)
@@ -173,8 +172,8 @@ def test_the_learning_rate_falls_along_a_whole_cosine_and_momentum_is_nesterovs(
 
 def test_a_configuration_is_plain_data():
     assert TrainConfig(root="/data/Infinity").to_data()["root"] == "/data/Infinity"
-    data = TrainConfig(quant=QuantConfig("rf", flow=RicciFlow(epsilon=math.inf))).to_data()
-    assert data["quant"]["flow"]["epsilon"] == "inf"
+    data = TrainConfig(quant=QuantConfig("rf", options=RicciFlow(epsilon=math.inf))).to_data()
+    assert data["quant"]["options"]["epsilon"] == "inf"
     assert json.loads(json.dumps(data, allow_nan=False)) == data
 
 

@@ -79,3 +79,55 @@ def test_smallest_eigenvalue_is_of_the_longest_side():
 def test_bad_grids(shape, lengths, words):
     with pytest.raises(InputError, match=words):
         TorusGrid(shape, lengths)
+
+
+HEXAGON = [[2.0, 0.0], [1.0, math.sqrt(3)]]
+
+
+def test_an_oblique_lattice():
+    grid = TorusGrid((4, 6), lattice=HEXAGON)
+    assert grid.lengths == (2.0, pytest.approx(2.0))
+    assert not grid.is_rectangular
+    assert grid.volume == pytest.approx(2 * math.sqrt(3))
+    x = grid.coordinates()
+    np.testing.assert_allclose(x[1, 0], [0.5, 0])
+    np.testing.assert_allclose(x[2, 3], 0.5 * np.array(HEXAGON[0]) + 0.5 * np.array(HEXAGON[1]))
+    k = grid.wavevector((2, -1))
+    np.testing.assert_allclose(np.array(HEXAGON) @ k, [4 * math.pi, -2 * math.pi])
+    assert grid.integrate(np.ones((3, 4, 6))) == pytest.approx([grid.volume] * 3)
+    # Six shortest wavevectors, of length 4π/(√3 · 2), then six √3 and six 2 times as long.
+    squares, sizes = grid.shells(3)
+    np.testing.assert_allclose(np.array(squares[:3]) / squares[0], [1, 3, 4])
+    assert squares[0] == pytest.approx((2 * math.pi / math.sqrt(3)) ** 2)
+    assert sizes[:3] == [6, 6, 6]
+    assert TorusGrid.from_json(grid.to_json()) == grid
+    assert TorusGrid((4, 6), lattice=np.diag([1.0, 2.0])) == TorusGrid((4, 6), (1.0, 2.0))
+
+
+def test_eigenvalues_of_a_constant_metric():
+    grid = TorusGrid((8, 8, 8))
+    metric = np.array([[2.0, 0.3, 0.0], [0.3, 1.0, 0.1], [0.0, 0.1, 1.5]])
+    modes = np.stack(np.meshgrid(*[np.arange(-4, 5)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    expected = np.unique(np.round(np.einsum("pi,ij,pj->p", modes, np.linalg.inv(metric), modes), 9))[1:7]
+    np.testing.assert_allclose(grid.eigenvalues(6, metric), expected)
+
+
+@pytest.mark.parametrize(
+    ("lattice", "words"),
+    [
+        ([[1.0, 0.0]], r"2 vectors of 2 numbers, got shape \(1, 2\)"),
+        ("square", "2 vectors of 2 numbers, got 'square'"),
+        ([[1.0, 2.0], [2.0, 4.0]], "finite and linearly independent"),
+        ([[1.0, math.nan], [0.0, 1.0]], "finite and linearly independent"),
+    ],
+)
+def test_bad_lattices(lattice, words):
+    with pytest.raises(InputError, match=words):
+        TorusGrid((8, 8), lattice=lattice)
+
+
+def test_bad_modes_and_both_forms():
+    with pytest.raises(InputError, match="a mode is 2 integers"):
+        TorusGrid((8, 8)).wavevector((1, 0.5))
+    with pytest.raises(InputError, match="or its lattice, not both"):
+        TorusGrid((8, 8), (1.0, 1.0), lattice=HEXAGON)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lnegeom import InputError
-from lnegeom.flow import BoxGrid, TorusGrid, perturbed_flat
+from lnegeom.flow import BoxGrid, TorusGrid, perturbed_flat, plane_wave
 
 GRIDS = [TorusGrid((13,)), TorusGrid((8, 11), (1.0, 4.0)), TorusGrid((7, 8, 9))]
 
@@ -68,3 +68,17 @@ def test_in_a_box_the_faces_are_flat_and_finer_grids_refine():
     np.testing.assert_allclose(fine[::2, ::2], scale * coarse, atol=1e-12)
     assert scale == pytest.approx(1, abs=0.05)
     assert np.max(np.abs(np.linalg.eigvalsh(fine))) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("amplitude", "words"),
+    [
+        (np.eye(3), "a symmetric 2×2 matrix"),
+        ([[0.0, 0.1], [0.2, 0.0]], "a symmetric 2×2 matrix"),
+        (np.eye(2), "norm below 1"),
+        (np.full((2, 2), np.nan), "a symmetric 2×2 matrix"),
+    ],
+)
+def test_bad_plane_waves(amplitude, words):
+    with pytest.raises(InputError, match=words):
+        plane_wave(TorusGrid((8, 8)), (1, 0), amplitude)

@@ -1,0 +1,189 @@
+"""Compare methods honestly: each at its own best learning rate, over several seeds, with intervals."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+
+from lnegeom import InputError
+from lnegeom.report import write_json
+from lnegeom_torch import data
+from lnegeom_torch.methods import DivergedError
+from lnegeom_torch.statistics import calibration_error
+from lnegeom_torch.train import Run, TrainConfig, load_dataset, train
+
+__all__ = ["Comparison", "Trial", "compare"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training run of a comparison, as it is kept on disk.
+
+    Parameters
+    ----------
+    accuracy : float
+        Mean over the last epochs, in percent; 0 for a run that diverged.
+    diverged : bool
+        Whether the loss stopped being finite.
+    calibration, ensemble, seconds : float
+        Expected calibration error of `Method.predict` and its accuracy, in percent; processor seconds an
+        iteration.
+    history : list of dict
+        A record for each epoch.
+    """
+
+    accuracy: float
+    diverged: bool
+    calibration: float
+    ensemble: float
+    seconds: float
+    history: list[dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found.
+
+    Parameters
+    ----------
+    configs : dict of str to TrainConfig
+        The methods by label.
+    rates : list of float
+        Learning rates that were tried.
+    tuning : dict of str to dict of float to list of Trial
+        On held-out images, by label and rate.
+    final : dict of str to list of Trial
+        At the best rate, over the seeds, on the test images.
+    """
+
+    configs: dict[str, TrainConfig]
+    rates: list[float]
+    tuning: dict[str, dict[float, list[Trial]]]
+    final: dict[str, list[Trial]]
+
+    def best_rate(self, label: str) -> float:
+        """The rate of the highest mean accuracy on held-out images; of equals, the first."""
+        return _best(self.tuning[label])
+
+    def worst_drop(self, label: str) -> float:
+        """Points between the best and the worst rate's mean accuracy."""
+        means = [
+            statistics.mean(trial.accuracy for trial in trials) for trials in self.tuning[label].values()
+        ]
+        return max(means) - min(means)
+
+
+def compare(
+    configs: dict[str, TrainConfig],
+    rates: Sequence[float],
+    seeds: int,
+    out: Path,
+    *,
+    tuning_seeds: int = 1,
+    validation: float = 0.2,
+) -> Comparison:
+    """Tune each configuration's rate on held-out images, then train it at that rate over the seeds.
+
+    Every run is written to `out` when it is done, and read from there if the same comparison is asked for
+    again: interrupted, it goes on where it was.
+
+    Parameters
+    ----------
+    configs : dict of str to TrainConfig
+        What to compare, by label; their own ``lr`` and ``validation`` are not used.
+    rates : sequence of float
+        Learning rates to try.
+    seeds : int
+        Runs at the best rate; seed 0, 1, … is the same for all methods, so that they can be paired.
+    out : Path
+        Folder for the runs.
+    tuning_seeds : int
+        Runs at each rate.
+    validation : float
+        Share of the training images held out for tuning; the test images are not looked at then.
+
+    Returns
+    -------
+    Comparison
+        All trials.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to compare, or `out` holds runs of another comparison.
+    """
+    if not configs or not rates or seeds < 1 or tuning_seeds < 1:
+        raise InputError("a comparison needs a method, a learning rate and a seed at least")
+    if not 0 < validation < 1:
+        raise InputError(f"validation must lie strictly between 0 and 1, got {validation}")
+    tuning: dict[str, dict[float, list[Trial]]] = {label: {} for label in configs}
+    final: dict[str, list[Trial]] = {}
+    total = len(configs) * (len(rates) * tuning_seeds + seeds)
+    with tqdm(total=total, unit="run", disable=None) as bar:
+        whole = load_dataset(replace(next(iter(configs.values())), validation=0.0))
+        held = whole.hold_out(validation)
+        for label, config in configs.items():
+            for rate in rates:
+                tuned = replace(config, lr=rate, validation=validation)
+                tuning[label][rate] = [
+                    _trial(tuned, seed, held, out / label / f"lr-{rate:g}-seed-{seed}.json", bar)
+                    for seed in range(tuning_seeds)
+                ]
+            chosen = replace(config, lr=_best(tuning[label]), validation=0.0)
+            final[label] = [
+                _trial(chosen, seed, whole, out / label / f"final-seed-{seed}.json", bar)
+                for seed in range(seeds)
+            ]
+    return Comparison(dict(configs), list(rates), tuning, final)
+
+
+def _best(by_rate: dict[float, list[Trial]]) -> float:
+    return max(by_rate, key=lambda rate: statistics.mean(trial.accuracy for trial in by_rate[rate]))
+
+
+def _trial(config: TrainConfig, seed: int, dataset: data.Dataset, file: Path, bar: Any) -> Trial:
+    identity = {"config": config.to_data(), "seed": seed}
+    bar.set_postfix_str(f"{file.parent.name}, lr {config.lr:g}, seed {seed}")
+    if file.exists():
+        saved = json.loads(file.read_text())
+        if saved["identity"] != identity:
+            raise InputError(f"{file} is a run of another comparison; choose another --out")
+        trial = Trial(**saved["trial"])
+    else:
+        trial = _run(config, seed, dataset)
+        write_json(file, {"identity": identity, "trial": vars(trial)})
+    bar.update()
+    return trial
+
+
+def _run(config: TrainConfig, seed: int, dataset: data.Dataset) -> Trial:
+    start = time.process_time()
+    try:
+        run = train(config, seed, dataset=dataset)
+    except DivergedError:
+        return Trial(0.0, True, 100.0, 0.0, 0.0, [])
+    iterations = config.epochs * max(1, len(dataset.train_labels) // config.batch_size)
+    seconds = (time.process_time() - start) / iterations
+    probabilities = _predict(run, dataset)
+    labels = dataset.test_labels.to(probabilities.device)
+    right = float((probabilities.argmax(1) == labels).double().mean())
+    calibration = calibration_error(probabilities, labels)
+    return Trial(run.accuracy, False, calibration, 100 * right, seconds, run.history)
+
+
+def _predict(run: Run, dataset: data.Dataset) -> torch.Tensor:
+    device = next(run.method.model.parameters()).device
+    batches = data.evaluation_batches(dataset.test_images.to(device), dataset.test_labels.to(device))
+    found = torch.cat([run.method.predict(images) for images, _ in batches])
+    if not math.isfinite(float(found.sum())):
+        raise DivergedError("predictions are not finite")
+    return found

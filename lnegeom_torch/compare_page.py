@@ -1,0 +1,164 @@
+"""The page of a comparison: tables, pictures, numbers."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import shlex
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+from lnegeom import InputError
+from lnegeom.report import Page, text_table, write_json
+from lnegeom_torch import recipes
+from lnegeom_torch.compare import Comparison, Trial, compare
+from lnegeom_torch.experiment import environment, from_options, mean_and_deviation
+from lnegeom_torch.figures import accuracy_by_rate, curves_by_method
+from lnegeom_torch.methods import METHODS
+from lnegeom_torch.statistics import paired_difference
+from lnegeom_torch.train import TrainConfig
+
+__all__ = ["report", "run", "table"]
+
+
+def run(options: argparse.Namespace) -> Comparison:
+    """``lnegeom compare``: build the configurations, run them, write the page."""
+    import torch
+
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    configs = _configs(options)
+    reference = options.reference or next(iter(configs))
+    if reference not in configs:
+        raise InputError(f"--reference must be one of {', '.join(configs)}, got {reference!r}")
+    found = compare(
+        configs,
+        options.rates,
+        3 if options.seeds is None else options.seeds,
+        options.out / "runs",
+        tuning_seeds=options.tuning_seeds,
+        validation=options.held_out,
+    )
+    report(found, reference, options.out)
+    return found
+
+
+def _configs(options: argparse.Namespace) -> dict[str, TrainConfig]:
+    """The methods by label: registry names, or recipes, whose row is the label."""
+    configs = {}
+    for name in options.methods:
+        own = argparse.Namespace(**vars(options))
+        if name in METHODS:
+            own.method = name
+        elif "/" in name:
+            own.recipe = name
+        else:
+            raise InputError(
+                f"--methods takes names of methods ({', '.join(METHODS)}) and of recipes, got {name!r}; "
+                f"the recipes' tables are {', '.join(sorted({r.split('/')[0] for r in recipes.names()}))}"
+            )
+        configs[name.rpartition("/")[2]] = from_options(own)
+    return configs
+
+
+def table(found: Comparison, reference: str) -> tuple[list[str], list[list[Any]]]:
+    """Headers and rows: a method a line, differences paired by seed against the reference."""
+    headers = [
+        "method",
+        "learning rate",
+        "accuracy (%)",
+        f"against {reference}",
+        "worst drop",
+        "calibration error (%)",
+        "time an iteration",
+    ]
+    base = [trial.accuracy for trial in found.final[reference]]
+    floor = statistics.median(trial.seconds for trial in found.final[reference]) or 1.0
+    rows: list[list[Any]] = []
+    for label, trials in found.final.items():
+        accuracies = [trial.accuracy for trial in trials]
+        against = None if label == reference else str(paired_difference(accuracies, base))
+        rows.append(
+            [
+                label,
+                found.best_rate(label),
+                mean_and_deviation(accuracies),
+                against,
+                f"{found.worst_drop(label):.2f}",
+                mean_and_deviation([trial.calibration for trial in trials]),
+                f"{statistics.median(trial.seconds for trial in trials) / floor:.2f} ×",
+            ]
+        )
+    return headers, rows
+
+
+def rate_table(found: Comparison) -> tuple[list[str], list[list[Any]]]:
+    """Headers and rows: mean accuracy on held-out images by method and rate."""
+    rows = [
+        [label, *(_mean_or_diverged(by_rate[rate]) for rate in found.rates)]
+        for label, by_rate in found.tuning.items()
+    ]
+    return ["method", *(f"{rate:g}" for rate in found.rates)], rows
+
+
+def _mean_or_diverged(trials: list[Trial]) -> str:
+    if any(trial.diverged for trial in trials):
+        return "diverged"
+    return f"{statistics.mean(trial.accuracy for trial in trials):.2f}"
+
+
+def report(found: Comparison, reference: str, out: Path) -> None:
+    """Write results.json, history.csv, the pictures and index.html, and print the table."""
+    headers, rows = table(found, reference)
+    rate_headers, rate_rows = rate_table(found)
+    print(text_table(headers, rows))
+    command = shlex.join(["lnegeom", *sys.argv[1:]])
+    config = next(iter(found.configs.values()))
+    write_json(
+        out / "results.json",
+        {
+            "command": command,
+            "environment": environment(),
+            "configs": {label: config.to_data() for label, config in found.configs.items()},
+            "table": [dict(zip(headers, row, strict=True)) for row in rows],
+            "tuning": {
+                label: {f"{rate:g}": [t.accuracy for t in trials] for rate, trials in by_rate.items()}
+                for label, by_rate in found.tuning.items()
+            },
+            "final": {label: [vars(trial) for trial in trials] for label, trials in found.final.items()},
+        },
+    )
+    _write_csv(found, out / "history.csv")
+    accuracy_by_rate(found, out / "rates.png")
+    curves_by_method(found, out / "curves.png")
+    page = Page(f"Methods on {config.data}, {config.model}")
+    page.text(
+        "Each method at its own best learning rate on held-out training images; then, on test images, the "
+        f"mean over the last {config.last_epochs} epochs, and mean ± standard deviation over seeds. "
+        "Differences are paired by seed, with Student's 95 % interval. The worst drop is between the best "
+        "and the worst of the learning rates. Times are processor times of these runs, evaluation included."
+    )
+    page.table(headers, rows)
+    page.figure(out / "rates.png", "Accuracy on held-out images against learning rate.")
+    page.table(rate_headers, rate_rows)
+    page.figure(out / "curves.png", "Loss and test accuracy by epoch, the mean over seeds.")
+    page.heading("What was run")
+    page.code(command)
+    page.table(["option", "value"], [[k, str(v)] for k, v in config.to_data().items() if k != "quant"])
+    page.table(["environment", "value"], [[k, str(v)] for k, v in environment().items()])
+    page.save(out / "index.html")
+    print(f"wrote {out / 'index.html'}")
+
+
+def _write_csv(found: Comparison, path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["method", "seed", "epoch", "lr", "loss", "accuracy"])
+        for label, trials in found.final.items():
+            for seed, trial in enumerate(trials):
+                for record in trial.history:
+                    writer.writerow(
+                        [label, seed, *(record[key] for key in ("epoch", "lr", "loss", "accuracy"))]
+                    )

@@ -1,0 +1,52 @@
+"""The Fisher information embedded in the straight-through estimator."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from lnegeom_torch.methods.base import LossFunction, Method
+from lnegeom_torch.methods.config import QuantConfig
+from lnegeom_torch.methods.options import FisherEmbedding
+from lnegeom_torch.methods.selection import Target
+from lnegeom_torch.optim import estimate_fisher
+
+__all__ = ["FisherMethod"]
+
+
+class FisherMethod(Method):
+    """``W ← W − lr · F(Ŵ)⁻¹ ∂L/∂Ŵ · 1[|W| ≤ 1]``, F the damped Fisher information of each layer.
+
+    F is estimated on the batch at hand, with labels drawn from the model, once in a few iterations. The
+    metric (`lnegeom_torch.Fisher`: Kronecker-factored, diagonal, or exact) keeps it in the optimizer's state.
+    A loop of one's own, without `step`, has to call `lnegeom_torch.optim.estimate_fisher`.
+
+    References
+    ----------
+    ManiQuant Lemma 1, Eqs. 8–10.
+    """
+
+    def __init__(self, model: nn.Module, config: QuantConfig, targets: dict[str, Target]):
+        super().__init__(model, config, targets)
+        self._iteration = 0
+
+    def step(
+        self, optimizer: torch.optim.Optimizer, loss_function: LossFunction, inputs: Tensor, targets: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """One iteration, before which F may be estimated anew; see `Method.step`."""
+        loss, outputs = self._backward(optimizer, loss_function, inputs, targets)
+        if self._iteration % cast(FisherEmbedding, self.config.chosen_options).every == 0:
+            estimate_fisher(optimizer, self.model, inputs)
+        self._iteration += 1
+        self._optimize(optimizer)
+        return loss, outputs
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The number of iterations; F itself is the optimizer's state."""
+        return {"iteration": torch.tensor(self._iteration)}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore what `state_dict` returned."""
+        self._iteration = int(state["iteration"])

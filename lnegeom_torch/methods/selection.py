@@ -1,0 +1,121 @@
+"""Which weights of a model are quantized, which are not, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from torch import nn
+from torch.nn.utils import parametrize
+
+from lnegeom import InputError
+from lnegeom_torch.methods.config import QuantConfig
+
+__all__ = ["Target", "select"]
+
+_KINDS = {
+    "Linear": nn.Linear,
+    "Conv1d": nn.Conv1d,
+    "Conv2d": nn.Conv2d,
+    "Embedding": nn.Embedding,
+    "MultiheadAttention": nn.MultiheadAttention,
+}
+_PROJECTIONS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
+
+# nn.MultiheadAttention reads this layer's weight itself and never calls it.
+_ATTENTION_OUTPUT = nn.modules.linear.NonDynamicallyQuantizableLinear
+
+
+@dataclass(frozen=True)
+class Target:
+    """A weight to quantize: the module that owns it, its names, its width.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Its owner.
+    path : str
+        The owner's name in the model; empty for the model itself.
+    tensor : str
+        The parameter's name in its owner, as a rule ``"weight"``.
+    bits : int or "ternary"
+        Its width.
+    """
+
+    module: nn.Module
+    path: str
+    tensor: str
+    bits: int | str
+
+    @property
+    def parametrization(self) -> str:
+        """Name, in the model, of the list that holds the quantizer."""
+        return ".".join(filter(None, (self.path, "parametrizations", self.tensor)))
+
+    @property
+    def latent(self) -> str:
+        """Name, in the model, of the latent weight."""
+        return f"{self.parametrization}.original"
+
+
+def select(model: nn.Module, config: QuantConfig) -> tuple[dict[str, Target], list[nn.Module]]:
+    """The weights to quantize by layer name, in the model's order, and the modules that the choice fell on.
+
+    The modules are more than the targets' where the width is 32. Each module that could be quantized and is
+    not gets the reason as its attribute ``not_quantized``, for `lnegeom_torch.summary`.
+
+    Raises
+    ------
+    InputError
+        If there is none, or one has a parametrized weight already.
+    """
+    chosen: dict[str, tuple[nn.Module, str, str]] = {}
+    for name, module in model.named_modules():
+        owner = model.get_submodule(name.rpartition(".")[0])
+        inside = isinstance(module, _ATTENTION_OUTPUT) and isinstance(owner, nn.MultiheadAttention)
+        judged = owner if inside else module
+        kind = next((kind for kind, cls in _KINDS.items() if isinstance(judged, cls)), None)
+        if kind is None:
+            continue
+        if not any(_matches(name, kind, pattern) for pattern in config.include):
+            _skip(module, f"{kind} is not included")
+        elif pattern := next((p for p in config.exclude if _matches(name, kind, p)), None):
+            _skip(module, f"excluded by {pattern!r}")
+        elif isinstance(module, nn.MultiheadAttention):
+            for tensor in _PROJECTIONS:
+                if getattr(module, tensor) is not None:
+                    chosen[f"{name}.{tensor}" if name else tensor] = (module, name, tensor)
+        else:
+            chosen[name] = (module, name, "weight")
+    if not chosen and config.weight_bits != 32:
+        raise InputError(
+            f"the model has no {' or '.join(f'nn.{k}' for k in config.include)} to quantize; expected one at "
+            "least, or other include and exclude"
+        )
+    return _targets(chosen, config), [module for module, _, _ in chosen.values()]
+
+
+def _skip(module: nn.Module, reason: str) -> None:
+    setattr(module, "not_quantized", reason)  # noqa: B010 (no tensor, no module: torch's stubs refuse it)
+
+
+def _matches(name: str, kind: str, pattern: str) -> bool:
+    return pattern == kind or fnmatchcase(name, pattern)
+
+
+def _targets(chosen: dict[str, tuple[nn.Module, str, str]], config: QuantConfig) -> dict[str, Target]:
+    targets: dict[str, Target] = {}
+    ends = {0, len(chosen) - 1}
+    for position, (name, (module, path, tensor)) in enumerate(chosen.items()):
+        if parametrize.is_parametrized(module, tensor):
+            raise InputError(
+                f"layer {name!r} has a parametrized weight already; quantize a model once, from a fresh copy"
+            )
+        bits = config.weight_bits
+        if position in ends and config.first_last_bits is not None:
+            bits = config.first_last_bits
+        if bits == 32:
+            _skip(module, "32 bits")
+        else:
+            targets[name] = Target(module, path, tensor, bits)
+    return targets

@@ -1,0 +1,74 @@
+"""Networks by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import nn
+
+from lnegeom import InputError
+from lnegeom_torch.nets import _torchvision
+from lnegeom_torch.nets.lenet import LeNet
+from lnegeom_torch.nets.mlp import MLP
+from lnegeom_torch.nets.resnet import ResNet
+from lnegeom_torch.nets.vgg import VGG16
+
+__all__ = ["build"]
+
+_DEPTHS = (20, 32, 44, 56, 110)
+
+
+def build(
+    name: str, *, channels: int, image_size: int, classes: int, activation: type[nn.Module] = nn.ReLU
+) -> nn.Module:
+    """Build a network for images ``(N, channels, image_size, image_size)``.
+
+    Weights come from torch's global random numbers: `torch.manual_seed` first makes them reproducible.
+
+    Parameters
+    ----------
+    name : str
+        ``"mlp"``, ``"lenet"``, ``"vgg16"``, and ``"resnet20"``, 32, 44, 56 or 110 of the paper's for small
+        images; or torchvision's ``"alexnet"``, ``"mobilenet_v2"``, ``"resnet18"`` and ``"resnet50"``, whose
+        layers have biases or no batch norm here and there.
+    channels, image_size, classes : int
+        As in `lnegeom_torch.data.Dataset`.
+    activation : type of module
+        Stands in the place of every ReLU and ReLU6. Activations of 1 bit want `nn.Hardtanh`: the sign of a
+        ReLU is constant.
+
+    Returns
+    -------
+    nn.Module
+        Maps images to logits ``(N, classes)``.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown, a number does not fit, or torchvision is needed and cannot be imported.
+
+    Examples
+    --------
+    >>> type(build("mlp", channels=1, image_size=8, classes=10)).__name__
+    'MLP'
+    """
+    networks: dict[str, Callable[[], nn.Module]] = {
+        "mlp": lambda: MLP(channels * image_size**2, classes),
+        "lenet": lambda: LeNet(channels, image_size, classes),
+        "vgg16": lambda: VGG16(channels, classes),
+        **{f"resnet{depth}": partial(ResNet, channels, classes, depth) for depth in _DEPTHS},
+        **{
+            name: partial(_torchvision.torchvision_network, name, channels, image_size, classes)
+            for name in _torchvision.NAMES
+        },
+    }
+    if name not in networks:
+        raise InputError(f"unknown network {name!r}; known: {', '.join(networks)}")
+    network = networks[name]()
+    if activation is not nn.ReLU:
+        for module in list(network.modules()):
+            for key, child in module.named_children():
+                if isinstance(child, nn.ReLU | nn.ReLU6):
+                    setattr(module, key, activation())
+    return network

@@ -1,0 +1,229 @@
+"""Comparisons, recipes and settings: the numbers on the page are those of the runs."""
+
+import csv
+import json
+import math
+import statistics
+
+import numpy as np
+import pytest
+import torch
+
+import lnegeom
+from lnegeom.cli import main
+from lnegeom_torch import data, recipes
+from lnegeom_torch.methods import METHODS, MetaQuant
+from lnegeom_torch.metrics import NormalizedLNE
+from lnegeom_torch.settings import parse_options, to_config, to_quant
+from lnegeom_torch.statistics import calibration_error, paired_difference
+from lnegeom_torch.train import TrainConfig, train
+
+ARGUMENTS = [
+    "compare",
+    "--methods",
+    "dorefa",
+    "spin",
+    "--rates",
+    "0.003",
+    "0.3",
+    "--seeds",
+    "2",
+    "--epochs",
+    "2",
+]
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    out = tmp_path_factory.mktemp("compare") / "page"
+    assert main([*ARGUMENTS, "--out", str(out)]) == 0
+    return out, json.loads((out / "results.json").read_text())
+
+
+def test_a_comparison_tunes_then_trains_and_writes_a_page(compared):
+    out, results = compared
+    for label, line in zip(("dorefa", "spin"), results["table"], strict=True):
+        means = {rate: statistics.mean(v) for rate, v in results["tuning"][label].items()}
+        best = max(means, key=means.get)
+        assert line["learning rate"] == float(best)
+        assert float(line["worst drop"]) == pytest.approx(
+            max(means.values()) - min(means.values()), abs=0.005
+        )
+        accuracies = [trial["accuracy"] for trial in results["final"][label]]
+        assert line["accuracy (%)"].startswith(f"{statistics.mean(accuracies):.2f} ± ")
+        # The final runs are what `train` gives at that rate, on the test images.
+        config = to_config({"lr": float(best), "epochs": 2, "quant": {"method": label}})
+        assert train(config, 1).accuracy == accuracies[1]
+    page = (out / "index.html").read_text()
+    assert page.count("data:image/png") == 2
+    with (out / "history.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 2 * 2 * 2
+
+
+def test_an_interrupted_comparison_goes_on_where_it_was(compared, monkeypatch):
+    out, before = compared
+    last = out / "runs" / "spin" / "final-seed-1.json"
+    kept = json.loads(last.read_text())
+    last.unlink()
+    runs = []
+    from lnegeom_torch import compare as room
+
+    def counted(*args, **options):
+        runs.append(args)
+        return train(*args, **options)
+
+    monkeypatch.setattr(room, "train", counted)
+    assert main([*ARGUMENTS, "--out", str(out)]) == 0
+    assert len(runs) == 1
+    assert json.loads(last.read_text())["trial"]["history"] == kept["trial"]["history"]
+    after = json.loads((out / "results.json").read_text())
+    assert after["tuning"] == before["tuning"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--methods", "hope"], "--methods takes names of methods"),
+        (["--methods", "ste", "--reference", "wcg"], "--reference must be one of ste, got 'wcg'"),
+        (["--methods", "ste", "--held-out", "1"], "validation must lie strictly between 0 and 1"),
+        (["--methods", "no/row"], "unknown recipe 'no/row'; the tables are"),
+        (["--methods", "digits-mlp/no"], "table 'digits-mlp' has no row 'no'"),
+    ],
+)
+def test_bad_comparisons_are_one_line(arguments, message, tmp_path, capsys):
+    assert main(["compare", *arguments, "--out", str(tmp_path)]) == 2
+    assert message in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_a_folder_of_another_comparison_is_refused(compared, capsys):
+    out, _ = compared
+    arguments = [*ARGUMENTS[:-1], "3"]
+    assert main([*arguments, "--out", str(out)]) == 2
+    assert "is a run of another comparison" in capsys.readouterr().err
+
+
+def test_paired_intervals_cover_the_true_difference_nineteen_times_in_twenty():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(2000):
+        common, noise = rng.normal(0, 5, 4), rng.normal(0, 1, (2, 4))
+        found = paired_difference(list(common + noise[0] + 0.7), list(common + noise[1]))
+        covered += abs(found.mean - 0.7) <= found.half_width
+    assert abs(covered / 2000 - 0.95) < 0.015
+    assert paired_difference([1.0], [3.0]) == (-2.0, None)
+    with pytest.raises(lnegeom.InputError, match="expected pairs, got 1 and 2"):
+        paired_difference([1.0], [1.0, 2.0])
+
+
+def test_calibration_error_of_known_predictors():
+    generator = torch.Generator().manual_seed(0)
+    confidence = torch.rand(200_000, generator=generator, dtype=torch.float64) / 2 + 0.5
+    right = torch.rand(200_000, generator=generator, dtype=torch.float64) < confidence
+    probabilities = torch.stack([confidence, 1 - confidence], dim=1)
+    assert calibration_error(probabilities, (~right).long()) < 0.6  # calibrated: noise only
+    sure = torch.eye(2, dtype=torch.float64)[torch.zeros(1000, dtype=torch.long)]
+    labels = (torch.arange(1000) % 4 == 0).long()  # sure, and wrong a quarter of the time
+    assert calibration_error(sure, labels) == pytest.approx(25.0)
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_recipe_is_a_configuration(name):
+    settings = recipes.load(name)
+    seeds = settings.pop("seeds")
+    config = to_config(settings)
+    assert seeds >= 3
+    if "table" in name or name.startswith("rf-dnn"):
+        assert (config.epochs, config.milestones, config.batch_size) == (200, (80, 150, 190), 128)
+        assert config.rate(0) == 0.1
+        assert math.isclose(config.rate(195), 1e-4)
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Sixteen images in the place of every data set, of its shape."""
+
+    def load(name, root=None, image_size=224):
+        torch.manual_seed(0)
+        channels, size = {"digits": (1, 8), "mnist": (1, 28)}.get(name, (3, 32))
+        images, labels = torch.randn(16, channels, size, size), torch.arange(16) % 10
+        classes = 100 if name == "cifar100" else 10
+        return data.Dataset(name, images, labels, images, labels, classes=classes, augment=channels == 3)
+
+    monkeypatch.setattr(data, "load", load)
+
+
+# One row of every kind; that the other rows are configurations is tested above.
+SHORT = [
+    "digits-mlp/rf",
+    "maniquant-table1/resnet20-multifcg",
+    "maniquant-table4/vgg16-md",
+    "maniquant-table5/resnet20-proxquant",
+    "mnist-lenet/spin",
+    "rf-dnn-cifar10/resnet20-rf",
+    "rf-dnn-cifar100/resnet56-fcgrad",
+]
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_recipes_run_shortened(name, tiny, tmp_path):
+    options = ["--epochs", "1", "--batch-size", "8", "--seeds", "1", "--out", str(tmp_path)]
+    assert main(["train", "--recipe", name, *options]) == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert math.isfinite(results["runs"][0]["history"][0]["loss"])
+    assert results["config"]["model"] == recipes.load(name).get("model")
+
+
+def test_options_replace_a_recipes_settings(tiny, tmp_path):
+    arguments = ["--method", "wcg", "--chi", "0.25", "--epochs", "1", "--batch-size", "8", "--seeds", "1"]
+    recipe = "maniquant-table2/resnet56-fcgrad"
+    options = [*arguments, "--model", "mlp", "--out", str(tmp_path)]
+    assert main(["train", "--recipe", recipe, *options]) == 0
+    config = json.loads((tmp_path / "results.json").read_text())["config"]
+    assert config["quant"]["method"] == "wcg"
+    assert config["quant"]["metric"] == {"chi": 0.25, "inverse": "weak", "per": "layer"}
+    assert (config["weight_decay"], config["milestones"]) == (1e-4, [80, 150, 190])
+
+
+def test_settings_become_the_objects_they_name():
+    quant = to_quant({"method": "metaquant", "options": {"form": "fcgrad", "hidden": 5}})
+    assert quant.options == MetaQuant("fcgrad", hidden=5)
+    assert to_quant({"method": "lne", "metric": {"chi": 0.1}}).metric == NormalizedLNE(0.1, "weak")
+    assert parse_options(["virtual_lr=1e-3"]) == {"virtual_lr": 1e-3}
+    for bad, message in (
+        ({"method": "ste", "options": {"alpha": 1}}, "'ste' has no constants of its own, got alpha"),
+        ({"method": "rf", "options": {"beta": 1}}, "unknown option 'beta'; known: alpha, epsilon"),
+        ({"method": "ste", "metric": {"chi": 1}}, "'ste' is Euclidean"),
+        ({"methods": "ste"}, "unknown quant setting 'methods'"),
+    ):
+        with pytest.raises(lnegeom.InputError, match=message):
+            to_quant(bad)
+    with pytest.raises(lnegeom.InputError, match="expected NAME=VALUE"):
+        parse_options(["alpha"])
+    with pytest.raises(lnegeom.InputError, match="unknown setting 'rate'"):
+        to_config({"rate": 1})
+
+
+def test_training_starts_from_a_trained_network(tmp_path):
+    digits = data.load("digits")
+    full = TrainConfig(quant=to_quant({"method": "fp"}), epochs=2)
+    file = tmp_path / "checkpoint.safetensors"
+    trained = train(full, 0, dataset=digits, checkpoint=file)
+    state = trained.method.model.state_dict()
+    start = TrainConfig(quant=to_quant({"method": "ste"}), epochs=1, lr=1e-12, pretrained=str(file))
+    run = train(start, 5, dataset=digits)
+    (name, weight), *_ = run.method.latents.items()
+    torch.testing.assert_close(weight, state[f"{name}.weight"])
+    with pytest.raises(lnegeom.InputError, match="there is no file nowhere to start from"):
+        train(TrainConfig(pretrained="nowhere"), 0, dataset=digits)
+
+
+def test_the_rate_falls_at_milestones():
+    config = TrainConfig(lr=1.0, epochs=10, milestones=(4, 8))
+    assert [round(math.log10(config.rate(epoch))) for epoch in range(10)] == [0] * 4 + [-1] * 4 + [-2] * 2
+    with pytest.raises(lnegeom.InputError, match="milestones must be increasing epochs"):
+        TrainConfig(milestones=(8, 4))
+
+
+def test_every_method_has_a_rate_in_the_recipe_for_digits():
+    rows = {name.split("/")[1] for name in recipes.names() if name.startswith("digits-mlp/")}
+    assert rows == set(METHODS)
