@@ -173,9 +173,7 @@ def _onnx(model: nn.Module, path: Path, inputs: Tensor | tuple[Tensor, ...] | No
     batch = torch.export.Dim("batch")
     registration = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = registration.level
-    registration.setLevel(
-        logging.ERROR
-    )  # of operators of torchvision that a model without them does not miss
+    registration.setLevel(logging.ERROR)  # it misses torchvision's operators, which the model does not
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter's own, about its own code
