@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 from torch.optim.adam import adam
+from torch.optim.adamw import adamw
 from torch.optim.optimizer import _use_grad_for_differentiable
 
 from lnegeom import InputError
@@ -107,7 +108,7 @@ class ManifoldAdamW(ManifoldStep, torch.optim.AdamW):
 
     def _torch_step(self, group: dict[str, Any], has_complex: bool, decay: Any, *lists: list[Any]) -> None:
         beta1, beta2 = group["betas"]
-        update: Any = adam
+        update: Any = adamw if group["decoupled_weight_decay"] else adam
         update(
             *lists,
             foreach=group["foreach"],
@@ -117,7 +118,6 @@ class ManifoldAdamW(ManifoldStep, torch.optim.AdamW):
             grad_scale=getattr(self, "grad_scale", None),
             found_inf=getattr(self, "found_inf", None),
             has_complex=has_complex,
-            decoupled_weight_decay=group["decoupled_weight_decay"],
             amsgrad=group["amsgrad"],
             beta1=beta1,
             beta2=beta2,
