@@ -33,8 +33,8 @@ class LayerSummary:
     activation_bits : int or None
         Width of the layer's input; None where it is not quantized.
     size, full_size : int
-        Bytes of the weight, in a packed file (`lnegeom_torch.export`) and in its own floating type; both are
-        0 where it is another layer's weight.
+        Bytes of the weight, in a packed file (`lnegeom_torch.export`) and in its own floating type; 0 where
+        it is another layer's weight.
     flips : float or None
         Share of the entries whose sign changed since the last summary; None the first time, and where
         nothing is quantized.
@@ -123,7 +123,7 @@ def summary(model: nn.Module) -> Summary:
     if not isinstance(model, nn.Module):
         raise InputError(f"expected a model, got {model!r}; of a method, give method.model")
     quantizers = weight_quantizers(model)
-    owners: dict[int, str] = {}
+    owners: dict[int | str, str] = {}
     lines = []
     for path, module in model.named_modules():
         if isinstance(module, parametrize.ParametrizationList):
@@ -136,7 +136,7 @@ def summary(model: nn.Module) -> Summary:
 
 
 def _line(
-    label: str, module: nn.Module, name: str, quantizer: WeightQuantizer | None, owners: dict[int, str]
+    label: str, module: nn.Module, name: str, quantizer: WeightQuantizer | None, owners: dict[int | str, str]
 ) -> LayerSummary:
     weight = module.get_parameter(name if quantizer is None else f"parametrizations.{name}.original")
     full = size = weight.numel() * weight.element_size()
@@ -149,8 +149,12 @@ def _line(
         size = packed_bytes(weight.numel(), count) + numbers * weight.element_size()
         bits, note, flips = quantizer.bits, "", quantizer.flips(weight)
     if (owner := owners.setdefault(id(weight), label)) != label:
-        full = size = 0
+        full = 0
         note = "; ".join(filter(None, (note, f"shares the weight of {owner!r}")))
+    # One latent weight, differently quantized, makes two weights.
+    alike = f"{id(weight)} {None if quantizer is None else quantizer.extra_repr()}"
+    if owners.setdefault(alike, label) != label:
+        size = 0
     kind = type(module).__name__.removeprefix("Parametrized")
     width = getattr(getattr(module, "activation_quantizer", None), "bits", None)
     return LayerSummary(label, kind, tuple(weight.shape), bits, width, size, full, flips, note)

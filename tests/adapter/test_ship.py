@@ -271,6 +271,9 @@ def test_a_weight_that_one_layer_quantizes_and_another_does_not_becomes_two():
     assert len(frozen[0].weight.unique()) == 64
     assert len(frozen[2].weight.unique()) <= 4 < len(frozen[1].weight.unique())
     assert frozen[1].weight is frozen[3].weight
+    lines = summary(model).layers
+    assert [line.full_size for line in lines] == [256, 0, 0, 0]
+    assert [line.size > 0 for line in lines] == [True, True, True, False]
 
 
 def test_what_is_called_twice_is_not_folded():
