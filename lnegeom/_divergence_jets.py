@@ -74,12 +74,20 @@ class DivergenceJets:
         """``g_ij = ∂_i ∂_j D``, of shape ``(..., n, n)``."""
         if self._source(x) != "finite":
             return self._automatic(x, self._hessian)
-        (found,), error = self._finite(x, lambda v, points, step: (_bend(v, points, points, step),))
+        (found,), error = self._finite(x, lambda v, points, step: (_metric(v, step)(points),))
         if error > 0.01 * np.abs(to_numpy(found)).max():
             raise InputError(
                 "second derivatives of the divergence do not settle as the step shrinks: they change by "
                 f"{error:.3g}; expected a function that is smooth at p = q, such as the square of a distance"
             )
+        return found
+
+    def metric_slope(self, x: Array) -> Array:
+        """``∂_a g_ij``, of shape ``(..., i, j, a)``."""
+        source = self._source(x)
+        if source != "finite":
+            return jet(lambda y: self._hessian(source, y), x, derivatives=source, order=1).first
+        (found,), _ = self._finite(x, lambda v, points, step: (slopes(_metric(v, step), points, step),))
         return found
 
     def metric_jet(self, x: Array) -> tuple[Array, Array]:
@@ -90,9 +98,7 @@ class DivergenceJets:
             return found.first, found.second
 
         def sample(values: _Values, points: Doubles, step: Doubles) -> tuple[Doubles, ...]:
-            def metric(y: Doubles) -> Doubles:
-                return _bend(values, y, y, np.broadcast_to(step, y.shape[:-1]))
-
+            metric = _metric(values, step)
             return differences(metric, points, metric(points), step)
 
         (first, second), _ = self._finite(x, sample)
@@ -190,6 +196,11 @@ def _bend(values: _Values, p: Doubles, q: Doubles, step: Doubles) -> Doubles:
         return values(y, np.broadcast_to(other, y.shape))
 
     return differences(function, flat, function(flat), steps)[1].reshape((*p.shape, n))
+
+
+def _metric(values: _Values, step: Doubles) -> Callable[[Doubles], Doubles]:
+    """``g_ij`` at points ``(..., B, n)``, by differences of steps ``(B,)``."""
+    return lambda y: _bend(values, y, y, np.broadcast_to(step, y.shape[:-1]))
 
 
 def _third(values: _Values, points: Doubles, step: Doubles) -> Doubles:

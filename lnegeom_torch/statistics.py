@@ -74,8 +74,8 @@ def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> 
     Examples
     --------
     >>> import torch
-    >>> calibration_error(torch.tensor([[0.9, 0.1], [0.9, 0.1]]), torch.tensor([0, 1]))
-    40.0...
+    >>> round(calibration_error(torch.tensor([[0.9, 0.1], [0.9, 0.1]]), torch.tensor([0, 1])), 3)
+    40.0
     """
     confidence, guess = probabilities.max(dim=1)
     right = (guess == labels).double()

@@ -82,5 +82,8 @@ class FromDivergence(JetMetric):
     def _matrix(self, xp: Any, local: _Local) -> Array:
         return local.matrix
 
+    def _first(self, xp: Any, local: _Local) -> Array:
+        return self.jets.metric_slope(local.x)
+
     def _jet(self, xp: Any, local: _Local) -> tuple[Array, Array]:
         return self.jets.metric_jet(local.x)

@@ -50,7 +50,7 @@ def plot_lengths(solution: Solution, ax: Axes | None = None) -> Axes:
     lengths = np.sqrt(np.diagonal(to_numpy(solution.metrics), axis1=1, axis2=2))
     for k in range(lengths.shape[1]):
         # Curves that coincide are told apart by their widths.
-        width = 2 + 2.5 * (lengths.shape[1] - 1 - k)
+        width = 2 + 5 * (lengths.shape[1] - 1 - k) / max(1, lengths.shape[1] - 1)
         name = rf"$\sqrt{{g_{{{k + 1}{k + 1}}}}}$"
         ax.plot(
             times, lengths[:, k], color=COLOURS[k % len(COLOURS)], linewidth=width, alpha=0.85, label=name

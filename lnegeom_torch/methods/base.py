@@ -231,6 +231,6 @@ def check_gradients(optimizer: torch.optim.Optimizer) -> None:
     norm = get_total_norm([g.coalesce().values() if g.is_sparse else g for g in found if g is not None])
     if not torch.isfinite(norm):
         raise DivergedError(
-            f"the norm of the gradient is {norm.item()} while the loss is finite: no step was taken; "
+            f"the norm of the gradient is {norm.item()}: expected a finite one, so no step was taken; "
             "lower the learning rate, or begin from other weights"
         )

@@ -49,7 +49,8 @@ class QuantConfig:
         By default they are as all the others.
     include, exclude : tuple of str
         Types (``"Linear"``) or patterns of names (``"encoder.*"``) of layers to quantize, and not to. The
-        types are Linear, Conv1d, Conv2d, Embedding and MultiheadAttention.
+        types are Linear, Conv1d, Conv2d, Embedding and MultiheadAttention, their subclasses among them, and
+        the name of any other class whose ``weight`` has two axes or more (``"Conv3d"``).
 
     Raises
     ------

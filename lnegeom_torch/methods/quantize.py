@@ -146,7 +146,8 @@ def _quantize_activations(model: nn.Module, config: QuantConfig, layers: list[nn
     if isinstance(config.chosen_options, Coarse):
         _replace_relus(model, bits, config.chosen_options)
         return
-    quantized = [layer for layer in layers if not isinstance(layer, nn.MultiheadAttention | nn.Embedding)]
+    others = (nn.MultiheadAttention, nn.Embedding, nn.EmbeddingBag)
+    quantized = [layer for layer in layers if not isinstance(layer, others)]
     for layer in quantized[1:]:  # the first layer sees the data itself
         layer.activation_quantizer = ActivationQuantizer(bits, config.chosen_quantizer)
         layer.register_forward_pre_hook(_quantize_input, with_kwargs=True)

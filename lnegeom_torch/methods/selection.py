@@ -74,7 +74,7 @@ def select(model: nn.Module, config: QuantConfig) -> tuple[dict[str, Target], li
         owner = model.get_submodule(name.rpartition(".")[0])
         inside = isinstance(module, _ATTENTION_OUTPUT) and isinstance(owner, nn.MultiheadAttention)
         judged = owner if inside else module
-        kind = next((kind for kind, cls in _KINDS.items() if isinstance(judged, cls)), None)
+        kind = _kind(judged)
         if kind is None:
             continue
         if not any(_matches(name, kind, pattern) for pattern in config.include):
@@ -93,6 +93,16 @@ def select(model: nn.Module, config: QuantConfig) -> tuple[dict[str, Target], li
             "least, or other include and exclude"
         )
     return _targets(chosen, config), [module for module, _, _ in chosen.values()]
+
+
+def _kind(module: nn.Module) -> str | None:
+    """The type that `include` knows a layer by; None for what has no weight of two axes or more."""
+    for kind, cls in _KINDS.items():
+        if isinstance(module, cls):
+            return kind
+    weight = module._parameters.get("weight")
+    wide = weight is not None and weight.ndim > 1 and weight.is_floating_point()
+    return type(module).__name__ if wide else None
 
 
 def _skip(module: nn.Module, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import os
@@ -43,7 +44,7 @@ def export(model: nn.Module, path: str | Path, inputs: Tensor | tuple[Tensor, ..
     model : nn.Module
         A quantized model, which is frozen first and left as it is, or what `freeze` returned.
     path : path
-        The file; written whole or not at all, except for ONNX.
+        The file; written whole or not at all.
     inputs : Tensor or tuple of Tensor, optional
         A batch of inputs, which ONNX needs to see; their values do not matter.
 
@@ -77,11 +78,10 @@ def export(model: nn.Module, path: str | Path, inputs: Tensor | tuple[Tensor, ..
         raise InputError(f"expected a file ending in .onnx, .safetensors or .packed, got {str(path)!r}")
     frozen = freeze(model) if weight_quantizers(model) else model
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".onnx":
-        _onnx(frozen, path, inputs)
-        return path
     temporary = path.with_name(path.name + ".partial")
-    if path.suffix == ".packed":
+    if path.suffix == ".onnx":
+        _onnx(frozen, temporary, inputs)
+    elif path.suffix == ".packed":
         temporary.write_bytes(_packed(frozen))
     else:
         safetensors.torch.save_model(frozen, str(temporary))
@@ -171,13 +171,14 @@ def _onnx(model: nn.Module, path: Path, inputs: Tensor | tuple[Tensor, ...] | No
     # An axis of one entry would be taken for a constant.
     given = tuple(torch.cat([x, x]) if len(x) == 1 else x for x in given)
     batch = torch.export.Dim("batch")
-    # Of operators of torchvision that a model without them does not miss.
-    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = registration.level
+    registration.setLevel(logging.ERROR)  # it misses torchvision's operators, which the model does not
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter's own, about its own code
             torch.onnx.export(
-                model.eval(),
+                copy.deepcopy(model).eval(),
                 given,
                 path,
                 dynamo=True,
@@ -189,3 +190,5 @@ def _onnx(model: nn.Module, path: Path, inputs: Tensor | tuple[Tensor, ...] | No
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
         raise InputError(f"torch cannot write this model as ONNX: {reason}") from error
+    finally:
+        registration.setLevel(level)

@@ -26,6 +26,7 @@ from lnegeom_torch import (
     QuantConfig,
     quantize_,
 )
+from lnegeom_torch.diagnostics import Diagnostics
 
 SGD = {"lr": 0.1, "momentum": 0.9}
 OPTIMIZERS = [
@@ -113,18 +114,36 @@ def check_tensor_parallel(mesh):
         close(a, b)
 
 
+class Writer:
+    """What Diagnostics records, by its tag."""
+
+    def __init__(self):
+        self.seen = {}
+
+    def add_scalar(self, tag, value, _):
+        self.seen[tag] = value
+
+
 def check_quantized_fully_shard(mesh):
-    results = []
+    """Weights and diagnostics, of layers quantized first and sharded then."""
+    results, diagnostics = [], []
     for sharded in (False, True):
         model = network()
         method = quantize_(model, QuantConfig("wcg", metric=NormalizedLNE(0.6)))
         if sharded:
             fully_shard(model, mesh=mesh)
         assert all(isinstance(p, DTensor) == sharded for p in method.latents.values())
-        descend(model, ManifoldSGD(method.param_groups(), **SGD))
+        optimizer, writer = ManifoldSGD(method.param_groups(), **SGD), Writer()
+        with Diagnostics(optimizer, method, every=1, writer=writer):
+            descend(model, optimizer)
         results.append(list(method.latents.values()))
+        diagnostics.append(writer.seen)
     for a, b in zip(*results, strict=True):
         close(a, b)
+    whole_run, sharded_run = diagnostics
+    assert whole_run.keys() == sharded_run.keys()
+    for tag, value in whole_run.items():
+        assert abs(value - sharded_run[tag]) <= 1e-3 * abs(value) + 1e-5, (tag, value, sharded_run[tag])
 
 
 def check_data_parallel():

@@ -115,6 +115,18 @@ def test_kronecker_factors_of_a_convolution():
     close(step.flatten() @ along, gradient.flatten() @ along / block.trace(), rtol=1e-2, atol=0)
 
 
+def test_kronecker_factors_of_independent_positions():
+    """Output gradients independent from position to position: A ⊗ G is the block (Grosse & Martens 2016)."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(1, 5, 2, generator=generator).expand(50_000, 5, 2)
+    outputs = torch.randn(50_000, 5, 3, generator=generator)
+    state = {}
+    Fisher("kronecker").update(state, inputs, outputs)
+    rows = torch.einsum("bto,bti->boi", outputs, inputs).flatten(1)
+    block = torch.kron(state["fisher_output"], state["fisher_input"])
+    close(block, rows.T @ rows / 50_000, rtol=0.05, atol=0.1)
+
+
 @pytest.mark.parametrize("kind", ["diagonal", "exact"])
 def test_estimates_are_running_means(kind):
     model, method, inputs = linear()

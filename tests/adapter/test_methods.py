@@ -133,7 +133,7 @@ def test_a_bad_gradient_takes_no_step(config, bad):
     steps(method, optimizer, [1])
     next(iter(method.model.parameters())).register_hook(lambda gradient: (gradient + 1) * bad)
     before = {name: weight.detach().clone() for name, weight in method.model.named_parameters()}
-    with pytest.raises(DivergedError, match=r"norm of the gradient is (nan|inf) while the loss is finite"):
+    with pytest.raises(DivergedError, match=r"norm of the gradient is (nan|inf): expected a finite"):
         steps(method, optimizer, [2])
     assert all(torch.equal(before[name], weight) for name, weight in method.model.named_parameters())
 

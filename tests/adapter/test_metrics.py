@@ -110,6 +110,20 @@ def test_lne_of_a_small_layer_is_the_cores(tensors):
     torch.testing.assert_close(metric, lnegeom.LNE(0.5).matrix(w.flatten()))
 
 
+def test_a_rescaled_metric_is_held_along_its_geodesics(tensors):
+    """The exponential is the core's, for the τ' or the scale of φ at the start."""
+    w, v = tensors[0], 0.2 * tensors[1]
+    tau = float(LNE(2.0).effective_tau(w))
+    assert tau < 0.5
+    expected = lnegeom.exp(lnegeom.LNE(tau), w.flatten(), v.flatten())
+    torch.testing.assert_close(LNE(2.0).exponential(w, v).flatten(), expected, rtol=1e-5, atol=1e-6)
+    scale = math.sqrt(0.5) / float(w.norm())
+    phi = lambda x: scale * (x * x).sum() / 2  # noqa: E731
+    expected = lnegeom.exp(lnegeom.Graph(phi, sign=-1), w.flatten(), v.flatten())
+    found = Graph(lnegeom.SquaredNorm(), sign=-1).exponential(w, v).flatten()
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("size", [1e-3, 0.1, 10.0, 1e4])
 def test_lne_stays_positive_definite_whatever_the_layer(size):
     w = size * torch.randn(256, 256, generator=torch.Generator().manual_seed(0))

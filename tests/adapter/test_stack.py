@@ -91,6 +91,32 @@ class TestLayers:
         method = quantize_(tagger(), QuantConfig("ste", include=include, exclude=exclude))
         assert [name for name in method.layers if "layers.1" not in name] == expected
 
+    def test_any_class_with_a_weight_is_included_by_its_name(self):
+        class Transposed(nn.Module):  # as GPT-2 keeps its linear layers
+            def __init__(self):
+                super().__init__()
+                self.weight = nn.Parameter(torch.randn(4, 3))
+
+            def forward(self, x):
+                return x @ self.weight
+
+        bag = nn.EmbeddingBag(5, 8)
+        model = nn.Sequential(
+            bag, nn.Unflatten(1, (1, 2, 2, 2)), nn.Conv3d(1, 4, 2), nn.Flatten(), Transposed()
+        )
+        config = QuantConfig(
+            "ste", activation_bits=4, include=("Conv3d", "Transposed", "EmbeddingBag"), quantizer="rf"
+        )
+        method = quantize_(model, config)
+        assert method.layers == ("0", "2", "4")
+        tokens = torch.randint(5, (6, 2))
+        nn.functional.cross_entropy(model(tokens), torch.zeros(6).long()).backward()
+        assert all(weight.grad.abs().max() > 0 for weight in method.latents.values())
+        assert model[4].weight.unique().tolist() == [-1, 1]
+        with torch.no_grad():
+            assert torch.equal(freeze(model)(tokens), model.eval()(tokens))
+        assert quantize_(mlp(), QuantConfig("ste")).layers == ("0", "2", "4")
+
     def test_first_and_last_have_a_width_of_their_own(self):
         for bits, levels in ((32, None), (8, 256), (4, 16)):
             model = mlp()

@@ -20,7 +20,6 @@ import torch
 from torch import nn
 
 import lnegeom
-from lnegeom.report import text_table
 from lnegeom_torch import (
     LNE,
     Graph,
@@ -195,8 +194,10 @@ def main():
     lists = {"ResNet-18, 62 tensors": (resnet18(), 1), "ResNet-20, 65 tensors": (resnet20(), 20)}
     found = {name: compare(shapes, calls) for name, (shapes, calls) in lists.items()}
     names = list(next(iter(found.values()))[0])
-    rows = [[name, *(f"{ratios[name]:.2f}" for ratios, _ in found.values())] for name in names]
-    print(text_table(["step", *found], rows))
+    print(f"\n| step | {' | '.join(found)} |\n|---|{'---:|' * len(found)}")
+    for name in names:
+        print(f"| {name} | {' | '.join(f'{ratios[name]:.2f}' for ratios, _ in found.values())} |")
+    print()
     for name, (shapes, _) in lists.items():
         print(
             f"{name}: floor {found[name][1]:.0f} µs; a step keeps {memory(shapes):.2f} copies of the weights"

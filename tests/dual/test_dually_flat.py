@@ -148,8 +148,8 @@ def test_backends(backend, dtype):
         }
 
     assert_agree(backend, evaluate, (p, q, r), dtype, tolerance, (2, 3))
-    if backend.name == "jax":
-        dtype = "float64"  # Newton's iteration takes values, so it cannot be traced; one dtype is slow enough
+    if backend.name == "jax" and dtype == "float32":
+        return  # Newton's iteration cannot be traced, and op by op JAX takes seconds: one dtype is enough
     for affine_in in ("theta", "eta"):
         result = space.project(*(backend.array(a, dtype) for a in (p, q, directions)), affine_in=affine_in)
         assert backend.owns(result)
