@@ -89,7 +89,7 @@ def main():
     parser.add_argument("--out", default="docs/images/scaling.png")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(10, 5.5), layout="constrained")
     rows = []
     for axis, cases, label in ((axes[0], BY_DIMENSION, "dimension n"), (axes[1], BY_POINTS, "points")):
         for name, (make, sizes) in cases.items():
@@ -99,7 +99,8 @@ def main():
             rows.append([name, label, f"{sizes[0]} to {sizes[-1]}", f"{slope:.2f}"])
         axis.set(xlabel=label, ylabel="seconds")
         axis.grid(alpha=0.2)
-        axis.legend(frameon=False, fontsize="small", title="exponent")
+        place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.15)}  # below, off the lines
+        axis.legend(frameon=False, fontsize="small", title="exponent", **place)
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(options.out, dpi=120, metadata={"Software": None})
     print(markdown(["what", "against", "sizes", "exponent"], rows, text=3))
