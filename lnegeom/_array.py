@@ -205,6 +205,11 @@ def matvec(matrix: Array, vector: Array) -> Array:
     return (matrix @ vector[..., None])[..., 0]
 
 
+def row_sum(xp: Any, matrix: Array) -> float:
+    """The largest row sum of absolute values in matrices ``(..., n, m)``: how far they enlarge an error."""
+    return float(to_numpy(xp.max(xp.sum(xp.abs(matrix), axis=-1))))
+
+
 def dot(xp: Any, a: Array, b: Array) -> Array:
     """Sum of products over the last axis."""
     return xp.sum(a * b, axis=-1)

@@ -82,13 +82,13 @@ class DivergenceJets:
             )
         return found
 
-    def metric_slope(self, x: Array) -> Array:
-        """``∂_a g_ij``, of shape ``(..., i, j, a)``."""
+    def metric_slope(self, x: Array) -> tuple[Array, float]:
+        """``∂_a g_ij``, of shape ``(..., i, j, a)``, and its error, 0 by automatic differentiation."""
         source = self._source(x)
         if source != "finite":
-            return jet(lambda y: self._hessian(source, y), x, derivatives=source, order=1).first
-        (found,), _ = self._finite(x, lambda v, points, step: (slopes(_metric(v, step), points, step),))
-        return found
+            return jet(lambda y: self._hessian(source, y), x, derivatives=source, order=1).first, 0.0
+        (found,), error = self._finite(x, lambda v, points, step: (slopes(_metric(v, step), points, step),))
+        return found, error
 
     def metric_jet(self, x: Array) -> tuple[Array, Array]:
         """``∂_a g_ij`` and ``∂_a ∂_b g_ij``, derivative axes last."""
@@ -104,11 +104,12 @@ class DivergenceJets:
         (first, second), _ = self._finite(x, sample)
         return first, second
 
-    def symbols(self, x: Array) -> Array:
-        """``Γ_{ij,k}`` and ``Γ*_{ij,k}``, of shape ``(..., 2, k, i, j)``."""
+    def symbols(self, x: Array) -> tuple[Array, float]:
+        """``Γ_{ij,k}`` and ``Γ*_{ij,k}``, of shape ``(..., 2, k, i, j)``, and their estimated error."""
         if self._source(x) != "finite":
-            return _stored(self._automatic(x, self._pair), -1)
-        return self._finite(x, lambda v, points, step: (_third(v, points, step),))[0][0]
+            return _stored(self._automatic(x, self._pair), -1), 0.0
+        (found,), error = self._finite(x, lambda v, points, step: (_third(v, points, step),))
+        return found, error
 
     def symbols_slope(self, x: Array) -> Array:
         """``∂_m`` of both, of shape ``(..., 2, k, i, j, m)``."""

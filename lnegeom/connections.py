@@ -203,6 +203,10 @@ class DualConnections(abc.ABC):
     def _christoffel(self, xp: Any, x: Array) -> Array:
         return apply_first(xp, self._inverse(xp, x), self._lowered(xp, x))
 
+    def _christoffel_error(self, xp: Any, x: Array) -> float:
+        """Estimated error that finite differences leave in `_christoffel`; 0 where there are none."""
+        return 0.0
+
     @abc.abstractmethod
     def _pair(self, xp: Any, x: Array) -> tuple[Array, Array]:
         """``Γ_{ij,k}`` and ``Γ*_{ij,k}`` of the divergence (α = ±1), each ``(..., k, i, j)``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lnegeom._array import Array
+from lnegeom._array import Array, row_sum
 from lnegeom.connections import DualConnections
 from lnegeom.metrics import FromDivergence
 from lnegeom.tensors import apply_first
@@ -49,8 +49,12 @@ class EguchiConnections(DualConnections):
         return EguchiConnections(self.metric, a)
 
     def _pair(self, xp: Any, x: Array) -> tuple[Array, Array]:
-        both = self.metric.jets.symbols(x)
+        both, _ = self.metric.jets.symbols(x)
         return both[..., 0, :, :, :], both[..., 1, :, :, :]
+
+    def _christoffel_error(self, xp: Any, x: Array) -> float:
+        _, error = self.metric.jets.symbols(x)
+        return (1 + abs(self.a)) * error * row_sum(xp, self._inverse(xp, x)) if error else 0.0
 
     def _curvature(self, xp: Any, x: Array) -> Array:
         first, second = self._pair(xp, x)

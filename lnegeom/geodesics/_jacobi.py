@@ -12,7 +12,7 @@ from lnegeom._array import Array, GeometryError, InputError, as_floating, check_
 from lnegeom.connections import Connection
 from lnegeom.geodesics._arrays import double, one_point, pointwise, returner, validated_points
 from lnegeom.geodesics._maps import velocity_between
-from lnegeom.geodesics._ode import TOLERANCE, Transport, Vector, solve
+from lnegeom.geodesics._ode import Transport, Vector, checked, solve
 from lnegeom.geodesics._path import Geodesic, outcome
 
 _GRID = 128
@@ -131,10 +131,9 @@ def jacobi_field(
         )
     times = np.linspace(0, positive("t_end", t_end), samples)
     state = np.concatenate([double(part).ravel() for part in (x, v, start, slope)])
-    rate = Transport(connection, x).spread(state.size // (2 * n) - 1)
-    states, reached = solve(rate, state, times)
-    rough, _ = solve(rate, state, times[: len(states)], 10 * TOLERANCE)
-    error = float(np.abs(states[: len(rough), :n] - rough[:, :n]).max())
+    transport = Transport(connection, x)
+    rate = transport.spread(state.size // (2 * n) - 1)
+    states, reached, error = checked(transport, rate, state, times)
     back, fields = returner(x), states[:, 2 * n :].reshape(len(states), 2, *start.shape)
     return JacobiField(
         back(times[: len(states)]),
@@ -205,14 +204,16 @@ def _first_conjugate(
     slope = transport.spread(n)
     times = np.linspace(0, t_end, _GRID + 1)
     frame = np.eye(n).ravel()
-    states, reached = solve(slope, np.concatenate([x, v, np.zeros(n * n), frame, frame]), times)
+    states, reached = solve(
+        slope, np.concatenate([x, v, np.zeros(n * n), frame, frame]), times, noise=transport.noise
+    )
     pairs = zip(states[1:], times[1:], strict=False)
     least = np.array([1.0, *(_singular_values(state, n)[-1] / t for state, t in pairs)])
     for i in _candidates(least):
         low, high = times[i - 1], times[min(i + 1, len(states) - 1)]
 
         def state_at(t: float, low: float = low, state: Vector = states[i - 1]) -> Vector:
-            end: Vector = solve(slope, state, np.array([low, t]))[0][-1]
+            end: Vector = solve(slope, state, np.array([low, t]), noise=transport.noise)[0][-1]
             return end
 
         def size(t: float, state_at: Callable[[float], Vector] = state_at) -> float:

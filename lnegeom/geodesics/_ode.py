@@ -13,13 +13,14 @@ import array_api_compat
 import numpy as np
 from numpy.typing import NDArray
 
-from lnegeom._array import Array, GeometryError, to_numpy
+from lnegeom._array import Array, GeometryError, InputError, to_numpy
 from lnegeom.connections import Connection
 from lnegeom.metrics import Metric
 
 Vector = NDArray[Any]
 
 TOLERANCE = 1e-10
+"""Of an integration step, relative and absolute, where rounding is the connection's only error."""
 
 
 class Effort(NamedTuple):
@@ -48,6 +49,15 @@ class Transport:
         """``Γ^k_ij u^i v^j``, where batch axes broadcast."""
         x, u, v = self._theirs(x), self._theirs(u), self._theirs(v)
         return to_numpy(self.connection.christoffel_apply(x, u, v))
+
+    def noise(self, state: Vector) -> float:
+        """Estimated error of an entry of `slope`, from that of Christoffel symbols."""
+        x = self._theirs(state[: self.n])
+        error = self.connection._christoffel_error(array_api_compat.array_namespace(x), x)
+        if not error:
+            return 0.0
+        sizes = np.abs(state[self.n :]).reshape(-1, self.n).sum(axis=1)
+        return error * float(sizes[0] * sizes.max())
 
     def tidal(self, x: Vector, v: Vector) -> Vector:
         """The matrix of ``J ↦ R(J, v) v``, from ``R^r_smv v^s J^m v^v``."""
@@ -81,7 +91,7 @@ class Transport:
     def end(self, x: Vector, v: Vector, *carried: Vector, effort: Effort = THOROUGH) -> Vector:
         """The state at time 1: point, velocity and carried vectors; raises if it is not reached."""
         state = np.concatenate([np.ravel(part) for part in (x, v, *carried)])
-        states, reached = solve(self.slope, state, np.array([0.0, 1.0]), effort=effort)
+        states, reached = solve(self.slope, state, np.array([0.0, 1.0]), effort=effort, noise=self.noise)
         if len(states) < 2:
             raise GeometryError(
                 f"the geodesic leaves the manifold near t = {reached:.6g}, before t = 1; shorten the velocity"
@@ -96,11 +106,16 @@ def solve(
     times: Vector,
     tolerance: float = TOLERANCE,
     effort: Effort = THOROUGH,
+    noise: Callable[[Vector], float] = lambda _: 0.0,
 ) -> tuple[Vector, float]:
     """States ``(T', …)`` at those of the increasing times that were reached, and the last time reached.
 
-    A `GeometryError` within a step, from a stage outside the manifold, shortens the steps from the last good
-    state on; at the first state it is raised. It ends where no step is short enough, or all are spent.
+    `noise` is the error of the slope at a state. A tolerance below what that adds up to over all the time
+    would shrink the steps without end and gain nothing, so it is raised.
+
+    An error within a step, from a stage outside the manifold or where no derivatives are to be had, shortens
+    the steps from the last good state on; at the first state it is raised. It ends where no step is short
+    enough, or all are spent.
     """
     from scipy.integrate import DOP853
 
@@ -108,7 +123,8 @@ def solve(
     now, kept, longest, steps = times[0], [state], np.inf, effort.steps
     while len(kept) < len(times) and longest >= effort.shortest * max(1.0, times[-1]):
         try:
-            solver = DOP853(slope, now, state, times[-1], max_step=longest, rtol=tolerance, atol=tolerance)
+            used = max(tolerance, unavoidable(noise(state), times))
+            solver = DOP853(slope, now, state, times[-1], max_step=longest, rtol=used, atol=used)
             while len(kept) < len(times):
                 if solver.status != "running" or steps <= 0:
                     return np.array(kept), now
@@ -119,6 +135,35 @@ def solve(
                 while len(kept) < len(times) and times[len(kept)] <= solver.t:
                     kept.append(between(times[len(kept)]))
                 now, state = solver.t, solver.y
-        except GeometryError:
+                if unavoidable(noise(state), times) > 2 * used:
+                    break
+        except InputError:
             longest = min(longest, max(times[-1] - now, 0.0)) / 4
     return np.array(kept), now
+
+
+def unavoidable(noise: float, times: Vector) -> float:
+    """The least tolerance of a step that makes sense over the times, for slopes with an error."""
+    return noise * float(times[-1] - times[0])
+
+
+def checked(
+    transport: Transport,
+    slope: Callable[[float, Vector], Vector],
+    state: Vector,
+    times: Vector,
+    tolerance: float = TOLERANCE,
+) -> tuple[Vector, float, float]:
+    """What `solve` finds, and the estimated largest error of an entry of a point.
+
+    That is the difference to a run at ten times the tolerance, and what the largest error of an acceleration,
+    among a few states, amounts to if it lasts.
+    """
+    states, reached = solve(slope, state, times, tolerance, noise=transport.noise)
+    rough, _ = solve(
+        slope, state, times[: len(states)], 10 * tolerance, noise=lambda state: 10 * transport.noise(state)
+    )
+    # The rougher run may leave a sample earlier.
+    gap = np.abs(states[: len(rough), : transport.n] - rough[:, : transport.n]).max()
+    worst = max(transport.noise(state) for state in states[:: -max(1, len(states) // 8)])
+    return states, reached, float(gap + worst * (times[len(states) - 1] - times[0]) ** 2 / 2)

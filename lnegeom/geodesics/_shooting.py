@@ -6,8 +6,8 @@ import contextlib
 
 import numpy as np
 
-from lnegeom._array import GeometryError
-from lnegeom.geodesics._ode import BRIEF, TOLERANCE, Transport, Vector
+from lnegeom._array import GeometryError, InputError
+from lnegeom.geodesics._ode import BRIEF, TOLERANCE, Transport, Vector, unavoidable
 
 _DENSE = 50
 """Up to this dimension, collocation's Jacobian is formed."""
@@ -23,9 +23,9 @@ def shoot(transport: Transport, x: Vector, y: Vector) -> tuple[Vector, float]:
     # The second-order retraction's inverse starts the iteration an order closer than the straight line does.
     attempt = _Attempt(transport, x, y)
     attempt.run(start + transport.bend(x, start, start) / 2)
-    goal = 100 * TOLERANCE * (1 + float(np.abs(y).max()))
+    goal = 100 * attempt.tolerance * (1 + float(np.abs(y).max()))
     if attempt.missed > goal and x.size <= _DENSE:
-        with contextlib.suppress(GeometryError):  # the iteration left the chart
+        with contextlib.suppress(InputError):  # the iteration left the chart
             attempt.run(_collocated(transport, x, y))
     if attempt.missed > goal:
         raise GeometryError(
@@ -41,6 +41,8 @@ class _Attempt:
     def __init__(self, transport: Transport, x: Vector, y: Vector):
         self.transport, self.x, self.y = transport, x, y
         self.best, self.missed = np.zeros_like(x), np.inf
+        noise = transport.noise(np.concatenate([x, y - x]))
+        self.tolerance = max(TOLERANCE, unavoidable(noise, np.array([0.0, 1.0])))
 
     def run(self, start: Vector) -> None:
         """Broyden's method."""
@@ -49,7 +51,7 @@ class _Attempt:
         # GeometryError: a velocity too large; ValueError: an update that is not a number
         failures = (NoConvergence, GeometryError, ValueError)
         with np.errstate(all="ignore"), contextlib.suppress(*failures):
-            broyden1(self._gap, start, alpha=-1, f_tol=TOLERANCE, maxiter=15, line_search=None)
+            broyden1(self._gap, start, alpha=-1, f_tol=self.tolerance, maxiter=15, line_search=None)
 
     def _gap(self, v: Vector) -> Vector:
         gap: Vector = self.transport.end(self.x, v, effort=BRIEF)[: self.x.size] - self.y

@@ -93,6 +93,9 @@ class Kerr(JetMetric):
     def _first(self, xp: Any, local: Array) -> Array:
         return jet(self._components, local, derivatives=self.derivatives, vectorized=True, order=1).first
 
+    def _first_error(self, xp: Any, local: Array) -> float:
+        return jet(self._components, local, derivatives=self.derivatives, vectorized=True, order=1).error
+
     def _components(self, y: Array) -> Array:
         return self._matrix(array_api_compat.array_namespace(y), y)
 

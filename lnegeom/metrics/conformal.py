@@ -106,6 +106,9 @@ class Conformal(Metric):
         mixed = u * dot(xp, slope, v)[..., None] + v * dot(xp, slope, u)[..., None]
         return self.base._christoffel_apply(xp, local.base, u, v) + mixed - up * inner
 
+    def _christoffel_error(self, xp: Any, x: Array) -> float:
+        return self.base._christoffel_error(xp, x)  # first derivatives of f are far more exact
+
     def _riemann(self, xp: Any, local: _Local) -> Array:
         if self.constant_curvature is not None:
             return _constant_curvature.riemann(xp, self.constant_curvature, self._matrix(xp, local))

@@ -101,6 +101,9 @@ class FromCallable(JetMetric):
     def _first(self, xp: Any, local: _Local) -> Array:
         return self._derived(local, 1).first
 
+    def _first_error(self, xp: Any, local: _Local) -> float:
+        return self._derived(local, 1).error
+
     def _derived(self, local: _Local, order: Literal[1, 2]) -> Jet:
         return jet(
             self.function,

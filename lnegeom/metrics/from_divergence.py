@@ -83,7 +83,10 @@ class FromDivergence(JetMetric):
         return local.matrix
 
     def _first(self, xp: Any, local: _Local) -> Array:
-        return self.jets.metric_slope(local.x)
+        return self.jets.metric_slope(local.x)[0]
+
+    def _first_error(self, xp: Any, local: _Local) -> float:
+        return self.jets.metric_slope(local.x)[1]
 
     def _jet(self, xp: Any, local: _Local) -> tuple[Array, Array]:
         return self.jets.metric_jet(local.x)

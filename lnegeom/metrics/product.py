@@ -114,6 +114,10 @@ class Product(Metric):
         rows = zip(self.factors, local.parts, self._split(u), self._split(v), strict=True)
         return xp.concat([f._christoffel_apply(xp, part, a, b) for f, part, a, b in rows], axis=-1)
 
+    def _christoffel_error(self, xp: Any, x: Array) -> float:
+        pieces = zip(self.factors, self._split(x), strict=True)
+        return max(factor._christoffel_error(xp, piece) for factor, piece in pieces)
+
     def _riemann(self, xp: Any, local: _Local) -> Array:
         return self._blocks(xp, local, 4, lambda factor: factor._riemann)
 

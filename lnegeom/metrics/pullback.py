@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from lnegeom._array import Array, InputError, positive_integer
+from lnegeom._array import Array, InputError, positive_integer, row_sum
 from lnegeom.derivatives import Derivatives, check_source, jet
 from lnegeom.metrics._base import Metric
 from lnegeom.metrics._checks import check_matrix
@@ -20,6 +20,7 @@ class _Local(NamedTuple):
     tangents: Array  # (..., A, i): ∂_i f^A
     second: Array  # (..., A, i, j)
     matrix: Array
+    error: float  # of an entry of second
 
 
 class Pullback(Metric):
@@ -97,7 +98,7 @@ class Pullback(Metric):
         matrix = self._lower(xp, found.value, found.first) @ found.first
         matrix = (matrix + xp.matrix_transpose(matrix)) / 2
         check_matrix(xp, matrix, self.negative)
-        return _Local(found.value, found.first, found.second, matrix)
+        return _Local(found.value, found.first, found.second, matrix, found.error)
 
     def _lower(self, xp: Any, value: Array, vectors: Array) -> Array:
         """Covectors ``(..., m, A)`` of vectors ``(..., A, m)``; no ambient matrix where it has structure."""
@@ -109,6 +110,12 @@ class Pullback(Metric):
 
     def _christoffel(self, xp: Any, local: _Local) -> Array:
         return self._tangential(xp, local, self._acceleration(xp, local))
+
+    def _christoffel_error(self, xp: Any, x: Array) -> float:
+        local = self._local(xp, x)
+        ambient = self.ambient._christoffel_error(xp, local.value) * row_sum(xp, local.tangents) ** 2
+        error = local.error + ambient
+        return error * row_sum(xp, self._projection(xp, local)) if error else 0.0
 
     def _riemann(self, xp: Any, local: _Local) -> Array:
         n, batch = self.dim, tuple(local.tangents.shape[:-2])
@@ -130,8 +137,11 @@ class Pullback(Metric):
         """Γ^k_ij: the components along the image."""
         batch, n = tuple(local.tangents.shape[:-2]), self.dim
         wide = xp.reshape(acceleration, (*batch, -1, n * n))
-        projected = self._lower(xp, local.value, local.tangents) @ wide
-        return xp.reshape(self._inverse(xp, local) @ projected, (*batch, n, n, n))
+        return xp.reshape(self._projection(xp, local) @ wide, (*batch, n, n, n))
+
+    def _projection(self, xp: Any, local: _Local) -> Array:
+        """What takes ambient vectors to their components along the image, ``(..., i, A)``."""
+        return self._inverse(xp, local) @ self._lower(xp, local.value, local.tangents)
 
     def _normal(self, xp: Any, local: _Local) -> Array:
         """``N^A_ij``, the second fundamental form, ``(..., A, i, j)``: the components normal to the image."""

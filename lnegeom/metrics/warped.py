@@ -136,6 +136,9 @@ class Warped(Metric):
         fibre = self.fibre._christoffel_apply(xp, local.fibre, uf, vf)
         return xp.concat([base - f * inner * self.base._sharp(xp, local.base, slope), fibre + mixed], axis=-1)
 
+    def _christoffel_error(self, xp: Any, x: Array) -> float:
+        return self._product._christoffel_error(xp, x)  # first derivatives of f are far more exact
+
     def _riemann(self, xp: Any, local: _Local) -> Array:
         bend, g = self._bend(xp, local), self.fibre._matrix(xp, local.fibre)
         f = local.f[..., None, None]

@@ -1,8 +1,10 @@
 """Integrated geodesics: of any connection, at any size, to the edge of the manifold; and bad input."""
 
+import array_api_compat
 import numpy as np
 import pytest
 import torch
+import zoo
 
 import lnegeom
 
@@ -20,6 +22,68 @@ def test_the_error_estimate_is_of_the_size_of_the_error():
         exact = np.stack([0 * path.times, x[1] * np.exp(step[1] / x[1] * path.times)], axis=-1)
         error = np.abs(path.points - exact).max()
         assert error / 30 < path.error < 3000 * error
+
+
+def spins(p, q):
+    """The Bregman divergence of log cosh, whose metric is that of `lnegeom.Hessian(lnegeom.LogCosh(1.0))`."""
+    return (np.log(np.cosh(p) / np.cosh(q)) - (p - q) * np.tanh(q)).sum(-1)
+
+
+class TestByDifferences:
+    metric = lnegeom.FromDivergence(spins, 2, vectorized=True)
+    exact = lnegeom.Hessian(lnegeom.LogCosh(1.0))
+    x, v = np.array([-1.0, 1.0]), np.array([-0.8, 0.6])
+
+    @pytest.fixture
+    def limited(self, monkeypatch):
+        """At most 1500 evaluations: steps that follow the noise of third derivatives take many thousands."""
+        left = [1500]
+
+        def apply(x, u, v, own=self.metric.christoffel_apply):
+            left[0] -= 1
+            assert left[0] >= 0, "the steps collapse"
+            return own(x, u, v)
+
+        monkeypatch.setattr(self.metric, "christoffel_apply", apply)
+
+    def test_the_error_owns_up_to_noise(self):
+        path = lnegeom.geodesic(self.metric, self.x, self.v, samples=3)
+        error = np.abs(path.points - lnegeom.geodesic(self.exact, self.x, self.v, samples=3).points).max()
+        assert path.status == "completed"
+        assert 1e-10 < error < path.error < 1e-5
+
+    @pytest.mark.usefixtures("limited")
+    def test_steps_to_the_edge_do_not_follow_the_noise_and_leaving_is_reported(self):
+        path, exact = (lnegeom.geodesic(m, self.x, 2 * self.v, samples=6) for m in (self.metric, self.exact))
+        assert path.status == exact.status == "left"
+        times = [float(found.message.split()[-1]) for found in (path, exact)]
+        assert times[0] == pytest.approx(times[1], abs=1e-3)
+        np.testing.assert_allclose(path.points, exact.points, atol=path.error)
+
+
+SKEWED = lnegeom.FromDivergence(zoo.skewed, 2, vectorized=True)
+DIFFERENCED = {
+    "divergence": (SKEWED, 1e-15),
+    "connections": (lnegeom.CallableDivergence(zoo.skewed, 2, vectorized=True).connections(), 1e-15),
+    "function": (lnegeom.FromCallable(zoo.wavy, 3), 1e-16),
+    "density": (lnegeom.EstimatedFisher.by_quadrature(zoo.logistic, 2, points=100), 1e-13),
+    "embedding": (lnegeom.Pullback(zoo.ellipsoid, 2, lnegeom.Sphere(3)), 1e-14),
+    "black hole": (lnegeom.Kerr(1.0, 0.6), 1e-15),
+    "product": (lnegeom.Product(lnegeom.Euclidean(1), SKEWED), 1e-15),
+    "conformal": (lnegeom.Conformal(lnegeom.SquaredNorm(), SKEWED), 1e-15),
+    "warped": (lnegeom.Warped(lnegeom.Euclidean(1), SKEWED, lambda r: 2 + r[0]), 1e-15),
+}
+
+
+@pytest.mark.parametrize(("connection", "least"), DIFFERENCED.values(), ids=DIFFERENCED.keys())
+def test_connections_by_differences_know_their_error(connection, least):
+    x = np.array([0.3, 4.0, 1.2, 0.1] if isinstance(connection, lnegeom.Kerr) else [0.3, -0.4, 0.2])
+    x = x[: getattr(connection, "metric", connection).dim]
+    exact = torch.from_numpy(x)
+    assert connection._christoffel_error(array_api_compat.array_namespace(exact), exact) == 0
+    found = connection._christoffel_error(np, x)
+    error = np.abs(connection.christoffel(x) - connection.christoffel(exact).numpy()).max()
+    assert max(least, error / 10) < found < 1e-8
 
 
 def test_lne_leaves_through_its_boundary():

@@ -136,14 +136,19 @@ def test_every_backend_keeps_kind_dtype_and_batch(backend):
         "killing": (operators.killing_residual, vector, (2, 3, 3)),
         "lichnerowicz": (operators.lichnerowicz_laplacian, metric.matrix, (2, 3, 3)),
     }
-    for name, (operator, field, shape) in cases.items():
-        expected = operator(metric, field, torch.from_numpy(POINTS))
-        found = operator(metric, field, backend.array(POINTS))
-        assert backend.owns(found), name
-        assert tuple(found.shape) == shape, name
-        assert str(found.dtype).endswith("float64"), name
-        np.testing.assert_allclose(to_numpy(found), expected, rtol=1e-8, atol=1e-8, err_msg=name)
-        assert str(operator(metric, field, backend.array(POINTS, "float32")).dtype).endswith("float32"), name
+
+    def results(x):
+        return {name: operator(metric, field, x) for name, (operator, field, _) in cases.items()}
+
+    expected = results(torch.from_numpy(POINTS))
+    found = backend.run(results, backend.array(POINTS))
+    single = backend.kinds(results, backend.array(POINTS, "float32"))
+    for name, (_, _, shape) in cases.items():
+        assert backend.owns(found[name]), name
+        assert tuple(found[name].shape) == tuple(single[name].shape) == shape, name
+        assert str(found[name].dtype).endswith("float64"), name
+        assert str(single[name].dtype).endswith("float32"), name
+        np.testing.assert_allclose(to_numpy(found[name]), expected[name], rtol=1e-8, atol=1e-8, err_msg=name)
 
 
 def test_fields_of_all_points_at_once():
