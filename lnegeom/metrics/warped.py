@@ -145,9 +145,8 @@ class Warped(Metric):
         delta = identity(xp, g)
         rise = f * (self.base._inverse(xp, local.base) @ bend.matrix)  # f H^a_b
         base = rise[..., :, None, :, None] * g[..., None, :, None, :]  # (a, i, b, j)
-        down = (bend.matrix / f)[..., None, :, None, :] * delta[
-            :, None, :, None
-        ]  # (i, a, j, b): δ^i_j H_ab / f
+        # (i, a, j, b): δ^i_j H_ab / f
+        down = (bend.matrix / f)[..., None, :, None, :] * delta[:, None, :, None]
         round_ = delta[:, None, :, None] * g[..., None, :, None, :]  # (i, j, k, l): δ^i_k ĝ_jl
         round_ = bend.squared[..., None, None, None, None] * (round_ - xp.matrix_transpose(round_))
         first, second = self._put(xp, base, "bfbf"), self._put(xp, down, "fbfb")
