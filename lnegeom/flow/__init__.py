@@ -5,22 +5,22 @@ flow.
 from lnegeom.flow.box_flow import box
 from lnegeom.flow.box_grid import BoxGrid
 from lnegeom.flow.closeness import closeness, rank_one_closeness
-from lnegeom.flow.conformal_flow import conformal
 from lnegeom.flow.decay import DecayRate, decay_rate
 from lnegeom.flow.discrete import discrete_flow_residual, squared_norm_of_differences
-from lnegeom.flow.evolve import ricci, ricci_deturck
 from lnegeom.flow.exact import cigar, king_conformal
-from lnegeom.flow.grid import TorusGrid
 from lnegeom.flow.homogeneous_flow import homogeneous
-from lnegeom.flow.initial import perturbed_flat, plane_wave
-from lnegeom.flow.invariants import measure
-from lnegeom.flow.lichnerowicz import spectrum
 from lnegeom.flow.lie import LieGroup
 from lnegeom.flow.normalised import normalise
 from lnegeom.flow.rotational_flow import dumbbell, rotational
 from lnegeom.flow.singular import singular_time
 from lnegeom.flow.solution import Solution
 from lnegeom.flow.spaces import EinsteinSpace, ProductSpace
+from lnegeom.flow.torus.conformal import conformal
+from lnegeom.flow.torus.evolve import ricci, ricci_deturck
+from lnegeom.flow.torus.grid import TorusGrid
+from lnegeom.flow.torus.initial import perturbed_flat, plane_wave
+from lnegeom.flow.torus.invariants import measure
+from lnegeom.flow.torus.lichnerowicz import spectrum
 from lnegeom.flow.warped import WarpedGrid
 
 __all__ = [

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from lnegeom._array import InputError, to_numpy
 from lnegeom.flow.domain import SpectralDomain
-from lnegeom.flow.grid import TorusGrid
 from lnegeom.flow.solution import Solution
+from lnegeom.flow.torus.grid import TorusGrid
 
 CONTAMINATION = 1e-3
 """Amplitude left of the second shell, relative to the first's, where the fit starts."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnegeom._array import InputError, positive, real
-from lnegeom.flow.grid import TorusGrid
+from lnegeom.flow.torus.grid import TorusGrid
 
 
 def king_conformal(

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from lnegeom._array import Array, InputError, positive_integer, to_numpy
 from lnegeom.flow.archive import read_archive, write_archive
 from lnegeom.flow.domain import Domain
-from lnegeom.flow.record import fingerprint, host_scalars
 from lnegeom.flow.singular import singular_time
 from lnegeom.flow.solution import Solution
 from lnegeom.flow.stabilised import StepTooSmall
+from lnegeom.flow.torus.record import fingerprint, host_scalars
 
 FORMAT = "lnegeom.flow.recording"
 GROWTH = 1.5

@@ -170,6 +170,10 @@ class Metric(abc.ABC):
     def _scalar_curvature(self, xp: Any, local: Any) -> Array:
         return xp.sum(self._inverse(xp, local) * self._ricci(xp, local), axis=(-2, -1))
 
+    def _diagonals(self, xp: Any, local: Any, covector: Array) -> tuple[Array, Array] | None:
+        """The diagonals of ``g^ij`` and of ``Γ^k_ij c_k`` where the latter has no other entries, in O(n)."""
+        return None
+
     # --- geodesics in closed form, where `closed_form_geodesics` says so --------------------------------
     #
     # Arguments are finite arrays whose batch axes broadcast; x and y lie in the chart. Formulas are written

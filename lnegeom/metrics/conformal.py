@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lnegeom._array import Array, InputError, check_vectors, dot, identity, matvec
+from lnegeom._array import Array, InputError, check_vectors, dot, identity, outer
 from lnegeom.derivatives import Derivatives
 from lnegeom.fields import as_field
 from lnegeom.metrics import _constant_curvature
 from lnegeom.metrics._base import Metric
+from lnegeom.metrics._covariant_hessian import CovariantHessian
 from lnegeom.metrics.euclidean import Euclidean
 from lnegeom.tensors import apply_first
 
@@ -27,8 +28,12 @@ class Conformal(Metric):
         Γ^k_ij = Γ̂^k_ij + δ^k_i f_j + δ^k_j f_i − ĝ_ij f^k
         R_ijkl = e^{2f} [R̂_ijkl − (ĝ_ik T_jl + ĝ_jl T_ik − ĝ_il T_jk − ĝ_jk T_il)]
         Ric = R̂ic − (n − 2)(∇̂²f − df⊗df) − (Δ̂f + (n − 2) |df|²_ĝ) ĝ
+        R = e^{−2f} [R̂ − (n − 1)(2 Δ̂f + (n − 2) |df|²_ĝ)]
 
-    (Besse, *Einstein Manifolds*, Theorem 1.159). `sharp`, `flat` and `logdet` cost what they cost for ĝ.
+    (Besse, *Einstein Manifolds*, Theorem 1.159). `sharp`, `flat`, `logdet` and `christoffel_apply` cost what
+    they cost for ĝ. So do `ricci_apply` and `scalar_curvature` where f is a separable potential and ĝ is
+    `Euclidean`, `LNE`, a `Graph` or `Hessian` of a separable potential, or a product of such; elsewhere they
+    form the Christoffel symbols of ĝ.
 
     Parameters
     ----------
@@ -112,9 +117,8 @@ class Conformal(Metric):
     def _riemann(self, xp: Any, local: _Local) -> Array:
         if self.constant_curvature is not None:
             return _constant_curvature.riemann(xp, self.constant_curvature, self._matrix(xp, local))
-        slope, bend, squared, g = self._second_order(xp, local)
-        outer = slope[..., :, None] * slope[..., None, :]
-        t = bend - outer + squared[..., None, None] * g / 2
+        bend, g = self._bend(xp, local), self.base._matrix(xp, local.base)
+        t = bend.matrix - outer(bend.slope) + bend.squared[..., None, None] * g / 2
         term = g[..., :, None, :, None] * t[..., None, :, None, :]  # g_ik T_jl
         term = term + t[..., :, None, :, None] * g[..., None, :, None, :]  # + T_ik g_jl
         lowered = term - xp.matrix_transpose(term)
@@ -124,27 +128,29 @@ class Conformal(Metric):
     def _ricci(self, xp: Any, local: _Local) -> Array:
         if self.constant_curvature is not None:
             return self.constant_curvature * (local.x.shape[-1] - 1) * self._matrix(xp, local)
-        slope, bend, squared, g = self._second_order(xp, local)
-        n = slope.shape[-1]
-        laplacian = xp.sum(self.base._inverse(xp, local.base) * bend, axis=(-2, -1))
-        outer = slope[..., :, None] * slope[..., None, :]
-        trace_part = (laplacian + (n - 2) * squared)[..., None, None] * g
-        return self.base._ricci(xp, local.base) - (n - 2) * (bend - outer) - trace_part
-
-    def _second_order(self, xp: Any, local: _Local) -> tuple[Array, Array, Array, Array]:
-        """``df``, ``∇̂²f``, ``|df|²_ĝ`` and ``ĝ``."""
-        slope = self.f._gradient(xp, local.x)
-        gamma = self.base._christoffel(xp, local.base)
-        bend = self.f._hessian(xp, local.x) - xp.sum(slope[..., :, None, None] * gamma, axis=-3)
-        squared = dot(xp, slope, self.base._sharp(xp, local.base, slope))
-        return slope, bend, squared, self.base._matrix(xp, local.base)
+        bend, n = self._bend(xp, local), local.x.shape[-1]
+        trace_part = (bend.laplacian + (n - 2) * bend.squared)[..., None, None]
+        rest = (n - 2) * (bend.matrix - outer(bend.slope)) + trace_part * self.base._matrix(xp, local.base)
+        return self.base._ricci(xp, local.base) - rest
 
     def _ricci_apply(self, xp: Any, local: _Local, vector: Array) -> Array:
+        n = local.x.shape[-1]
         if self.constant_curvature is not None:
-            return self.constant_curvature * (local.x.shape[-1] - 1) * self._flat(xp, local, vector)
-        return matvec(self._ricci(xp, local), vector)
+            return self.constant_curvature * (n - 1) * self._flat(xp, local, vector)
+        bend = self._bend(xp, local)
+        trace_part = (bend.laplacian + (n - 2) * bend.squared)[..., None]
+        turned = bend.apply(vector) - bend.slope * dot(xp, bend.slope, vector)[..., None]
+        rest = (n - 2) * turned + trace_part * self.base._flat(xp, local.base, vector)
+        return self.base._ricci_apply(xp, local.base, vector) - rest
 
     def _scalar_curvature(self, xp: Any, local: _Local) -> Array:
         if self.constant_curvature is not None:
             return _constant_curvature.scalar(xp, self.constant_curvature, local.x)
-        return super()._scalar_curvature(xp, local)
+        bend, n = self._bend(xp, local), local.x.shape[-1]
+        rest = (n - 1) * (2 * bend.laplacian + (n - 2) * bend.squared)
+        return (self.base._scalar_curvature(xp, local.base) - rest) / local.scale
+
+    def _bend(self, xp: Any, local: _Local) -> CovariantHessian:
+        """``∇̂²f``."""
+        slope = self.f._gradient(xp, local.x)
+        return CovariantHessian(xp, self.base, local.base, self.f, local.x, slope)

@@ -63,6 +63,9 @@ class Euclidean(Metric):
     def _ricci_apply(self, xp: Any, local: Array, vector: Array) -> Array:
         return xp.zeros_like(local + vector)
 
+    def _diagonals(self, xp: Any, local: Array, covector: Array) -> tuple[Array, Array]:
+        return self._sharp(xp, local, xp.ones_like(local)), xp.zeros_like(local + covector)
+
     def _exp(self, xp: Any, x: Array, v: Array) -> Array:
         return x + v
 

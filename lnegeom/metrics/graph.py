@@ -96,6 +96,13 @@ class Graph(Metric):
         bend = dot(xp, u, self._bend(xp, local, v))
         return self.sign * local.p * (bend / local.w)[..., None]
 
+    def _diagonals(self, xp: Any, local: _Local, covector: Array) -> tuple[Array, Array] | None:
+        if not isinstance(self.phi, SeparablePotential):
+            return None
+        p, w = local.p, self.sign * local.w[..., None]
+        second = self.phi._hessian_diagonal(xp, local.x)
+        return 1 - p**2 / w, dot(xp, p, covector)[..., None] / w * second
+
     def _riemann(self, xp: Any, local: _Local) -> Array:
         second = self.phi._hessian(xp, local.x)
         raised = self._inverse(xp, local) @ second

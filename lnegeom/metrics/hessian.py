@@ -73,10 +73,14 @@ class Hessian(Metric):
         return xp.reshape(self._inverse(xp, x) @ lowered, third.shape) / 2
 
     def _christoffel_apply(self, xp: Any, x: Array, u: Array, v: Array) -> Array:
-        if isinstance(self.potential, SeparablePotential):
-            ratio = self.potential._third_diagonal(xp, x) / self.potential._hessian_diagonal(xp, x)
-            return ratio * u * v / 2
-        return super()._christoffel_apply(xp, x, u, v)
+        diagonals = self._diagonals(xp, x, v)
+        return super()._christoffel_apply(xp, x, u, v) if diagonals is None else diagonals[1] * u
+
+    def _diagonals(self, xp: Any, x: Array, covector: Array) -> tuple[Array, Array] | None:
+        if not isinstance(self.potential, SeparablePotential):
+            return None
+        second = self.potential._hessian_diagonal(xp, x)
+        return 1 / second, self.potential._third_diagonal(xp, x) / second * covector / 2
 
     def _riemann(self, xp: Any, x: Array) -> Array:
         if self.potential.curvature is not None:

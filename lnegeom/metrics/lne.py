@@ -115,6 +115,10 @@ class LNE(Metric):
     def _christoffel_apply(self, xp: Any, local: _Local, u: Array, v: Array) -> Array:
         return -local.u * (xp.sum(local.h * u * v, axis=-1) / local.w)[..., None]
 
+    def _diagonals(self, xp: Any, local: _Local, covector: Array) -> tuple[Array, Array]:
+        u, w, h = local.u, local.w[..., None], local.h
+        return 1 + u**2 / w, -dot(xp, u, covector)[..., None] / w * h
+
     def _riemann(self, xp: Any, local: _Local) -> Array:
         # R^r_smv = −(1/w)(A^r_m P_sv − A^r_v P_sm), with P = diag(h) and A = g^{-1} P
         p = diagonal_matrix(xp, local.h)

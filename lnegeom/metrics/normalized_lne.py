@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lnegeom._array import Array, InputError, check_where, dot, identity, outer, real
+from lnegeom._array import Array, InputError, check_where, diagonal_matrix, dot, identity, outer, real
 from lnegeom.metrics._jet import JetMetric
 
 
 class _Local(NamedTuple):
     p: Array
-    unit: Array  # p/|p|, 0 where p = 0
-    size: Array  # |p|²
+    unit: Array  # q = p/|p|, 0 where p = 0
+    size: Array  # s² = |p|²
 
 
 class NormalizedLNE(JetMetric):
-    """The metric ``g = I − χ p pᵀ/|p|²`` with ``p = tanh(θ)``, ManiQuant's form of LNE for one layer.
+    """The metric ``g = I − χ q qᵀ`` with ``q = p/|p|``, ``p = tanh(θ)``: ManiQuant's LNE of one layer.
 
-    Its inverse is ``I + χ/(1 − χ) p pᵀ/|p|²``. At ``p = 0`` the metric is taken as I, which makes a good
-    preconditioner; but the field is discontinuous there, so its Christoffel symbols and curvature raise.
-    `sharp`, `flat`, `logdet` and `christoffel_apply` take O(n).
+    With ``s = |p|``, ``h = 1 − p²``, ``m = h∘q``, ``η = Σ h_i``, ``κ = Σ h_i²``, ``μ = q·m``, ``ν = m·m``
+    and ``ρ = Σ h_i q_i⁴``::
+
+        g^{-1} = I + χ/(1 − χ) q qᵀ,    log det g = log(1 − χ),    ∂_j q_i = (h_i δ_ij − q_i m_j)/s
+        Γ^k_ij = −(χ/s) [q_k (diag(h) − q mᵀ − m qᵀ + χμ q qᵀ)_ij / (1 − χ) + m_k q_i q_j]
+        Ric = χ/((1 − χ) s²) [2 m mᵀ − q zᵀ − z qᵀ − diag((η − 2μ) h − 2s² m∘q)]
+        z = (4μ − η + 2s² q²)∘m + [χ (ημ/2 − 2μ² − s²ρ) + (1 − χ)(κ/2 − 2ν − s²μ)] q
+
+    At ``p = 0`` the metric is taken as I, which makes a good preconditioner; but the field is discontinuous
+    there, so its Christoffel symbols and curvature raise. `sharp`, `flat`, `inner`, `norm`, `logdet`,
+    `christoffel_apply`, `ricci_apply` and `scalar_curvature` take O(n) time and memory.
 
     Parameters
     ----------
@@ -67,7 +75,64 @@ class NormalizedLNE(JetMetric):
     def _logdet(self, xp: Any, local: _Local) -> Array:
         return xp.log1p(-self.chi * dot(xp, local.unit, local.unit))
 
-    # With q_ij = p_i p_j, s = |p|² and h = 1 − p², so ∂_a p_i = h_i δ_ia: the derivatives of q/s.
+    def _slopes(self, xp: Any, local: _Local) -> tuple[Array, Array, Array]:
+        """``h``, ``m = h∘q``, and ``μ = q·m`` with an axis of length one."""
+        self._check_smooth(xp, local)
+        h = (1 - local.p) * (1 + local.p)
+        m = h * local.unit
+        return h, m, dot(xp, local.unit, m)[..., None]
+
+    def _christoffel(self, xp: Any, local: _Local) -> Array:
+        h, m, mean = self._slopes(xp, local)
+        q = local.unit
+        mixed = q[..., :, None] * m[..., None, :]
+        bend = (
+            diagonal_matrix(xp, h)
+            - mixed
+            - xp.matrix_transpose(mixed)
+            + self.chi * mean[..., None] * outer(q)
+        )
+        first = q[..., :, None, None] * bend[..., None, :, :] / (1 - self.chi)
+        second = m[..., :, None, None] * outer(q)[..., None, :, :]
+        return -self.chi * (first + second) / xp.sqrt(local.size)[..., None, None, None]
+
+    def _christoffel_apply(self, xp: Any, local: _Local, u: Array, v: Array) -> Array:
+        h, m, mean = self._slopes(xp, local)
+        q = local.unit
+        qu, qv, mu, mv = (dot(xp, a, w)[..., None] for a in (q, m) for w in (u, v))
+        bend = dot(xp, h * u, v)[..., None] - qu * mv - qv * mu + self.chi * mean * qu * qv
+        return -self.chi * (q * bend / (1 - self.chi) + m * qu * qv) / xp.sqrt(local.size)[..., None]
+
+    def _ricci(self, xp: Any, local: _Local) -> Array:
+        scale, diagonal, m, z = self._ricci_parts(xp, local)
+        mixed = local.unit[..., :, None] * z[..., None, :]
+        bracket = 2 * outer(m) - mixed - xp.matrix_transpose(mixed) - diagonal_matrix(xp, diagonal)
+        return scale[..., None] * bracket
+
+    def _ricci_apply(self, xp: Any, local: _Local, vector: Array) -> Array:
+        scale, diagonal, m, z = self._ricci_parts(xp, local)
+        along_q, along_m, along_z = (dot(xp, a, vector)[..., None] for a in (local.unit, m, z))
+        bracket = 2 * m * along_m - local.unit * along_z - z * along_q - diagonal * vector
+        return scale * bracket
+
+    def _scalar_curvature(self, xp: Any, local: _Local) -> Array:
+        scale, diagonal, m, z = self._ricci_parts(xp, local)
+        q, c = local.unit, self.chi / (1 - self.chi)
+        bracket = 2 * dot(xp, m, self._sharp(xp, local, m)) - 2 * dot(xp, q, z) / (1 - self.chi)
+        return scale[..., 0] * (bracket - dot(xp, diagonal, 1 + c * q**2))
+
+    def _ricci_parts(self, xp: Any, local: _Local) -> tuple[Array, Array, Array, Array]:
+        """k, d, m and z of ``Ric = k [2 m mᵀ − q zᵀ − z qᵀ − diag(d)]``."""
+        h, m, mean = self._slopes(xp, local)
+        q, squared = local.unit, local.size[..., None]
+        eta = xp.sum(h, axis=-1)[..., None]
+        kappa, nu, rho = (dot(xp, a, b)[..., None] for a, b in ((h, h), (m, m), (m * q, q**2)))
+        zeta = self.chi * (eta * mean / 2 - 2 * mean**2 - squared * rho)
+        zeta = zeta + (1 - self.chi) * (kappa / 2 - 2 * nu - squared * mean)
+        z = (4 * mean - eta + 2 * squared * q**2) * m + zeta * q
+        return self.chi / (1 - self.chi) / squared, (eta - 2 * mean) * h - 2 * squared * m * q, m, z
+
+    # For the Riemann tensor alone. Here q_ij = p_i p_j, s = |p|² and ∂_a p_i = h_i δ_ia: derivatives of q/s.
 
     def _jet(self, xp: Any, local: _Local) -> tuple[Array, Array]:
         self._check_smooth(xp, local)
@@ -90,17 +155,6 @@ class NormalizedLNE(JetMetric):
         square = s1[..., None] * s1[..., None, :]
         second = q2 / s - (mixed + q * s2) / s**2 + 2 * q * square / s**3
         return -self.chi * first, -self.chi * second
-
-    def _christoffel_apply(self, xp: Any, local: _Local, u: Array, v: Array) -> Array:
-        self._check_smooth(xp, local)
-        p, s = local.p, local.size[..., None]
-        h = 1 - p**2
-        pu, pv = (dot(xp, p, w)[..., None] for w in (u, v))
-        along = dot(xp, h * u, v)[..., None]  # h_i u^i v^i
-        su, sv = (2 * dot(xp, p * h, w)[..., None] for w in (u, v))
-        # ∂_u N v + ∂_v N u − ∂(N(u, v)), where N = q/s
-        lowered = 2 * p * along / s - p * (pv * su + pu * sv) / s**2 + 2 * pu * pv * p * h / s**2
-        return -self.chi / 2 * self._sharp(xp, local, lowered)
 
     def _check_smooth(self, xp: Any, local: _Local) -> None:
         check_where(

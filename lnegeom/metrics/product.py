@@ -118,6 +118,15 @@ class Product(Metric):
         pieces = zip(self.factors, self._split(x), strict=True)
         return max(factor._christoffel_error(xp, piece) for factor, piece in pieces)
 
+    def _diagonals(self, xp: Any, local: _Local, covector: Array) -> tuple[Array, Array] | None:
+        pieces = zip(self.factors, local.parts, self._split(covector), strict=True)
+        found = [factor._diagonals(xp, part, piece) for factor, part, piece in pieces]
+        known = [pair for pair in found if pair is not None]
+        if len(known) < len(found):
+            return None
+        inverse, gamma = (xp.concat(list(row), axis=-1) for row in zip(*known, strict=True))
+        return inverse, gamma
+
     def _riemann(self, xp: Any, local: _Local) -> Array:
         return self._blocks(xp, local, 4, lambda factor: factor._riemann)
 

@@ -68,7 +68,7 @@ class _Height:
 
     @staticmethod
     def _axis(xp: Any, x: Array) -> Array:
-        return identity(xp, x)[-1, :] + xp.zeros_like(x)
+        return xp.concat([xp.zeros_like(x[..., :-1]), xp.ones_like(x[..., -1:])], axis=-1)
 
 
 class Sphere(Stereographic, Conformal):
@@ -248,4 +248,4 @@ class Minkowski(Euclidean):
 
     @staticmethod
     def _signs(xp: Any, local: Array) -> Array:
-        return xp.ones_like(local) - 2 * identity(xp, local)[0, :]
+        return xp.concat([-xp.ones_like(local[..., :1]), xp.ones_like(local[..., 1:])], axis=-1)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lnegeom._array import Array, check_where, dot, identity, matvec
+from lnegeom._array import Array, check_where, dot, identity
 from lnegeom.derivatives import Derivatives
 from lnegeom.fields import as_field
 from lnegeom.metrics._base import Metric
 from lnegeom.metrics._blocks import place
+from lnegeom.metrics._covariant_hessian import CovariantHessian
 from lnegeom.metrics.product import Product
 
 
@@ -32,6 +33,8 @@ class Warped(Metric):
 
     and the symbols and curvatures of base and fibre themselves (O'Neill, *Semi-Riemannian Geometry*, 1983,
     chapter 7). `sharp`, `flat`, `logdet` and `christoffel_apply` cost what they cost for the factors.
+    `ricci_apply` and `scalar_curvature` do so on the fibre; on the base too where f is a separable potential
+    and the base is `Euclidean`, `LNE`, a `Graph` or `Hessian` of such a potential, or a product of these.
 
     Parameters
     ----------
@@ -143,13 +146,12 @@ class Warped(Metric):
         bend, g = self._bend(xp, local), self.fibre._matrix(xp, local.fibre)
         f = local.f[..., None, None]
         delta = identity(xp, g)
-        rise = f * (self.base._inverse(xp, local.base) @ bend)  # f H^a_b
+        rise = f * (self.base._inverse(xp, local.base) @ bend.matrix)  # f H^a_b
         base = rise[..., :, None, :, None] * g[..., None, :, None, :]  # (a, i, b, j)
-        down = (bend / f)[..., None, :, None, :] * delta[:, None, :, None]  # (i, a, j, b): δ^i_j H_ab / f
+        # (i, a, j, b): δ^i_j H_ab / f
+        down = (bend.matrix / f)[..., None, :, None, :] * delta[:, None, :, None]
         round_ = delta[:, None, :, None] * g[..., None, :, None, :]  # (i, j, k, l): δ^i_k ĝ_jl
-        round_ = self._squared(xp, local)[..., None, None, None, None] * (
-            round_ - xp.matrix_transpose(round_)
-        )
+        round_ = bend.squared[..., None, None, None, None] * (round_ - xp.matrix_transpose(round_))
         first, second = self._put(xp, base, "bfbf"), self._put(xp, down, "fbfb")
         return (
             self._put(xp, self.base._riemann(xp, local.base), "bbbb")
@@ -159,16 +161,17 @@ class Warped(Metric):
         )
 
     def _ricci(self, xp: Any, local: _Local) -> Array:
-        scale = self._product.dims[1] / local.f[..., None, None]
-        base = self.base._ricci(xp, local.base) - scale * self._bend(xp, local)
-        trace = self._trace_part(xp, local)[..., None, None]
+        bend, scale = self._bend(xp, local), self._product.dims[1] / local.f[..., None, None]
+        base = self.base._ricci(xp, local.base) - scale * bend.matrix
+        trace = self._trace_part(local, bend)[..., None, None]
         fibre = self.fibre._ricci(xp, local.fibre) - trace * self.fibre._matrix(xp, local.fibre)
         return self._put(xp, base, "bb") + self._put(xp, fibre, "ff")
 
     def _ricci_apply(self, xp: Any, local: _Local, vector: Array) -> Array:
         base, fibre = self._product._split(vector)
-        bent = matvec(self._bend(xp, local), base) * (self._product.dims[1] / local.f[..., None])
-        round_ = self._trace_part(xp, local)[..., None] * self.fibre._flat(xp, local.fibre, fibre)
+        bend = self._bend(xp, local)
+        bent = bend.apply(base) * (self._product.dims[1] / local.f[..., None])
+        round_ = self._trace_part(local, bend)[..., None] * self.fibre._flat(xp, local.fibre, fibre)
         return xp.concat(
             [
                 self.base._ricci_apply(xp, local.base, base) - bent,
@@ -178,23 +181,15 @@ class Warped(Metric):
         )
 
     def _scalar_curvature(self, xp: Any, local: _Local) -> Array:
-        f, m = local.f, self._product.dims[1]
-        fibre = self.fibre._scalar_curvature(xp, local.fibre) - m * (m - 1) * self._squared(xp, local)
-        rest = fibre / f**2 - 2 * m * self._laplacian(xp, local) / f
+        f, m, bend = local.f, self._product.dims[1], self._bend(xp, local)
+        fibre = self.fibre._scalar_curvature(xp, local.fibre) - m * (m - 1) * bend.squared
+        rest = fibre / f**2 - 2 * m * bend.laplacian / f
         return self.base._scalar_curvature(xp, local.base) + rest
 
-    def _bend(self, xp: Any, local: _Local) -> Array:
+    def _bend(self, xp: Any, local: _Local) -> CovariantHessian:
         """``H = ∇²f`` on the base."""
-        gamma = self.base._christoffel(xp, local.base)
-        return self.f._hessian(xp, local.point) - xp.sum(local.slope[..., :, None, None] * gamma, axis=-3)
+        return CovariantHessian(xp, self.base, local.base, self.f, local.point, local.slope)
 
-    def _squared(self, xp: Any, local: _Local) -> Array:
-        return dot(xp, local.slope, self.base._sharp(xp, local.base, local.slope))
-
-    def _laplacian(self, xp: Any, local: _Local) -> Array:
-        return xp.sum(self.base._inverse(xp, local.base) * self._bend(xp, local), axis=(-2, -1))
-
-    def _trace_part(self, xp: Any, local: _Local) -> Array:
+    def _trace_part(self, local: _Local, bend: CovariantHessian) -> Array:
         """``f Δf + (m − 1) |df|²``."""
-        m = self._product.dims[1]
-        return local.f * self._laplacian(xp, local) + (m - 1) * self._squared(xp, local)
+        return local.f * bend.laplacian + (self._product.dims[1] - 1) * bend.squared

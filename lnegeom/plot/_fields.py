@@ -9,8 +9,8 @@ import numpy as np
 
 from lnegeom._array import InputError, to_numpy
 from lnegeom.flow.box_grid import BoxGrid
-from lnegeom.flow.grid import TorusGrid
 from lnegeom.flow.solution import Solution
+from lnegeom.flow.torus.grid import TorusGrid
 from lnegeom.plot._style import pyplot, shades, tidy
 
 if TYPE_CHECKING:

@@ -21,10 +21,10 @@ import numpy as np
 import scipy.fft
 
 from lnegeom.flow import TorusGrid, king_conformal, perturbed_flat, ricci_deturck
-from lnegeom.flow.integrators import METHODS
-from lnegeom.flow.march import March
-from lnegeom.flow.rhs import Plain
-from lnegeom.flow.run import Run, Settings
+from lnegeom.flow.torus.integrators import METHODS
+from lnegeom.flow.torus.march import March
+from lnegeom.flow.torus.rhs import Plain
+from lnegeom.flow.torus.run import Run, Settings
 
 SHAPES = [(64, 64), (128, 128), (32, 32, 32), (64, 64, 64)]
 LARGE = (128, 128, 128)

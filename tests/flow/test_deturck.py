@@ -8,9 +8,9 @@ import sympy
 
 import lnegeom
 from lnegeom.flow import TorusGrid, king_conformal
-from lnegeom.flow.rhs import Equation, Plain
 from lnegeom.flow.small import inverse_and_pivots, pack, positive_definite, unpack
-from lnegeom.flow.spectral import Modes
+from lnegeom.flow.torus.rhs import Equation, Plain
+from lnegeom.flow.torus.spectral import Modes
 
 X = sympy.symbols("x1:4", real=True)
 

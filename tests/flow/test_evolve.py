@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lnegeom import GeometryError, InputError
 from lnegeom.flow import TorusGrid, decay_rate, king_conformal, perturbed_flat, ricci_deturck
-from lnegeom.flow.integrators import METHODS, IntegratingFactorRK4
+from lnegeom.flow.torus.integrators import METHODS, IntegratingFactorRK4
 
 
 def to_numpy(value):

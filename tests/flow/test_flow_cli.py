@@ -7,8 +7,8 @@ import pytest
 
 from lnegeom.cli import main
 from lnegeom.flow import Solution
-from lnegeom.flow.march import March
 from lnegeom.flow.stabilised import Chebyshev
+from lnegeom.flow.torus.march import March
 
 pytest.importorskip("matplotlib").use("Agg")
 

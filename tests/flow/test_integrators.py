@@ -6,7 +6,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from lnegeom.flow.integrators import METHODS, IntegratingFactorRK4, phi_functions
+from lnegeom.flow.torus.integrators import METHODS, IntegratingFactorRK4, phi_functions
 
 
 def solve(name, linear, nonlinear, u, t, steps):

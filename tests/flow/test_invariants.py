@@ -18,7 +18,7 @@ from lnegeom.flow import (
     ricci_deturck,
     spectrum,
 )
-from lnegeom.flow.invariants import INVARIANTS, Measurement
+from lnegeom.flow.torus.invariants import INVARIANTS, Measurement
 
 HEXAGON = [[4.0, 0.0], [2.0, 4 * math.sqrt(0.75)]]
 

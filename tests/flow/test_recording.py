@@ -14,13 +14,13 @@ from lnegeom.flow import (
     box,
     cigar,
     conformal,
-    conformal_flow,
     dumbbell,
     king_conformal,
     rotational,
     singular_time,
 )
 from lnegeom.flow.stabilised import MAX_STAGES, Chebyshev, StepTooSmall
+from lnegeom.flow.torus import conformal as conformal_flow
 
 
 def run_to(step, y, end):

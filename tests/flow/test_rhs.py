@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from lnegeom.flow import TorusGrid, fft, perturbed_flat
-from lnegeom.flow.rhs import Equation, Fused, LeftCone, Plain, right_hand_side
+from lnegeom.flow import TorusGrid, perturbed_flat
 from lnegeom.flow.small import pack, upper_pairs
-from lnegeom.flow.spectral import Modes
+from lnegeom.flow.torus import fft
+from lnegeom.flow.torus.rhs import Equation, Fused, LeftCone, Plain, right_hand_side
+from lnegeom.flow.torus.spectral import Modes
 
 CASES = [
     ((12,), "ricci", True, np.float64),
@@ -35,7 +36,7 @@ def problem(shape, gauge, dealias, dtype):
 @pytest.mark.parametrize(("shape", "gauge", "dealias", "dtype"), CASES)
 def test_compiled_and_plain_agree(monkeypatch, shape, gauge, dealias, dtype):
     pytest.importorskip("numba")
-    monkeypatch.setattr("lnegeom.flow.rhs.THREAD_BYTES", 0)  # threads even for these
+    monkeypatch.setattr("lnegeom.flow.torus.rhs.THREAD_BYTES", 0)  # threads even for these
     modes, equation, u = problem(shape, gauge, dealias, dtype)
     plain = Plain(np, modes, equation)(u)
     tolerance = 20 * np.finfo(dtype).eps
@@ -51,7 +52,7 @@ def test_slabs_of_any_thickness(monkeypatch, slab_bytes):
     pytest.importorskip("numba")
     modes, equation, u = problem((9, 8, 10), "flat", True, np.float64)
     expected = Fused(modes, equation, 1)(u)
-    monkeypatch.setattr("lnegeom.flow.rhs.SLAB_BYTES", slab_bytes)
+    monkeypatch.setattr("lnegeom.flow.torus.rhs.SLAB_BYTES", slab_bytes)
     other = Fused(modes, equation, 1)
     assert other.thickness == (1 if slab_bytes == 1 else 9)
     np.testing.assert_array_equal(other(u), expected)
@@ -92,7 +93,7 @@ def test_numpy_is_compiled_where_numba_is_installed(monkeypatch):
 
 def test_compiles_where_nothing_can_be_kept_on_disk():
     pytest.importorskip("numba")
-    from lnegeom.flow.fused import compiled
+    from lnegeom.flow.torus.fused import compiled
 
     scope = {}
     exec("def double(x):\n    return 2 * x", scope)  # has no file beside which to keep the machine code

@@ -13,13 +13,13 @@ from lnegeom.flow import (
     king_conformal,
     perturbed_flat,
     plane_wave,
-    rhs,
     ricci,
     ricci_deturck,
 )
-from lnegeom.flow.march import March
 from lnegeom.flow.singular import Watch
-from lnegeom.flow.spectral import Modes
+from lnegeom.flow.torus import rhs
+from lnegeom.flow.torus.march import March
+from lnegeom.flow.torus.spectral import Modes
 
 HEXAGON = [[1.0, 0.0], [0.5, math.sqrt(0.75)]]
 
@@ -199,7 +199,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(tmp_path, monkeypatch, m
 @pytest.mark.parametrize("library", ["numpy", "torch"])
 def test_a_singular_run_resumes_to_the_same_time(tmp_path, monkeypatch, library):
     xp = pytest.importorskip(library)
-    monkeypatch.setattr("lnegeom.flow.run.right_hand_side", Shrinker)
+    monkeypatch.setattr("lnegeom.flow.torus.run.right_hand_side", Shrinker)
     monkeypatch.setattr(Modes, "laplacian", lambda self, c: self.real(np.zeros(self.kept)))
     grid = TorusGrid((8, 8))
     start = xp.asarray(perturbed_flat(grid, 0.2, seed=0))
@@ -257,7 +257,7 @@ class Shrinker:
 
 
 def test_stops_when_curvature_blows_up(monkeypatch):
-    monkeypatch.setattr("lnegeom.flow.run.right_hand_side", Shrinker)
+    monkeypatch.setattr("lnegeom.flow.torus.run.right_hand_side", Shrinker)
     monkeypatch.setattr(Modes, "laplacian", lambda self, c: self.real(np.zeros(self.kept)))
     grid = TorusGrid((16, 16))
     solution = ricci_deturck(perturbed_flat(grid, 0.2, seed=0), grid, 1.0, samples=41)

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from lnegeom.flow import TorusGrid, fft
-from lnegeom.flow.spectral import Modes
+from lnegeom.flow import TorusGrid
+from lnegeom.flow.torus import fft
+from lnegeom.flow.torus.spectral import Modes
 
 
 def modes_on(grid, dealias=False):

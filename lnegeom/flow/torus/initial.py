@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lnegeom._array import InputError, positive_integer, real
 from lnegeom.flow.box_grid import BoxGrid
-from lnegeom.flow.grid import TorusGrid
+from lnegeom.flow.torus.grid import TorusGrid
 
 
 def perturbed_flat(

@@ -13,9 +13,9 @@ from lnegeom import tensors
 from lnegeom._array import Array, InputError, as_floating, to_numpy
 from lnegeom.flow.checks import checked_metric
 from lnegeom.flow.closeness import closeness
-from lnegeom.flow.grid import TorusGrid
 from lnegeom.flow.small import pack, unpack, upper_pairs
-from lnegeom.flow.spectral import Modes
+from lnegeom.flow.torus.grid import TorusGrid
+from lnegeom.flow.torus.spectral import Modes
 
 CHUNK = 1 << 14
 """Points whose curvature tensors are in memory at a time."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lnegeom._array import Array
 from lnegeom.flow.deturck import Gauge, flux_and_source
 from lnegeom.flow.small import total
-from lnegeom.flow.spectral import Modes
+from lnegeom.flow.torus.spectral import Modes
 
 SLAB_BYTES = 1 << 19
 """Size of the fields of a slab, which pass through the compiled loop while they are in cache."""
@@ -120,7 +120,7 @@ class Fused:
     """
 
     def __init__(self, modes: Modes, equation: Equation, workers: int):
-        from lnegeom.flow import fused, passes
+        from lnegeom.flow.torus import fused, passes
 
         n, dtype = equation.n, np.dtype(modes.dtype)
         self.passes = passes

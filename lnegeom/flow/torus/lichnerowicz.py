@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from lnegeom._array import Array, GeometryError, InputError, positive_integer, to_numpy
 from lnegeom.flow.checks import checked_metric
-from lnegeom.flow.grid import TorusGrid
-from lnegeom.flow.run import Run, Settings
+from lnegeom.flow.torus.grid import TorusGrid
+from lnegeom.flow.torus.run import Run, Settings
 
 RICCI_FLAT = 1e-6
 """Largest ``|2 Ric|``, against λ₁, of a metric taken to be Ricci-flat."""

@@ -12,8 +12,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from lnegeom.flow import fft
-from lnegeom.flow.fused import compiled
+from lnegeom.flow.torus import fft
+from lnegeom.flow.torus.fused import compiled
 
 Complex = NDArray[Any]
 

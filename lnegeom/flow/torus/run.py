@@ -13,16 +13,16 @@ import numpy as np
 from lnegeom import tensors
 from lnegeom._array import Array, GeometryError, InputError, first_index, positive, positive_integer, to_numpy
 from lnegeom.flow.deturck import Gauge
-from lnegeom.flow.grid import TorusGrid
-from lnegeom.flow.integrators import METHODS
-from lnegeom.flow.invariants import Measurement
-from lnegeom.flow.march import Halted, March
-from lnegeom.flow.record import Record, fingerprint, host_scalars
-from lnegeom.flow.rhs import Equation, LeftCone, right_hand_side
 from lnegeom.flow.singular import Watch
 from lnegeom.flow.small import pack, positive_definite, unpack
 from lnegeom.flow.solution import Solution
-from lnegeom.flow.spectral import Modes
+from lnegeom.flow.torus.grid import TorusGrid
+from lnegeom.flow.torus.integrators import METHODS
+from lnegeom.flow.torus.invariants import Measurement
+from lnegeom.flow.torus.march import Halted, March
+from lnegeom.flow.torus.record import Record, fingerprint, host_scalars
+from lnegeom.flow.torus.rhs import Equation, LeftCone, right_hand_side
+from lnegeom.flow.torus.spectral import Modes
 
 ACCURACY = 0.1
 """First step, times the decay rate ``‖∇h‖² / ‖h − mean h‖²`` of the initial perturbation."""

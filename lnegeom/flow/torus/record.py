@@ -13,8 +13,8 @@ import numpy as np
 
 from lnegeom._array import Array, InputError, to_numpy
 from lnegeom.flow.archive import read_archive, write_archive
-from lnegeom.flow.grid import TorusGrid
-from lnegeom.flow.invariants import measured
+from lnegeom.flow.torus.grid import TorusGrid
+from lnegeom.flow.torus.invariants import measured
 
 FORMAT = "lnegeom.flow.run"
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 from lnegeom._array import Array
-from lnegeom.flow.integrators import Method
-from lnegeom.flow.rhs import LeftCone
-from lnegeom.flow.spectral import Modes
+from lnegeom.flow.torus.integrators import Method
+from lnegeom.flow.torus.rhs import LeftCone
+from lnegeom.flow.torus.spectral import Modes
 
 SAFETY, LEAST, MOST = 0.9, 0.2, 4.0
 SMALLEST = 1e-9

@@ -8,10 +8,10 @@ from typing import Literal
 
 from lnegeom._array import Array, as_floating
 from lnegeom.flow.checks import checked_metric
-from lnegeom.flow.grid import TorusGrid
-from lnegeom.flow.invariants import invariant_names
-from lnegeom.flow.run import Run, Settings
 from lnegeom.flow.solution import Solution
+from lnegeom.flow.torus.grid import TorusGrid
+from lnegeom.flow.torus.invariants import invariant_names
+from lnegeom.flow.torus.run import Run, Settings
 
 Method = Literal["ifrk4", "etdrk4", "rk4", "sbdf4"]
 RECORDED = ("volume", "closeness")

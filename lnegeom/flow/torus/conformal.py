@@ -13,14 +13,14 @@ import array_api_compat
 import numpy as np
 
 from lnegeom._array import Array, GeometryError, InputError, as_floating, check_finite, check_where, positive
-from lnegeom.flow.grid import TorusGrid
-from lnegeom.flow.integrators import IntegratingFactorRK4
-from lnegeom.flow.march import Halted, March
 from lnegeom.flow.recording import Checkpoint, record, sample_times
-from lnegeom.flow.rhs import LeftCone
 from lnegeom.flow.solution import Solution
-from lnegeom.flow.spectral import Modes
 from lnegeom.flow.stabilised import StepTooSmall
+from lnegeom.flow.torus.grid import TorusGrid
+from lnegeom.flow.torus.integrators import IntegratingFactorRK4
+from lnegeom.flow.torus.march import Halted, March
+from lnegeom.flow.torus.rhs import LeftCone
+from lnegeom.flow.torus.spectral import Modes
 
 FIRST = 0.05
 """First step, times the decay rate of the initial factor's deviation from its mean."""

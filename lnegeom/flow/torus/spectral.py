@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnegeom._array import Array
-from lnegeom.flow import fft
-from lnegeom.flow.grid import TorusGrid
+from lnegeom.flow.torus import fft
+from lnegeom.flow.torus.grid import TorusGrid
 
 
 @dataclass(frozen=True)
