@@ -99,7 +99,7 @@ class Chart:
     def element(self, expression: Any) -> Element:
         """Return an expression (sympy's, or text) in the coordinates as an element of the field."""
         names = {str(s): s for s in (*self.coordinates, *self.parameters)}
-        return self.embedding.admit(read_expression(expression, names).xreplace(self._renamed))
+        return self.embedding.admit(read_expression(expression, names, self._renamed))
 
     def expression(self, element: Element) -> Any:
         """Return an element as an expression, written as `simplify` says."""

@@ -13,15 +13,15 @@ from lnegeom._array import InputError, positive_integer
 from lnegeom.symbolic._element import Element
 from lnegeom.symbolic._embedding import Embedding
 from lnegeom.symbolic._field import DifferentialField
-from lnegeom.symbolic._inputs import read_expression, read_symbols
+from lnegeom.symbolic._inputs import read_constant, read_expression, read_symbols
 from lnegeom.symbolic._writing import written
 from lnegeom.symbolic.metric import Metric
 from lnegeom.symbolic.tensor import Tensor
 
 
 def _expression(value: Any, symbols: Sequence[Any], parameters: Sequence[Any] | None) -> Any:
-    names = {str(s): s for s in (*symbols, *read_symbols(parameters or (), "parameters"))}
-    return read_expression(value, names)
+    declared = (*symbols, *read_symbols(parameters or (), "parameters"))
+    return read_expression(value, {str(s): s for s in read_symbols(declared, "coordinates and parameters")})
 
 
 def from_potential(
@@ -123,7 +123,7 @@ def lne(n: int, tau: Any = "tau", **options: Any) -> Metric:
     ('graph',)
     """
     symbols = sp.symbols(f"x:{positive_integer('n', n)}")
-    scale = sp.Symbol(tau) if isinstance(tau, str) else read_expression(tau, {})
+    scale = read_constant("tau", tau, symbols, options.get("parameters"))
     u = sp.Matrix([sp.tanh(scale * c) for c in symbols])
     return Metric(sp.eye(n) - u * u.T, symbols, **options)
 
@@ -147,7 +147,7 @@ def log_cosh(n: int, tau: Any = "tau", **options: Any) -> Metric:
     True
     """
     symbols = sp.symbols(f"x:{positive_integer('n', n)}")
-    scale = sp.Symbol(tau) if isinstance(tau, str) else read_expression(tau, {})
+    scale = read_constant("tau", tau, symbols, options.get("parameters"))
     return from_potential(sum(sp.log(sp.cosh(scale * c)) for c in symbols) / scale**2, symbols, **options)
 
 
@@ -229,7 +229,7 @@ def from_divergence(
     (1/x, -1/x**2, 0, x**(-2))
     """
     first, second = read_symbols(x, "x"), read_symbols(y, "y")
-    if len(first) != len(second) or set(first) & set(second):
+    if len(first) != len(second) or set(map(str, first)) & set(map(str, second)):
         raise InputError(f"expected n names for x and n others for y, got {first} and {second}")
     value = _expression(divergence, (*first, *second), parameters)
     diagonal = dict(zip(second, first, strict=True))

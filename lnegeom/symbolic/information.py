@@ -142,7 +142,7 @@ def _domain(given: Any, variable: Any) -> Interval | Integers:
 
 
 def _end(given: Any, variable: Any) -> Any:
-    end = _ENDS.get(given, given)
+    end = _ENDS.get(given, given) if isinstance(given, str) else given
     if isinstance(end, sp.core.numbers.Infinity | sp.core.numbers.NegativeInfinity):
         return end
     try:

@@ -270,4 +270,4 @@ def test_bad_calls_are_refused():
     with pytest.raises(InputError, match="a is not known: substitute it"):
         symbolic.flrw().ricci.compile()
     with pytest.raises(InputError, match="cannot name an argument"):
-        symbolic.berger_sphere("lambda").ricci.compile()
+        symbolic.berger_sphere(sp.Symbol("lambda")).ricci.compile()
