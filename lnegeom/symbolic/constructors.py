@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import numbers
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
@@ -95,12 +96,12 @@ def graph(
     >>> paraboloid.scalar.expression
     2/(x**2 + y**2 + 1)**2
     """
-    if sign not in (1, -1):
-        raise InputError(f"sign must be 1 or -1, got {sign!r}")
+    if isinstance(sign, bool) or not isinstance(sign, numbers.Real) or sign not in (1, -1):
+        raise InputError(f"sign must be 1 or -1, got {sign!r:.80}")
     symbols = read_symbols(coordinates, "coordinates")
     value = _expression(phi, symbols, parameters)
     gradient = sp.Matrix([value.diff(c) for c in symbols])
-    matrix = sp.eye(len(symbols)) + sign * gradient * gradient.T
+    matrix = sp.eye(len(symbols)) + int(sign) * gradient * gradient.T
     return Metric(matrix, symbols, parameters=parameters, **options)
 
 

@@ -102,3 +102,78 @@ def test_assumptions_reach_expressions_that_come_later():
 def test_names_that_collide_are_refused(enter, message):
     with pytest.raises(InputError, match=message):
         enter()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("loggamma(10**49)*x**2", "loggamma of numbers of at most 1000"),
+        ("loggamma(10**6)", "loggamma of numbers of at most 1000"),
+        ("loggamma(2*10**6 + 1/2)", "loggamma of numbers of at most 1000"),
+        ("x**exp(exp(exp(exp(50))))", "exp of numbers of at most 1000"),
+        ("sinh(exp(999))", "sinh of numbers of at most 1000"),
+        ("exp(log(0))", "exp of numbers"),
+        ("0x" + "f" * 9000, "a real number below 1e50, got a larger one"),
+        ("9" * 5000, "an expression such as"),
+        ("*".join(["9**64"] * 1000), "numbers of at most 400 digits"),
+        ("lambda**2", "lambda is a keyword of Python"),
+        ("x/(y - y)", "a divisor other than zero"),
+        ("x + y // 2", r"expected \+ - \* / \*\*"),
+    ],
+)
+def test_text_that_sympy_cannot_hold_is_refused(text, message):
+    with pytest.raises(InputError, match=message):
+        symbolic.parse(text, {"x": x, "y": y})
+
+
+def test_long_sums_and_products_are_not_nested():
+    assert symbolic.parse("+".join(["x"] * 500) + "-y", {"x": x, "y": y}) == 500 * x - y
+    assert symbolic.parse("*".join(["x/y"] * 60) + "*2/x", {"x": x, "y": y}) == 2 * x**59 / y**60
+    assert symbolic.parse("x - y - x + 2*y/x/x*y", {"x": x, "y": y}) == 2 * y**2 / x**2 - y
+    with pytest.raises(InputError, match="at most 100 nested operations"):
+        symbolic.parse("sin(" * 101 + "x" + ")" * 101, {"x": x})
+
+
+def test_names_are_those_that_python_reads():
+    curly = sp.Symbol("ϕ")
+    assert symbolic.parse("ϕ**2 + φ", {"ϕ": curly}) == curly**2 + curly
+    with pytest.raises(InputError, match="different names"):
+        symbolic.Metric([["ϕ", 0], [0, 1]], ["ϕ", "φ"])
+    with pytest.raises(InputError, match="coordinates: lambda is a keyword of Python"):
+        symbolic.Metric([["lambda"]], ["lambda"])
+    with pytest.raises(InputError, match="coordinates: pi is a constant"):
+        symbolic.Metric([["pi"]], ["pi"])
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ('diagonal = ["x**exp(exp(exp(exp(50))))"]', "exp of numbers of at most 1000"),
+        ('diagonal = ["0x' + "f" * 9000 + '"]', "a real number below 1e50"),
+        ("diagonal = [0x" + "f" * 9000 + "]", "a real number below 1e50"),
+        ("diagonal = 0x" + "f" * 9000, "a list of expressions, got a"),
+        ("diagonal = [" + "9" * 9000 + "]", "expected a TOML file"),
+        ("diagonal = [inf]", "a real number below 1e50, got inf"),
+        ("diagonal = " + "[" * 5000 + "]" * 5000, "nested"),
+        ("diagonal = " + "[" * 50 + "]" * 50, "expected a list of expressions, got"),
+        ('diagonal = ["log(0)"]', "finite real expression"),
+        ('graph = "x**2"\nsign = true', "sign must be 1 or -1, got True"),
+        ('graph = "x**2"\nsign = "1"', "sign must be 1 or -1, got '1'"),
+        ('diagonal = ["x"]\nsign = -1', "sign belongs to graph, and there is diagonal"),
+        ('parameters = ["x"]\ndiagonal = ["1"]', "expected different names, got x, x"),
+        ('functions = ["x"]\ndiagonal = ["x(1)"]', "expected different names, got x, x"),
+        (
+            'parameters = ["f"]\nfunctions = ["f"]\ndiagonal = ["f(x)"]',
+            "expected different names, got x, f, f",
+        ),
+        ('functions = ["sin"]\ndiagonal = ["sin(x)**2"]', "functions: sin is a known one"),
+        ('parameters = ["lambda"]\ndiagonal = ["x"]', "parameters: lambda is a keyword"),
+    ],
+)
+def test_bad_files_get_one_line(tmp_path, body, message):
+    path = tmp_path / "metric.toml"
+    path.write_text(f'coordinates = ["x"]\n{body}', encoding="utf-8")
+    with pytest.raises(InputError, match=message) as caught:
+        symbolic.from_toml(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
