@@ -39,7 +39,7 @@ class Chart:
         if simplify not in LEVELS:
             raise InputError(f"simplify must be one of {', '.join(LEVELS)}, got {simplify!r}")
         matrix, symbols = read_matrix(matrix, coordinates, parameters)
-        matrix, symbols, self._renamed = with_assumptions(matrix, symbols, assumptions or {})
+        matrix, symbols, self._renamed = with_assumptions(matrix, symbols, assumptions)
         self.coordinates: tuple[Any, ...] = symbols
         self.matrix: Any = sp.ImmutableDenseMatrix(matrix)
         self.simplify, self.progress = simplify, progress

@@ -139,17 +139,22 @@ def read_matrix(
     return result, symbols
 
 
-def with_assumptions(
-    matrix: Any, coordinates: Sequence[Any], assumptions: Mapping[Any, str]
-) -> tuple[Any, tuple[Any, ...], dict[Any, Any]]:
-    """Return matrix and coordinates in symbols that carry the assumptions, and the renaming."""
-    if not isinstance(assumptions, Mapping):
+def read_assumptions(assumptions: Any) -> dict[Any, str]:
+    """Return assumptions by symbol or name."""
+    if not isinstance(assumptions, Mapping | None):
         raise InputError(
             f'assumptions: expected a mapping such as {{"r": "positive"}}, got {assumptions!r:.80}'
         )
+    return dict(assumptions or {})
+
+
+def with_assumptions(
+    matrix: Any, coordinates: Sequence[Any], assumptions: Mapping[Any, str] | None
+) -> tuple[Any, tuple[Any, ...], dict[Any, Any]]:
+    """Return matrix and coordinates in symbols that carry the assumptions, and the renaming."""
     known = {str(symbol): symbol for symbol in matrix.free_symbols | set(coordinates)}
     renamed = {}
-    for name, assumption in assumptions.items():
+    for name, assumption in read_assumptions(assumptions).items():
         if str(name) not in known:
             raise InputError(f"assumptions: expected names among {', '.join(sorted(known))}, got {name}")
         if assumption not in _ASSUMPTIONS:

@@ -151,6 +151,9 @@ def warped_product(
     >>> g.structure, g.scalar.expression
     (('diagonal', 'warped'), -6)
     """
+    for what, given in (("fibre", fibre), ("base", base)):
+        if not isinstance(given, Metric) and (what == "fibre" or given is not None):
+            raise InputError(f"{what}: expected a symbolic Metric, got {given!r:.80}")
     line = Metric([[1]], ["s"]) if base is None else base
     if shared := {str(c) for c in line.coordinates} & {str(c) for c in fibre.coordinates}:
         raise InputError(f"base and fibre both have the coordinate {min(shared)}: rename one")
@@ -164,7 +167,9 @@ def warped_product(
 
 
 def warped_sphere(n: int = 3, profile: Any = None, **options: Any) -> Metric:
-    """Rotationally symmetric ``ds² + φ(s)² g_sphere``, φ generic if left out; options as in `Metric`."""
+    """Rotationally symmetric ``ds² + φ(s)² g_sphere``, n ≥ 2, φ generic by default; options as in `Metric`."""
+    if positive_integer("n", n) < 2:
+        raise InputError(f"n must be at least 2, a line and a sphere, got {n}")
     return warped_product(sphere(n - 1) if n > 2 else euclidean(1), profile, **options)
 
 

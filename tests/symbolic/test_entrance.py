@@ -177,3 +177,62 @@ def test_bad_files_get_one_line(tmp_path, body, message):
         symbolic.from_toml(path)
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_assumptions_reach_roots_before_they_are_differentiated():
+    s = sp.Symbol("x", positive=True)
+    positive = {"assumptions": {"x": "positive"}}
+    assert symbolic.from_potential("x**2*sqrt(x**2)", ["x"], **positive).tensor[0, 0] == 6 * s
+    with pytest.raises(InputError, match="rational but for its sign"):
+        symbolic.from_potential("x**2*sqrt(x**2)", ["x"])
+    assert symbolic.graph("x*sqrt(x**2)", ["x"], **positive).tensor[0, 0] == 4 * s**2 + 1
+    # The Bregman divergence of x³, its root written out.
+    g = symbolic.from_divergence(
+        "x**2*sqrt(x**2) - y**2*sqrt(y**2) - 3*y**2*(x - y)", ["x"], ["y"], **positive
+    )
+    assert (g.tensor[0, 0], g.connection[0, 0, 0], g.dual_connection[0, 0, 0]) == (6 * s, 0, 6)
+    h = symbolic.from_divergence("(x - y)**2*sqrt(x**2)*M", [x], [y], parameters=[M], **positive)
+    assert h.tensor[0, 0] == 2 * M * s
+
+
+@pytest.mark.parametrize(
+    ("enter", "message"),
+    [
+        (lambda: symbolic.warped_sphere(1), "n must be at least 2, a line and a sphere, got 1"),
+        (lambda: symbolic.warped_sphere(0), "n must be a positive integer, got 0"),
+        (lambda: symbolic.warped_sphere("3"), "n must be a positive integer, got '3'"),
+        (lambda: symbolic.euclidean("3"), "n must be a positive integer, got '3'"),
+        (lambda: symbolic.warped_product(3), "fibre: expected a symbolic Metric, got 3"),
+        (lambda: symbolic.warped_product(symbolic.sphere(2), base="s"), "base: expected a symbolic Metric"),
+        (lambda: symbolic.kerr(budget="a"), "budget: expected seconds, 0 or more, or None, got 'a'"),
+        (lambda: symbolic.kerr(budget=-1), "budget: expected seconds"),
+        (lambda: symbolic.kerr(budget=float("nan")), "budget: expected seconds"),
+        (
+            lambda: symbolic.fisher("x*m", ["m"], support={"x": (0, 1)}, budget="a"),
+            "budget: expected seconds",
+        ),
+        (lambda: symbolic.cigar(assumptions=["x"]), "assumptions: expected a mapping such as"),
+        (lambda: symbolic.from_potential("x**3", "x", assumptions=["x"]), "assumptions: expected a mapping"),
+        (
+            lambda: symbolic.from_divergence("(x - y)**2", "x", "y", assumptions=["x"]),
+            "assumptions: expected a mapping",
+        ),
+        (lambda: symbolic.fisher("x*m", ["m"], support="x"), "support: expected a mapping such as"),
+        (lambda: symbolic.cigar().ricci - 3, "expected a tensor to add or subtract, got 3"),
+        (lambda: symbolic.Metric([[1]], None), "coordinates: expected symbols or names, got None"),
+        (lambda: symbolic.Metric([[1]], ["x"], parameters=3), "parameters: expected symbols or names, got 3"),
+        (lambda: symbolic.flrw(scale="exp(H*t)"), "declare it"),
+    ],
+)
+def test_bad_arguments_are_refused(enter, message):
+    with pytest.raises(InputError, match=message):
+        enter()
+
+
+def test_constants_may_be_expressions_of_declared_parameters():
+    assert symbolic.flrw(0, scale="exp(H*t)", parameters=["H"]).scalar.expression == 12 * sp.Symbol("H") ** 2
+    half = symbolic.schwarzschild("M/2", parameters=["M"])
+    assert sp.expand(half.tensor[0, 0]) == M / sp.Symbol("r") - 1
+    assert symbolic.sphere(2, "pi").scalar.expression == 2 / sp.pi**2
+    assert symbolic.kerr("1", "1/2").parameters == ()
+    assert symbolic.warped_sphere(2).dim == 2
