@@ -167,7 +167,7 @@ def warped_product(
 
 
 def warped_sphere(n: int = 3, profile: Any = None, **options: Any) -> Metric:
-    """Rotationally symmetric ``ds² + φ(s)² g_sphere``, n ≥ 2, φ generic by default; options as in `Metric`."""
+    """Rotationally symmetric ``ds² + φ(s)² g_sphere``, n ≥ 2, φ generic if None; options as in `Metric`."""
     if positive_integer("n", n) < 2:
         raise InputError(f"n must be at least 2, a line and a sphere, got {n}")
     return warped_product(sphere(n - 1) if n > 2 else euclidean(1), profile, **options)

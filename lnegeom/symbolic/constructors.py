@@ -83,7 +83,7 @@ def graph(
     phi: Any,
     coordinates: Sequence[Any],
     *,
-    sign: int = 1,
+    sign: Any = 1,
     parameters: Sequence[Any] | None = None,
     **options: Any,
 ) -> Metric:
@@ -117,7 +117,7 @@ def graph(
     symbols = read_symbols(coordinates, "coordinates")
     value = _expression(phi, symbols, parameters)
     gradient = sp.Matrix([value.diff(c) for c in symbols])
-    matrix = sp.eye(len(symbols)) + int(sign) * gradient * gradient.T
+    matrix = sp.eye(len(symbols)) + (1 if sign > 0 else -1) * gradient * gradient.T
     return Metric(matrix, symbols, parameters=parameters, **options)
 
 

@@ -145,7 +145,8 @@ class _Reader:
         kinds = next((kinds for kinds in (_SUM, _PRODUCT) if isinstance(node.op, kinds)), None)
         if kinds is None:
             return self._operation(node, depth)
-        operands, left = [], node
+        operands: list[Any] = []
+        left: ast.expr = node
         while isinstance(left, ast.BinOp) and isinstance(left.op, kinds):
             value = self.read(left.right, depth)
             if isinstance(left.op, ast.Div):
@@ -189,4 +190,8 @@ class _Reader:
         arguments = [self.read(argument, depth) for argument in node.args]
         if name in _GROWING and arguments[0].is_number and not abs(arguments[0]) <= _LARGEST_ARGUMENT:
             raise self.refuse(f"{name} of numbers of at most {_LARGEST_ARGUMENT}", repr(ast.unparse(node)))
-        return function(*arguments)
+        value = function(*arguments)
+        # Refused here, as 1/log(0) would be 0.
+        if value.is_number and value.has(sp.zoo, sp.oo, -sp.oo, sp.nan):
+            raise self.refuse("a finite real expression", repr(ast.unparse(node)))
+        return value
