@@ -117,7 +117,7 @@ def graph(
     symbols = read_symbols(coordinates, "coordinates")
     value = _expression(phi, symbols, parameters)
     gradient = sp.Matrix([value.diff(c) for c in symbols])
-    matrix = sp.eye(len(symbols)) + (1 if sign > 0 else -1) * gradient * gradient.T
+    matrix = sp.eye(len(symbols)) + (1 if sign == 1 else -1) * gradient * gradient.T
     return Metric(matrix, symbols, parameters=parameters, **options)
 
 
