@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 import time
+from typing import Any
+
+from lnegeom._array import InputError
 
 
 class TimeBudgetError(RuntimeError):
@@ -26,10 +31,19 @@ class Budget:
     ----------
     seconds : float or None
         The limit.
+
+    Raises
+    ------
+    InputError
+        If the limit is not a finite number of seconds, 0 or more.
     """
 
-    def __init__(self, seconds: float | None = None) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: Any = None) -> None:
+        if seconds is not None:
+            number = isinstance(seconds, numbers.Real) and not isinstance(seconds, bool)
+            if not number or not 0 <= seconds < math.inf:
+                raise InputError(f"budget: expected seconds, 0 or more, or None, got {seconds!r:.80}")
+        self.seconds: float | None = None if seconds is None else float(seconds)
         self._end: float | None = None
 
     def start(self) -> None:

@@ -39,7 +39,7 @@ class Chart:
         if simplify not in LEVELS:
             raise InputError(f"simplify must be one of {', '.join(LEVELS)}, got {simplify!r}")
         matrix, symbols = read_matrix(matrix, coordinates, parameters)
-        matrix, symbols, self._renamed = with_assumptions(matrix, symbols, assumptions or {})
+        matrix, symbols, self._renamed = with_assumptions(matrix, symbols, assumptions)
         self.coordinates: tuple[Any, ...] = symbols
         self.matrix: Any = sp.ImmutableDenseMatrix(matrix)
         self.simplify, self.progress = simplify, progress
@@ -99,7 +99,7 @@ class Chart:
     def element(self, expression: Any) -> Element:
         """Return an expression (sympy's, or text) in the coordinates as an element of the field."""
         names = {str(s): s for s in (*self.coordinates, *self.parameters)}
-        return self.embedding.admit(read_expression(expression, names).xreplace(self._renamed))
+        return self.embedding.admit(read_expression(expression, names, self._renamed))
 
     def expression(self, element: Element) -> Any:
         """Return an element as an expression, written as `simplify` says."""

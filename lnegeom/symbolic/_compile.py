@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import keyword
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 class CompiledTensor:
     """A function from points ``(..., n)`` to components ``(..., n, …, n)``, made by `Tensor.compile`.
 
-    Parameters are given by name, as numbers or arrays that broadcast with the batch axes. The result has the
-    dtype and device of the points; torch's and JAX's derivatives go through it.
+    Parameters are given by name, as numbers, lists, or arrays of the points' library; they broadcast with the
+    batch axes of the points. The result has the dtype and device of the points; torch's and JAX's derivatives
+    go through it.
 
     Attributes
     ----------
@@ -55,7 +57,7 @@ class CompiledTensor:
         names = sorted(
             {s for e in expressions for s in e.free_symbols} - set(tensor.metric.coordinates), key=str
         )
-        self.parameters = tuple(map(str, names))
+        self.parameters = tuple(_normal(str(name)) for name in names)
         for name in (*self.parameters, *map(str, tensor.metric.coordinates)):
             if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
                 raise InputError(f"{name!r} cannot name an argument: rename that symbol")
@@ -68,9 +70,11 @@ class CompiledTensor:
         Raises
         ------
         InputError
-            If the points have another last axis or library, or a parameter is missing or unknown.
+            If the points have another last axis or library, or a parameter is missing, unknown, not
+            numeric, or of a shape that does not broadcast.
         GeometryError
-            If a point is not finite, or the formula is not finite there, as at a singularity of the chart.
+            If a point or parameter is not finite, or the formula is not finite there, as at a
+            singularity of the chart.
         """
         xp, x = as_floating(x=points)
         if self.backend not in xp.__name__:
@@ -79,10 +83,12 @@ class CompiledTensor:
             )
         if not x.ndim or x.shape[-1] != self._dim:
             raise InputError(f"x has shape {tuple(x.shape)}: expected (..., {self._dim})")
+        parameters = {_normal(name): value for name, value in parameters.items()}
         if set(parameters) != set(self.parameters):
             expected = ", ".join(self.parameters) or "none"
             raise InputError(f"expected the parameters {expected}, got {', '.join(parameters) or 'none'}")
         check_finite(xp, x, "x")
+        x, parameters = _broadcast(xp, x, parameters)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             out = self._assembled(xp, x, self._function(x, **parameters))
             self._check(xp, x, out)
@@ -124,6 +130,33 @@ class CompiledTensor:
 def compile_components(tensor: Tensor, backend: str) -> CompiledTensor:
     """Compile a tensor; see `Tensor.compile`."""
     return CompiledTensor(tensor, backend)
+
+
+def _normal(name: str) -> str:
+    # As Python reads names, in a call as in the generated code.
+    return unicodedata.normalize("NFKC", name)
+
+
+def _broadcast(xp: Any, x: Array, parameters: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
+    """Return points of the common batch shape, and parameters as arrays of their dtype."""
+    found = {}
+    batch = tuple(x.shape[:-1])
+    for name, given in parameters.items():
+        if isinstance(given, str):
+            raise InputError(f"{name}: expected a number or an array, got {given!r:.80}")
+        plain = given.item() if isinstance(given, np.generic) else given
+        _, value, _ = as_floating(**{name: plain, "the points": x})
+        found[name] = xp.astype(value, x.dtype, copy=False)
+        check_finite(xp, value, name)
+        try:
+            batch = np.broadcast_shapes(batch, tuple(value.shape))
+        except ValueError:
+            raise InputError(
+                f"{name} has shape {tuple(value.shape)}: expected one that broadcasts with the batch axes "
+                f"{batch}"
+            ) from None
+    whole = x if batch == tuple(x.shape[:-1]) else xp.broadcast_to(x, (*batch, x.shape[-1]))
+    return whole, found
 
 
 def _alike(value: Any, other: Array) -> bool:

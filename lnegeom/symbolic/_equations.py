@@ -40,8 +40,8 @@ def lie_derivative(metric: Metric, vector: Sequence[Any] | None) -> Tensor:
 def geodesic_equations(metric: Metric, parameter: str) -> tuple[Any, ...]:
     """Left sides of the geodesic equations; see `Metric.geodesic_equations`."""
     (s,) = read_symbols([parameter], "parameter")
-    if s in metric.coordinates:
-        raise InputError(f"parameter {s} is a coordinate: expected another name")
+    if str(s) in map(str, (*metric.coordinates, *metric.parameters)):
+        raise InputError(f"parameter {s} is a symbol of the metric: expected another name")
     curve = {c: sp.Function(c.name)(s) for c in metric.coordinates}
     index = range(metric.dim)
 
@@ -61,12 +61,16 @@ def pulled_back(
 ) -> tuple[Any, Any]:
     """Matrix and coordinates of a pullback; see `Metric.pullback`."""
     new = read_symbols(coordinates, "coordinates")
+    if shared := set(map(str, new)) & set(map(str, metric.parameters)):
+        raise InputError(f"coordinates: {min(shared)} is a parameter of the metric: expected another name")
     old = {str(c): c for c in metric.coordinates}
     if {str(key) for key in substitution} != set(old):
         given = ", ".join(map(str, substitution))
         raise InputError(f"substitution: expected an expression for each of {', '.join(old)}, got {given}")
     names = {str(c): c for c in (*metric.parameters, *new)}
-    image = {old[str(key)]: read_expression(value, names) for key, value in substitution.items()}
+    image = {
+        old[str(key)]: read_expression(value, names, metric._renamed) for key, value in substitution.items()
+    }
     jacobian = sp.Matrix([[image[c].diff(y) for y in new] for c in metric.coordinates])
     matrix = metric.matrix.subs(image, simultaneous=True)
     return jacobian.T * matrix * jacobian, new

@@ -95,10 +95,11 @@ def is_zero(expression: Any) -> ZeroTest:
     from lnegeom._array import InputError
     from lnegeom.symbolic._embedding import Embedding
     from lnegeom.symbolic._field import DifferentialField
+    from lnegeom.symbolic._inputs import read_expression
 
-    expression = sp.sympify(expression) if not isinstance(expression, str) else None
-    if expression is None:
+    if isinstance(expression, str):
         raise InputError("expected a sympy expression, got text; parse it first")
+    expression = read_expression(expression, {})
     symbols, rng = sorted(expression.free_symbols, key=str), random.Random(1)
     plain, seen = _constant_functions(expression), 0
     for _ in range(_TRIALS):

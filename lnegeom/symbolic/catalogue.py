@@ -8,7 +8,7 @@ from typing import Any
 import sympy as sp
 
 from lnegeom._array import InputError, positive_integer
-from lnegeom.symbolic._inputs import read_expression, read_symbols
+from lnegeom.symbolic._inputs import read_constant, read_expression, read_symbols
 from lnegeom.symbolic.constructors import lne, log_cosh
 from lnegeom.symbolic.information import fisher
 from lnegeom.symbolic.metric import Metric
@@ -18,7 +18,8 @@ T, R, THETA, PHI = sp.symbols("t r theta phi")
 
 def euclidean(n: int = 3, **options: Any) -> Metric:
     """Flat space of n dimensions, coordinates x0, …; options as in `Metric`."""
-    return Metric(sp.eye(n), sp.symbols(f"x:{positive_integer('n', n)}"), **options)
+    symbols = sp.symbols(f"x:{positive_integer('n', n)}")
+    return Metric(sp.eye(n), symbols, **options)
 
 
 def minkowski(n: int = 4, **options: Any) -> Metric:
@@ -31,7 +32,7 @@ def sphere(n: int = 2, radius: Any = 1, **options: Any) -> Metric:
     """Round n-sphere in angles: ``Ric = (n − 1) g / radius²``; options as in `Metric`."""
     names = ("theta", "phi") if n == 2 else [f"theta{i}" for i in range(1, positive_integer("n", n) + 1)]
     angles = sp.symbols(list(names))
-    entries, size = [], sp.sympify(radius) ** 2
+    entries, size = [], read_constant("radius", radius, angles, options.get("parameters")) ** 2
     for angle in angles:
         entries.append(size)
         size *= sp.sin(angle) ** 2
@@ -59,23 +60,28 @@ def half_space(n: int = 2, **options: Any) -> Metric:
     return Metric(sp.eye(n) / symbols[-1] ** 2, symbols, **options)
 
 
+def _constant(what: str, value: Any, options: dict[str, Any]) -> Any:
+    return read_constant(what, value, (T, R, THETA, PHI), options.get("parameters"))
+
+
 def _static(f: Any, options: dict[str, Any]) -> Metric:
     return Metric(sp.diag(-f, 1 / f, R**2, R**2 * sp.sin(THETA) ** 2), (T, R, THETA, PHI), **options)
 
 
 def schwarzschild(mass: Any = "M", **options: Any) -> Metric:
     """Static black hole of mass M, a vacuum: ``Ric = 0``; options as in `Metric`."""
-    return _static(1 - 2 * _symbol(mass) / R, options)
+    return _static(1 - 2 * _constant("mass", mass, options) / R, options)
 
 
 def reissner_nordstrom(mass: Any = "M", charge: Any = "Q", **options: Any) -> Metric:
     """Static black hole of mass M and charge Q: scalar curvature 0; options as in `Metric`."""
-    return _static(1 - 2 * _symbol(mass) / R + _symbol(charge) ** 2 / R**2, options)
+    m, q = _constant("mass", mass, options), _constant("charge", charge, options)
+    return _static(1 - 2 * m / R + q**2 / R**2, options)
 
 
 def kerr(mass: Any = "M", spin: Any = "a", **options: Any) -> Metric:
     """Rotating black hole in Boyer–Lindquist coordinates, a vacuum: ``Ric = 0``; options as in `Metric`."""
-    m, a = _symbol(mass), _symbol(spin)
+    m, a = _constant("mass", mass, options), _constant("spin", spin, options)
     s, c = sp.sin(THETA), sp.cos(THETA)
     sigma, delta = R**2 + a**2 * c**2, R**2 - 2 * m * R + a**2
     cross = -2 * m * a * R * s**2 / sigma
@@ -88,7 +94,7 @@ def kerr(mass: Any = "M", spin: Any = "a", **options: Any) -> Metric:
 
 def taub_nut(mass: Any = "M", nut: Any = "l", **options: Any) -> Metric:
     """Taub–NUT space, stationary and a vacuum: ``Ric = 0``; options as in `Metric`."""
-    m, n = _symbol(mass), _symbol(nut)
+    m, n = _constant("mass", mass, options), _constant("nut", nut, options)
     sigma, f = R**2 + n**2, (R**2 - 2 * m * R - n**2) / (R**2 + n**2)
     # −f (dt + 2n cos θ dφ)² + dr²/f + (r² + n²)(dθ² + sin²θ dφ²)
     twist = 2 * n * sp.cos(THETA)
@@ -99,8 +105,13 @@ def taub_nut(mass: Any = "M", nut: Any = "l", **options: Any) -> Metric:
 
 def flrw(curvature: Any = "k", *, scale: Any = None, **options: Any) -> Metric:
     """Homogeneous cosmology, its scale factor a(t) generic if left out; options as in `Metric`."""
-    a = sp.Function("a")(T) if scale is None else read_expression(scale, {"t": T})
-    space = [a**2 / (1 - _symbol(curvature) * R**2), a**2 * R**2, a**2 * R**2 * sp.sin(THETA) ** 2]
+    if scale is None:
+        a = sp.Function("a")(T)
+    else:
+        declared = read_symbols(options.get("parameters") or (), "parameters")
+        a = read_expression(scale, {"t": T, **{str(s): s for s in declared}})
+    k = _constant("curvature", curvature, options)
+    space = [a**2 / (1 - k * R**2), a**2 * R**2, a**2 * R**2 * sp.sin(THETA) ** 2]
     return Metric(sp.diag(-1, *space), (T, R, THETA, PHI), **options)
 
 
@@ -140,6 +151,9 @@ def warped_product(
     >>> g.structure, g.scalar.expression
     (('diagonal', 'warped'), -6)
     """
+    for what, given in (("fibre", fibre), ("base", base)):
+        if not isinstance(given, Metric) and (what == "fibre" or given is not None):
+            raise InputError(f"{what}: expected a symbolic Metric, got {given!r:.80}")
     line = Metric([[1]], ["s"]) if base is None else base
     if shared := {str(c) for c in line.coordinates} & {str(c) for c in fibre.coordinates}:
         raise InputError(f"base and fibre both have the coordinate {min(shared)}: rename one")
@@ -153,7 +167,9 @@ def warped_product(
 
 
 def warped_sphere(n: int = 3, profile: Any = None, **options: Any) -> Metric:
-    """Rotationally symmetric ``ds² + φ(s)² g_sphere``, φ generic if left out; options as in `Metric`."""
+    """Rotationally symmetric ``ds² + φ(s)² g_sphere``, n ≥ 2, φ generic if None; options as in `Metric`."""
+    if positive_integer("n", n) < 2:
+        raise InputError(f"n must be at least 2, a line and a sphere, got {n}")
     return warped_product(sphere(n - 1) if n > 2 else euclidean(1), profile, **options)
 
 
@@ -162,7 +178,8 @@ def berger_sphere(squash: Any = "beta", **options: Any) -> Metric:
 
     Options as in `Metric`.
     """
-    psi, scale = sp.Symbol("psi"), _symbol(squash) ** 2
+    psi = sp.Symbol("psi")
+    scale = read_constant("squash", squash, (THETA, PHI, psi), options.get("parameters")) ** 2
     s, c = sp.sin(THETA), sp.cos(THETA)
     matrix = sp.Matrix([[1, 0, 0], [0, s**2 + scale * c**2, scale * c], [0, scale * c, scale]]) / 4
     return Metric(matrix, (THETA, PHI, psi), **options)
@@ -181,10 +198,6 @@ def bivariate_normal(**options: Any) -> Metric:
     det = 4 * (p * r - q**2)
     psi = -(a**2 * r - 2 * a * b * q + b**2 * p) / det - sp.log(det) / 2
     return fisher(psi, symbols, **options)
-
-
-def _symbol(value: Any) -> Any:
-    return sp.Symbol(value) if isinstance(value, str) else sp.sympify(value)
 
 
 CATALOGUE: dict[str, Callable[..., Metric]] = {

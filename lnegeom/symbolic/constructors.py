@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import numbers
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
@@ -13,15 +14,30 @@ from lnegeom._array import InputError, positive_integer
 from lnegeom.symbolic._element import Element
 from lnegeom.symbolic._embedding import Embedding
 from lnegeom.symbolic._field import DifferentialField
-from lnegeom.symbolic._inputs import read_expression, read_symbols
+from lnegeom.symbolic._inputs import (
+    read_assumptions,
+    read_constant,
+    read_expression,
+    read_symbols,
+    with_assumptions,
+)
 from lnegeom.symbolic._writing import written
 from lnegeom.symbolic.metric import Metric
 from lnegeom.symbolic.tensor import Tensor
 
 
 def _expression(value: Any, symbols: Sequence[Any], parameters: Sequence[Any] | None) -> Any:
-    names = {str(s): s for s in (*symbols, *read_symbols(parameters or (), "parameters"))}
-    return read_expression(value, names)
+    declared = (*symbols, *read_symbols(parameters or (), "parameters"))
+    return read_expression(value, {str(s): s for s in read_symbols(declared, "coordinates and parameters")})
+
+
+def _assumed(value: Any, symbols: Sequence[Any], assumptions: Any) -> tuple[Any, tuple[Any, ...], Any]:
+    """Return value and symbols under the assumptions, and the renaming that takes them back.
+
+    Roots are written as the assumptions say before anything is differentiated; `Metric` assumes once more.
+    """
+    (value,), symbols, renamed = with_assumptions(sp.Matrix([value]), symbols, assumptions)
+    return value, symbols, {new: old for old, new in renamed.items()}
 
 
 def from_potential(
@@ -53,11 +69,12 @@ def from_potential(
     symbols = read_symbols(coordinates, "coordinates")
     psi = _expression(potential, symbols, parameters)
     field = DifferentialField()
-    value = Embedding([psi], symbols, field).element(psi)
+    psi, assumed, back = _assumed(psi, symbols, options.get("assumptions"))
+    value = Embedding([psi], assumed, field).element(psi)
     slopes = [field.derivative(value, i) for i in range(len(symbols))]
 
     def entry(i: int, j: int) -> Any:
-        return written(field.derivative(slopes[min(i, j)], max(i, j)))
+        return written(field.derivative(slopes[min(i, j)], max(i, j))).xreplace(back)
 
     return Metric(sp.Matrix(len(symbols), len(symbols), entry), symbols, parameters=parameters, **options)
 
@@ -66,7 +83,7 @@ def graph(
     phi: Any,
     coordinates: Sequence[Any],
     *,
-    sign: int = 1,
+    sign: Any = 1,
     parameters: Sequence[Any] | None = None,
     **options: Any,
 ) -> Metric:
@@ -95,12 +112,12 @@ def graph(
     >>> paraboloid.scalar.expression
     2/(x**2 + y**2 + 1)**2
     """
-    if sign not in (1, -1):
-        raise InputError(f"sign must be 1 or -1, got {sign!r}")
+    if isinstance(sign, bool) or not isinstance(sign, numbers.Real) or sign not in (1, -1):
+        raise InputError(f"sign must be 1 or -1, got {sign!r:.80}")
     symbols = read_symbols(coordinates, "coordinates")
     value = _expression(phi, symbols, parameters)
     gradient = sp.Matrix([value.diff(c) for c in symbols])
-    matrix = sp.eye(len(symbols)) + sign * gradient * gradient.T
+    matrix = sp.eye(len(symbols)) + (1 if sign == 1 else -1) * gradient * gradient.T
     return Metric(matrix, symbols, parameters=parameters, **options)
 
 
@@ -123,7 +140,7 @@ def lne(n: int, tau: Any = "tau", **options: Any) -> Metric:
     ('graph',)
     """
     symbols = sp.symbols(f"x:{positive_integer('n', n)}")
-    scale = sp.Symbol(tau) if isinstance(tau, str) else read_expression(tau, {})
+    scale = read_constant("tau", tau, symbols, options.get("parameters"))
     u = sp.Matrix([sp.tanh(scale * c) for c in symbols])
     return Metric(sp.eye(n) - u * u.T, symbols, **options)
 
@@ -147,7 +164,7 @@ def log_cosh(n: int, tau: Any = "tau", **options: Any) -> Metric:
     True
     """
     symbols = sp.symbols(f"x:{positive_integer('n', n)}")
-    scale = sp.Symbol(tau) if isinstance(tau, str) else read_expression(tau, {})
+    scale = read_constant("tau", tau, symbols, options.get("parameters"))
     return from_potential(sum(sp.log(sp.cosh(scale * c)) for c in symbols) / scale**2, symbols, **options)
 
 
@@ -229,24 +246,29 @@ def from_divergence(
     (1/x, -1/x**2, 0, x**(-2))
     """
     first, second = read_symbols(x, "x"), read_symbols(y, "y")
-    if len(first) != len(second) or set(first) & set(second):
+    if len(first) != len(second) or set(map(str, first)) & set(map(str, second)):
         raise InputError(f"expected n names for x and n others for y, got {first} and {second}")
     value = _expression(divergence, (*first, *second), parameters)
-    diagonal = dict(zip(second, first, strict=True))
+    given = read_assumptions(options.get("assumptions"))
+    of_x = {str(symbol): assumption for symbol, assumption in given.items()}
+    # y is where x is.
+    given |= {b: of_x[str(a)] for a, b in zip(first, second, strict=True) if str(a) in of_x}
+    value, symbols, back = _assumed(value, (*first, *second), given)
+    sides = {"x": symbols[: len(first)], "y": symbols[len(first) :]}
+    diagonal = dict(zip(sides["y"], sides["x"], strict=True))
 
     def jet(variables: Sequence[Any]) -> Any:
         return value.diff(*variables).xreplace(diagonal) if variables else value.xreplace(diagonal)
 
     n = len(first)
-    for expression in (jet([]), *(jet([c]) for c in (*first, *second))):
-        if Embedding([expression], first, DifferentialField()).element(expression):
+    for expression in (jet([]), *(jet([c]) for c in symbols)):
+        if Embedding([expression], sides["x"], DifferentialField()).element(expression):
             raise InputError(f"D and its first derivatives must vanish at y = x: found {expression}")
-    matrix = sp.Matrix(n, n, lambda i, j: jet([first[i], first[j]]))
+    matrix = sp.Matrix(n, n, lambda i, j: jet([sides["x"][i], sides["x"][j]])).xreplace(back)
     metric = DivergenceMetric(matrix, first, parameters=parameters, **options)
-    sides = {"x": first, "y": second}
 
     def pattern(letters: str) -> Any:
-        return lambda index: jet([sides[s][i] for s, i in zip(letters, index, strict=True)])
+        return lambda index: jet([sides[s][i] for s, i in zip(letters, index, strict=True)]).xreplace(back)
 
     metric._jets = pattern
     return metric

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import sympy as sp
 from lnegeom._array import InputError
 from lnegeom.symbolic._inputs import read_symbols
 from lnegeom.symbolic.constructors import from_potential, graph
-from lnegeom.symbolic.expressions import parse
+from lnegeom.symbolic.expressions import exact, parse
 from lnegeom.symbolic.metric import Metric
 
 __all__ = ["from_toml"]
@@ -53,8 +54,10 @@ def from_toml(path: str | Path, **options: Any) -> Metric:
     """
     try:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # syntax, encoding, or an integer of thousands of digits
         raise InputError(f"{path}: expected a TOML file ({error})") from None
+    except RecursionError:
+        raise InputError(f"{path}: expected a TOML file, its lists nested at most twice") from None
     if unknown := set(content) - _KEYS:
         raise InputError(f"{path}: unknown key {min(unknown)!r}; expected {', '.join(sorted(_KEYS))}")
     kinds = [kind for kind in _KINDS if kind in content]
@@ -62,10 +65,14 @@ def from_toml(path: str | Path, **options: Any) -> Metric:
         raise InputError(
             f"{path}: expected coordinates and one of {', '.join(_KINDS)}, got {', '.join(content)}"
         )
+    if "sign" in content and kinds != ["graph"]:
+        raise InputError(f"{path}: sign belongs to graph, and there is {kinds[0]}: remove it")
     for key in ("coordinates", "parameters", "functions"):
         _check_names(path, key, content.get(key, []))
     if not isinstance(assumptions := content.get("assumptions", {}), dict):
-        raise InputError(f'{path}: assumptions: expected a table such as r = "positive", got {assumptions!r}')
+        raise InputError(
+            f'{path}: assumptions: expected a table such as r = "positive", got {_shown(assumptions)}'
+        )
     try:
         return _built(content, kinds[0], options)
     except InputError as error:
@@ -74,23 +81,34 @@ def from_toml(path: str | Path, **options: Any) -> Metric:
 
 def _check_names(path: str | Path, key: str, names: Any) -> None:
     if not isinstance(names, list) or not all(isinstance(n, str) and n.isidentifier() for n in names):
-        raise InputError(f"{path}: {key}: expected a list of names, got {names!r}")
+        raise InputError(f"{path}: {key}: expected a list of names, got {_shown(names)}")
+
+
+def _shown(value: Any) -> str:
+    """Return a value in few words, however deep or long it is."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return f"a {type(value).__name__} of thousands of digits"
 
 
 def _built(content: dict[str, Any], kind: str, options: dict[str, Any]) -> Metric:
     coordinates = read_symbols(content["coordinates"], "coordinates")
     parameters = read_symbols(content.get("parameters", []), "parameters")
+    functions = [str(s) for s in read_symbols(content.get("functions", []), "functions")]
+    declared = map(str, (*coordinates, *parameters, *functions))
+    read_symbols(list(declared), "coordinates, parameters and functions")
     names: dict[str, Any] = {str(s): s for s in (*coordinates, *parameters)}
-    names |= {name: sp.Function(name) for name in content.get("functions", [])}
+    names |= {name: sp.Function(name) for name in functions}
 
     def read(value: Any, depth: int) -> Any:
         if depth:
             if not isinstance(value, list):
-                raise InputError(f"{kind}: expected {_SHAPES[kind]}, got {value!r}")
+                raise InputError(f"{kind}: expected {_SHAPES[kind]}, got {_shown(value)}")
             return [read(entry, depth - 1) for entry in value]
         if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise InputError(f"{kind}: expected {_SHAPES[kind]}, got {value!r}")
-        return parse(value if isinstance(value, str) else repr(value), names)
+            raise InputError(f"{kind}: expected {_SHAPES[kind]}, got {_shown(value)}")
+        return parse(value, names) if isinstance(value, str) else exact(value)
 
     what = read(content[kind], {"matrix": 2, "diagonal": 1}.get(kind, 0))
     shared = {"parameters": parameters, "assumptions": content.get("assumptions", {}), **options}

@@ -8,6 +8,7 @@ from typing import Any
 import sympy as sp
 
 from lnegeom._array import InputError
+from lnegeom.symbolic._budget import Budget
 from lnegeom.symbolic._child import run_limited
 from lnegeom.symbolic._density import fisher_matrix
 from lnegeom.symbolic._expectation import Integers, Interval, Support
@@ -86,10 +87,11 @@ def fisher(
         "budget": budget,
         **options,
     }
+    Budget(budget)  # refuses what is no limit before any work
     if support is None:
         return from_potential(function, coordinates, **shared)
     symbols = read_symbols(coordinates, "coordinates")
-    matrix = _matrix(function, symbols, support, parameters, assumptions or {}, budget)
+    matrix = _matrix(function, symbols, support, parameters, assumptions, budget)
     return Metric(matrix, symbols, **shared)
 
 
@@ -98,9 +100,11 @@ def _matrix(
     symbols: tuple[Any, ...],
     support: Mapping[Any, Any],
     parameters: Sequence[Any] | None,
-    assumptions: Mapping[Any, str],
+    assumptions: Mapping[Any, str] | None,
     budget: float | None,
 ) -> Any:
+    if not isinstance(support, Mapping) or not support:
+        raise InputError(f'support: expected a mapping such as {{"x": (0, "oo")}}, got {support!r:.80}')
     variables = read_symbols(list(support), "support")
     declared = (*symbols, *variables, *read_symbols(parameters or (), "parameters"))
     names = {str(symbol): symbol for symbol in declared}
@@ -142,7 +146,7 @@ def _domain(given: Any, variable: Any) -> Interval | Integers:
 
 
 def _end(given: Any, variable: Any) -> Any:
-    end = _ENDS.get(given, given)
+    end = _ENDS.get(given, given) if isinstance(given, str) else given
     if isinstance(end, sp.core.numbers.Infinity | sp.core.numbers.NegativeInfinity):
         return end
     try:

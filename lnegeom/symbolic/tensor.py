@@ -149,12 +149,15 @@ class Tensor:
         return ZeroTest(True, "normal form", proved)
 
     def __sub__(self, other: Tensor) -> Tensor:
-        return self._with(other, -1, f"{self.name} - {other.name}")
+        return self._with(other, -1)
 
     def __add__(self, other: Tensor) -> Tensor:
-        return self._with(other, 1, f"{self.name} + {other.name}")
+        return self._with(other, 1)
 
-    def _with(self, other: Tensor, sign: int, name: str) -> Tensor:
+    def _with(self, other: Tensor, sign: int) -> Tensor:
+        if not isinstance(other, Tensor):
+            raise InputError(f"expected a tensor to add or subtract, got {other!r:.80}")
+        name = f"{self.name} {'+' if sign > 0 else '-'} {other.name}"
         if other.metric is not self.metric or other.variance != self.variance:
             raise InputError(f"{name}: expected tensors of one metric with indices in the same places")
         field = self.metric.field

@@ -229,6 +229,43 @@ def test_parameters_may_be_arrays():
     np.testing.assert_allclose(out.numpy(), 2 / radii**2, rtol=1e-6)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_parameters_broadcast_with_the_batch(backend):
+    xp = library(backend)
+    tensor = symbolic.sphere(2, sp.Symbol("rho")).tensor.compile(backend)
+    points = xp.ones((3, 2))
+    radii = [[1.0], [2.0]]
+    for given in (radii, xp.asarray(radii)):
+        out = np.asarray(tensor(points, rho=given))
+        assert out.shape == (2, 3, 2, 2)
+        np.testing.assert_allclose(out[..., 0, 0], [[1, 1, 1], [4, 4, 4]])
+    for given in (2, np.float64(2), sp.Integer(2)):
+        np.testing.assert_allclose(np.asarray(tensor(points[0], rho=given))[0, 0], 4)
+
+
+def test_bad_parameters_are_refused():
+    scalar = symbolic.sphere(2, sp.Symbol("rho")).scalar.compile()
+    points = np.ones((3, 2))
+    for given, message in (
+        ("1", "rho: expected a number or an array, got '1'"),
+        (None, "rho"),
+        ([[1.0, 2.0]], r"rho has shape \(1, 2\): expected one that broadcasts with the batch axes \(3,\)"),
+        ([1.0, np.nan, 2.0], r"rho\[1\] is nan: expected finite numbers"),
+        (float("inf"), "rho is inf: expected finite numbers"),
+        (1j, "rho"),
+    ):
+        with pytest.raises(InputError, match=message):
+            scalar(points, rho=given)
+
+
+def test_names_are_those_that_python_reads():
+    x, y, mu = sp.symbols("x y µ")  # the micro sign, which Python reads as the letter mu
+    scalar = symbolic.Metric(sp.diag(1, 1 + mu * x**2), (x, y)).tensor.compile()
+    assert scalar.parameters == ("μ",)
+    for given in ({"µ": 2.0}, {"μ": 2.0}):
+        assert scalar([2.0, 0.0], **given)[1, 1] == 9.0
+
+
 def test_the_source_shows_shared_subexpressions():
     source = symbolic.kerr().christoffel.compile().source
     assert source.startswith("import numpy as _xp")
@@ -270,4 +307,4 @@ def test_bad_calls_are_refused():
     with pytest.raises(InputError, match="a is not known: substitute it"):
         symbolic.flrw().ricci.compile()
     with pytest.raises(InputError, match="cannot name an argument"):
-        symbolic.berger_sphere("lambda").ricci.compile()
+        symbolic.berger_sphere(sp.Symbol("lambda")).ricci.compile()
