@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class CompiledTensor:
     """A function from points ``(..., n)`` to components ``(..., n, …, n)``, made by `Tensor.compile`.
 
-    Parameters are given by name, as numbers or arrays that broadcast with the batch axes. The result has the
-    dtype and device of the points; torch's and JAX's derivatives go through it.
+    Parameters are given by name, as numbers or arrays that broadcast with the batch axes; a larger batch of
+    them makes the result's larger. The result has the dtype and device of the points; torch's and JAX's derivatives go through it.
 
     Attributes
     ----------
@@ -68,9 +68,10 @@ class CompiledTensor:
         Raises
         ------
         InputError
-            If the points have another last axis or library, or a parameter is missing or unknown.
+            If the points have another last axis or library, or a parameter is missing, unknown, no number or
+            array, or does not broadcast with the batch.
         GeometryError
-            If a point is not finite, or the formula is not finite there, as at a singularity of the chart.
+            If a point or a parameter is not finite, or the formula is not finite there, as at a singularity of the chart.
         """
         xp, x = as_floating(x=points)
         if self.backend not in xp.__name__:
@@ -83,10 +84,32 @@ class CompiledTensor:
             expected = ", ".join(self.parameters) or "none"
             raise InputError(f"expected the parameters {expected}, got {', '.join(parameters) or 'none'}")
         check_finite(xp, x, "x")
+        x, values = self._broadcast(xp, x, parameters)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            out = self._assembled(xp, x, self._function(x, **parameters))
+            out = self._assembled(xp, x, self._function(x, **values))
             self._check(xp, x, out)
         return out
+
+    def _broadcast(self, xp: Any, x: Array, parameters: dict[str, Any]) -> tuple[Array, dict[str, Array]]:
+        """Points whose batch is that of all, and the parameters as arrays of their dtype."""
+        arrays = {}
+        for name, value in parameters.items():
+            if isinstance(value, str):
+                raise InputError(f"{name}: expected an array of real numbers, got {value!r}")
+            given = value.item() if isinstance(value, np.generic) else value
+            _, _, array = as_floating(x=x, **{name: given})
+            check_finite(xp, array, name)
+            arrays[name] = xp.astype(array, x.dtype, copy=False)
+        shapes = [tuple(array.shape) for array in arrays.values()]
+        try:
+            batch = np.broadcast_shapes(tuple(x.shape[:-1]), *shapes)
+        except ValueError:
+            told = ", ".join(f"{name} {shape}" for name, shape in zip(arrays, shapes, strict=True))
+            raise InputError(
+                f"parameters do not broadcast with the batch {tuple(x.shape[:-1])} of the points: got {told}"
+            ) from None
+        whole = (*batch, self._dim)
+        return x if tuple(x.shape) == whole else xp.broadcast_to(x, whole), arrays
 
     def _check(self, xp: Any, x: Array, out: Array) -> None:
         if holds(xp.isfinite(xp.sum(out))):

@@ -170,7 +170,15 @@ class Tensor:
 
     def __mul__(self, factor: Any) -> Tensor:
         """Product with a number, an expression of the metric's coordinates, or a scalar."""
-        value = factor._component() if isinstance(factor, Tensor) else self.metric.element(factor)
+        if isinstance(factor, Tensor):
+            if factor.metric is not self.metric or factor.shape:
+                raise InputError(
+                    f"{self.name} times {factor.name}: expected a number, an expression or a scalar of the "
+                    "same metric; compute components of a product of tensors from theirs"
+                )
+            value = factor._component()
+        else:
+            value = self.metric.element(factor)
 
         def component(*index: int) -> Element:
             return self._component(*index) * value

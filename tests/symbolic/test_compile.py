@@ -271,3 +271,45 @@ def test_bad_calls_are_refused():
         symbolic.flrw().ricci.compile()
     with pytest.raises(InputError, match="cannot name an argument"):
         symbolic.berger_sphere("lambda").ricci.compile()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_functions_of_constants_and_of_numbers_given_for_parameters(backend):
+    xp = library(backend)
+    x, m = X, sp.Symbol("M", positive=True)
+    entry = sp.sin(m) + sp.loggamma(m) + 2**x + 3 ** (-m) + sp.sqrt(2) + sp.sin(sp.sqrt(3)) + x**sp.pi
+    compiled = symbolic.Metric([[entry]], [x]).tensor.compile(backend)
+    expected = float(entry.subs({x: 0.5, m: 2}))
+    for number in (2, 2.0, np.float64(2.0), xp.asarray(2.0)):
+        out = compiled(xp.asarray([0.5], dtype=xp.float64), M=number)
+        np.testing.assert_allclose(np.asarray(out)[0, 0], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_parameters_broadcast_with_the_batch(backend):
+    xp = library(backend)
+    scalar = symbolic.sphere(2, sp.Symbol("rho")).scalar.compile(backend)
+    radii = np.array([[1.0], [2.0]])
+    out = scalar(xp.ones((3, 2)), rho=xp.asarray(radii))
+    np.testing.assert_allclose(np.asarray(out), np.broadcast_to(2 / radii**2, (2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(np.asarray(scalar(xp.ones((2, 2)), rho=[1.0, 2.0])), [2, 0.5], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("2.0", r"rho: expected an array of real numbers, got '2.0'"),
+        ([1.0, 2.0], r"with the batch \(3,\) of the points: got rho \(2,\)"),
+        (1j, "rho: expected an array of real numbers"),
+    ],
+)
+def test_bad_parameters_are_refused(given, told):
+    scalar = symbolic.sphere(2, sp.Symbol("rho")).scalar.compile()
+    with pytest.raises(InputError, match=told):
+        scalar(np.ones((3, 2)), rho=given)
+
+
+def test_a_parameter_that_is_not_finite_is_named():
+    scalar = symbolic.sphere(2, sp.Symbol("rho")).scalar.compile()
+    with pytest.raises(lnegeom.GeometryError, match=r"^rho\[1\] is nan: expected finite numbers"):
+        scalar(np.ones((2, 2)), rho=np.array([1.0, np.nan]))

@@ -275,3 +275,13 @@ def test_kretschmann_is_the_square_of_the_curvature():
     total = sum(metric.riemann_lowered[i] * up[i] for i in itertools.product(range(3), repeat=4))
     at = {v: sp.Rational(1 + i, 9) for i, v in enumerate(metric.coordinates)}
     assert abs((total - metric.kretschmann.expression).subs(at).evalf(30)) < 1e-25
+
+
+def test_products_are_with_scalars_of_the_same_metric():
+    sphere, plane = symbolic.sphere(2), symbolic.half_space(2)
+    assert (sphere.tensor * sphere.scalar)[0, 0] == 2
+    for factor in (plane.scalar, sphere.ricci):
+        with pytest.raises(
+            InputError, match="expected a number, an expression or a scalar of the same metric"
+        ):
+            sphere.ricci * factor
