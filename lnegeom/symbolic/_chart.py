@@ -15,11 +15,17 @@ from lnegeom.symbolic._element import Element
 from lnegeom.symbolic._embedding import Embedding
 from lnegeom.symbolic._field import DifferentialField
 from lnegeom.symbolic._inputs import read_expression, read_matrix, with_assumptions
+from lnegeom.symbolic._needs import UNRELATED
 from lnegeom.symbolic._recognise import recognise
 from lnegeom.symbolic._writing import LEVELS, written
+from lnegeom.symbolic._zero import looks_singular, screen
 from lnegeom.symbolic.tensor import Index, Tensor
 
 DOWN, UP = "down", "up"
+
+
+def _symbolic_power(expression: Any) -> bool:
+    return any(not power.exp.is_Rational for power in expression.atoms(sp.Pow))
 
 
 class Chart:
@@ -52,20 +58,31 @@ class Chart:
         g = [[self.field.zero] * n for _ in range(n)]
         for i, j in itertools.combinations_with_replacement(range(n), 2):
             g[i][j] = g[j][i] = self.embedding.element(self.matrix[i, j])
-            if (
-                self.matrix[i, j] != self.matrix[j, i]
-                and self.embedding.element(self.matrix[j, i]) != g[i][j]
-            ):
+            if not self._equal(i, j, g[i][j]):
                 raise InputError(
                     f"the matrix is not symmetric: entry ({i}, {j}) is {self.matrix[i, j]}, "
                     f"entry ({j}, {i}) is {self.matrix[j, i]}; make them equal"
                 )
+        singular = InputError("the matrix is singular: its determinant is zero; no metric has such a matrix")
         try:
             self.geometry, self.structure = self._recognised(g)
         except ZeroDivisionError:
-            raise InputError(
-                "the matrix is singular: its determinant is zero; no metric has such a matrix"
-            ) from None
+            raise singular from None
+        if self._may_hide_zeros() and looks_singular(self.matrix):
+            raise singular
+
+    def _equal(self, i: int, j: int, upper: Element) -> bool:
+        """Whether entries (i, j) and (j, i) are equal, in normal form or at random points."""
+        a, b = self.matrix[i, j], self.matrix[j, i]
+        return a == b or self.embedding.element(b) == upper or screen(a - b).vanishes
+
+    def _may_hide_zeros(self) -> bool:
+        """Whether there are functions or constants that were taken for independent and may not be."""
+        return any(
+            generator.square is None and (not e.free_symbols or e.has(*UNRELATED) or _symbolic_power(e))
+            for generator in self.field.generators
+            for e in (generator.expression,)
+        )
 
     def _recognised(self, g: list[list[Element]]) -> tuple[Curvature, tuple[str, ...]]:
         geometry, names = recognise(self.field, g)

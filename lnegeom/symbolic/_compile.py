@@ -29,7 +29,8 @@ class CompiledTensor:
     """A function from points ``(..., n)`` to components ``(..., n, …, n)``, made by `Tensor.compile`.
 
     Parameters are given by name, as numbers or arrays that broadcast with the batch axes; a larger batch of
-    them makes the result's larger. The result has the dtype and device of the points; torch's and JAX's derivatives go through it.
+    them makes the result's larger. The result has the dtype and device of the points; torch's and JAX's
+    derivatives go through it.
 
     Attributes
     ----------
@@ -71,7 +72,8 @@ class CompiledTensor:
             If the points have another last axis or library, or a parameter is missing, unknown, no number or
             array, or does not broadcast with the batch.
         GeometryError
-            If a point or a parameter is not finite, or the formula is not finite there, as at a singularity of the chart.
+            If a point or a parameter is not finite, or the formula is not finite there, as at a
+            singularity of the chart.
         """
         xp, x = as_floating(x=points)
         if self.backend not in xp.__name__:

@@ -113,11 +113,16 @@ def _about(metric: Metric) -> dict[str, Any]:
 
 
 def _plain(tensor: Tensor) -> dict[str, Any]:
+    from lnegeom._array import InputError
+
     components = [{"index": list(i), "expression": str(e)} for i, e in tensor.nonzero().items()]
     shown = {"indices": list(tensor.variance), "complete": tensor.complete, "nonzero": components}
     if not tensor.complete:
         return shown
-    zero = tensor.is_zero()
+    try:
+        zero = tensor.is_zero()
+    except InputError as error:  # not decided
+        return {**shown, "zero": None, "zero_test": str(error)}
     return {**shown, "zero": zero.value, "zero_test": f"{zero.method}: {zero.statement}"}
 
 

@@ -11,7 +11,7 @@ import sympy as sp
 from lnegeom._array import InputError
 from lnegeom.symbolic._compile import CompiledTensor, compile_components
 from lnegeom.symbolic._element import Element
-from lnegeom.symbolic._zero import ZeroTest, nonzero_value
+from lnegeom.symbolic._zero import ZeroTest, components_are_zero
 
 if TYPE_CHECKING:
     from lnegeom.symbolic._chart import Chart
@@ -128,25 +128,12 @@ class Tensor:
         Raises
         ------
         InputError
-            If the tensor is not complete.
+            If the tensor is not complete, or a component whose normal form is not zero has no real value at
+            any point tried.
         """
         if not self.complete:
             raise InputError(f"{self.name} is not complete: expected all components; raise the time budget")
-        where, doubtful = self.metric.field_description, []
-        for index in self.independent:
-            if self._ready[index]:
-                value = nonzero_value(self[index])
-                if value != "0":
-                    return ZeroTest(False, "normal form", f"component {index} is not zero in {where}{value}")
-                doubtful.append(index)
-        if doubtful:
-            told = (
-                f"components {doubtful} vanish at all points tried, though not their normal form in {where}"
-            )
-            return ZeroTest(True, "random points", f"{told}: its generators are not independent")
-        count = len(self.independent)
-        proved = f"all {count} independent components have numerator 0 in {where}"
-        return ZeroTest(True, "normal form", proved)
+        return components_are_zero(self)
 
     def __sub__(self, other: Tensor) -> Tensor:
         return self._with(other, -1, f"{self.name} - {other.name}")
