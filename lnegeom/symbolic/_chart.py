@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import sympy as sp
@@ -38,21 +38,26 @@ class Chart:
         *,
         parameters: Sequence[Any] | None = None,
         assumptions: Mapping[Any, str] | None = None,
-        budget: float | None = None,
+        budget: float | Budget | None = None,
         progress: bool = False,
         simplify: str = "factor",
     ):
         if simplify not in LEVELS:
             raise InputError(f"simplify must be one of {', '.join(LEVELS)}, got {simplify!r}")
-        matrix, symbols = read_matrix(matrix, coordinates, parameters)
-        matrix, symbols, self._renamed = with_assumptions(matrix, symbols, assumptions or {})
-        self.coordinates: tuple[Any, ...] = symbols
-        self.matrix: Any = sp.ImmutableDenseMatrix(matrix)
         self.simplify, self.progress = simplify, progress
-        self.field = DifferentialField(Budget(budget))
-        self._limited(self._embed)
+        clock = Budget.of(budget)
+        self.field = DifferentialField(clock)
+        self._late: dict[Any, Tensor] = {}
+        with clock.running("the matrix was carried into its field; build it with a larger budget"):
+            with clock.watched():
+                matrix, symbols = read_matrix(matrix, coordinates, parameters)
+                matrix, symbols, self._renamed = with_assumptions(matrix, symbols, assumptions or {})
+                self.coordinates: tuple[Any, ...] = symbols
+                self.matrix: Any = sp.ImmutableDenseMatrix(matrix)
+                g = self._embed()
+            self._invert(g)
 
-    def _embed(self) -> None:
+    def _embed(self) -> list[list[Element]]:
         self.embedding = Embedding(list(self.matrix), self.coordinates, self.field)
         n = self.dim
         g = [[self.field.zero] * n for _ in range(n)]
@@ -63,12 +68,17 @@ class Chart:
                     f"the matrix is not symmetric: entry ({i}, {j}) is {self.matrix[i, j]}, "
                     f"entry ({j}, {i}) is {self.matrix[j, i]}; make them equal"
                 )
+        return g
+
+    def _invert(self, g: list[list[Element]]) -> None:
         singular = InputError("the matrix is singular: its determinant is zero; no metric has such a matrix")
         try:
             self.geometry, self.structure = self._recognised(g)
         except ZeroDivisionError:
             raise singular from None
-        if self._may_hide_zeros() and looks_singular(self.matrix):
+        with self.field.budget.watched():
+            hidden = self._may_hide_zeros() and looks_singular(self.matrix)
+        if hidden:
             raise singular
 
     def _equal(self, i: int, j: int, upper: Element) -> bool:
@@ -120,26 +130,33 @@ class Chart:
 
     def expression(self, element: Element) -> Any:
         """Return an element as an expression, written as `simplify` says."""
-        return written(element, self.simplify)
-
-    def _limited(self, work: Callable[[], None]) -> None:
-        self.field.budget.start()
-        try:
-            work()
-        finally:
-            self.field.budget.stop()
+        with self.field.budget.running("a component was written; ask again to go on", watched=True):
+            return written(element, self.simplify)
 
     def _computed(self, tensor: Tensor) -> Tensor:
         try:
-            self._limited(lambda: tensor.compute(self.progress))
+            with self.field.budget.running("components were computed"):
+                tensor.compute(self.progress)
         except TimeBudgetError as error:
             ready = len(tensor._ready)
             message = f"{error}: {ready} of {len(tensor.independent)} components of {tensor.name} are ready"
             raise TimeBudgetError(f"{message}; ask again to go on, or raise the budget", tensor) from None
         return tensor
 
+    def _resumed(self, key: tuple[Any, ...], make: Callable[[], Tensor]) -> Tensor:
+        """Compute a tensor; one that ran out of time is kept by its key, for the next time."""
+        tensor = self._late.setdefault(key, make())
+        self._computed(tensor)
+        del self._late[key]
+        return tensor
+
     def _make(
-        self, name: str, variance: str, component: Callable[..., Element], independent: Iterator[Index] | None
+        self,
+        name: str,
+        variance: str,
+        component: Callable[..., Element],
+        independent: Iterable[Index] | None,
+        **kind: Any,
     ) -> Tensor:
         places = [UP if v == "^" else DOWN for v in variance]
-        return self._computed(Tensor(self, name, places, component, independent))
+        return self._computed(Tensor(self, name, places, component, independent, **kind))

@@ -219,5 +219,5 @@ def components_are_zero(tensor: Tensor) -> ZeroTest:
         told += f", though not their normal form in {where}: its generators are not independent"
         return ZeroTest(True, "random points", told)
     count = len(tensor.independent)
-    proved = f"all {count} independent components have numerator 0 in {where}"
+    proved = f"all {count} {tensor.counted} have numerator 0 in {where}"
     return ZeroTest(True, "normal form", proved)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import sympy as sp
 
 from lnegeom._array import InputError, positive_integer
+from lnegeom.symbolic._budget import Budget
 from lnegeom.symbolic._element import Element
 from lnegeom.symbolic._embedding import Embedding
 from lnegeom.symbolic._field import DifferentialField
@@ -17,6 +17,8 @@ from lnegeom.symbolic._inputs import read_expression, read_symbols
 from lnegeom.symbolic._writing import written
 from lnegeom.symbolic.metric import Metric
 from lnegeom.symbolic.tensor import Tensor
+
+ANEW = "build it with a larger budget"
 
 
 def _expression(value: Any, symbols: Sequence[Any], parameters: Sequence[Any] | None) -> Any:
@@ -51,15 +53,20 @@ def from_potential(
     (cosh(x)**(-2), True)
     """
     symbols = read_symbols(coordinates, "coordinates")
-    psi = _expression(potential, symbols, parameters)
-    field = DifferentialField()
-    value = Embedding([psi], symbols, field).element(psi)
-    slopes = [field.derivative(value, i) for i in range(len(symbols))]
+    options["budget"] = clock = Budget.of(options.get("budget"))
+    field = DifferentialField(clock)
 
     def entry(i: int, j: int) -> Any:
-        return written(field.derivative(slopes[min(i, j)], max(i, j)))
+        with clock.watched():
+            return written(field.derivative(slopes[min(i, j)], max(i, j)))
 
-    return Metric(sp.Matrix(len(symbols), len(symbols), entry), symbols, parameters=parameters, **options)
+    with clock.running(f"the potential was differentiated; {ANEW}"):
+        with clock.watched():
+            psi = _expression(potential, symbols, parameters)
+            value = Embedding([psi], symbols, field).element(psi)
+        slopes = [field.derivative(value, i) for i in range(len(symbols))]
+        matrix = sp.Matrix(len(symbols), len(symbols), entry)
+        return Metric(matrix, symbols, parameters=parameters, **options)
 
 
 def graph(
@@ -98,10 +105,13 @@ def graph(
     if sign not in (1, -1):
         raise InputError(f"sign must be 1 or -1, got {sign!r}")
     symbols = read_symbols(coordinates, "coordinates")
-    value = _expression(phi, symbols, parameters)
-    gradient = sp.Matrix([value.diff(c) for c in symbols])
-    matrix = sp.eye(len(symbols)) + sign * gradient * gradient.T
-    return Metric(matrix, symbols, parameters=parameters, **options)
+    options["budget"] = clock = Budget.of(options.get("budget"))
+    with clock.running(f"the function was differentiated; {ANEW}"):
+        with clock.watched():
+            value = _expression(phi, symbols, parameters)
+            gradient = sp.Matrix([value.diff(c) for c in symbols])
+            matrix = sp.eye(len(symbols)) + sign * gradient * gradient.T
+        return Metric(matrix, symbols, parameters=parameters, **options)
 
 
 def lne(n: int, tau: Any = "tau", **options: Any) -> Metric:
@@ -157,16 +167,14 @@ class DivergenceMetric(Metric):
     _jets: Callable[[str], Any]
 
     def _from_jet(self, pattern: str, sign: int, name: str) -> Tensor:
-        x_to_x = self._jets(pattern)
-        n = self.dim
-        elements = {
-            index: self.element(sign * x_to_x(index)) for index in itertools.product(range(n), repeat=3)
-        }
+        derivative, clock = self._jets(pattern), self.field.budget
 
         def component(k: int, i: int, j: int) -> Element:
-            return elements[i, j, k]
+            with clock.watched():
+                value = derivative((i, j, k))
+            return self.element(sign * value)
 
-        return self._make(name, "___", component, self._connection())
+        return self._make(name, "___", component, self._connection(), tensorial=False)
 
     @cached_property
     def connection(self) -> Tensor:
@@ -231,18 +239,21 @@ def from_divergence(
     first, second = read_symbols(x, "x"), read_symbols(y, "y")
     if len(first) != len(second) or set(first) & set(second):
         raise InputError(f"expected n names for x and n others for y, got {first} and {second}")
-    value = _expression(divergence, (*first, *second), parameters)
+    options["budget"] = clock = Budget.of(options.get("budget"))
     diagonal = dict(zip(second, first, strict=True))
 
     def jet(variables: Sequence[Any]) -> Any:
         return value.diff(*variables).xreplace(diagonal) if variables else value.xreplace(diagonal)
 
     n = len(first)
-    for expression in (jet([]), *(jet([c]) for c in (*first, *second))):
-        if Embedding([expression], first, DifferentialField()).element(expression):
-            raise InputError(f"D and its first derivatives must vanish at y = x: found {expression}")
-    matrix = sp.Matrix(n, n, lambda i, j: jet([first[i], first[j]]))
-    metric = DivergenceMetric(matrix, first, parameters=parameters, **options)
+    with clock.running(f"the divergence was differentiated; {ANEW}"):
+        with clock.watched():
+            value = _expression(divergence, (*first, *second), parameters)
+            for expression in (jet([]), *(jet([c]) for c in (*first, *second))):
+                if Embedding([expression], first, DifferentialField(clock)).element(expression):
+                    raise InputError(f"D and its first derivatives must vanish at y = x: found {expression}")
+            matrix = sp.Matrix(n, n, lambda i, j: jet([first[i], first[j]]))
+        metric = DivergenceMetric(matrix, first, parameters=parameters, **options)
     sides = {"x": first, "y": second}
 
     def pattern(letters: str) -> Any:
