@@ -13,7 +13,7 @@ from sympy.core.function import AppliedUndef
 from lnegeom._array import InputError
 
 if TYPE_CHECKING:
-    from lnegeom.symbolic.tensor import Tensor
+    from lnegeom.symbolic.tensor import Index, Tensor
 
 _DIGITS = 60
 _SHOWN = 30
@@ -201,7 +201,9 @@ def is_zero(expression: Any) -> ZeroTest:
 
 def components_are_zero(tensor: Tensor) -> ZeroTest:
     """Whether all independent components are zero; see `Tensor.is_zero`."""
-    where, doubtful, undecided = tensor.metric.field_description, [], []
+    where = tensor.metric.field_description
+    doubtful: list[Index] = []
+    undecided: list[Index] = []
     for index in tensor.independent:
         if tensor._ready[index]:
             found = screen(tensor[index])

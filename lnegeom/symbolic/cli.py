@@ -47,7 +47,9 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     style.add_argument("--json", dest="style", action="store_const", const="json", help="one JSON object")
     parser.set_defaults(style="text")
     parser.add_argument("--simplify", default="factor", help="factor, normal or short (default: factor)")
-    parser.add_argument("--budget", type=float, help="seconds that each tensor may take")
+    parser.add_argument(
+        "--budget", type=float, help="seconds to build the metric, to compute and to write each tensor"
+    )
     parser.add_argument("--progress", action="store_true", help="show a bar for each tensor")
 
 

@@ -38,7 +38,7 @@ class Metric(Chart):
     assumptions : mapping from symbols or names to text, optional
         Such as ``{"r": "positive"}``; they decide how roots are written.
     budget : float, optional
-        Seconds that each computation may take.
+        Seconds for building the metric, and for each tensor that is computed, written, tested or compiled.
     progress : bool
         Show a bar for each tensor.
     simplify : {"factor", "normal", "short"}
@@ -51,7 +51,8 @@ class Metric(Chart):
         If the matrix is not square, symmetric or invertible, does not fit the coordinates, holds an
         undeclared symbol or a function that is not supported.
     TimeBudgetError
-        If the budget is spent; what was ready is in its `partial`, and asking again goes on from there.
+        If the budget is spent. Of a tensor, what was ready is in `partial`, and asking again goes on from
+        there; a metric must be built anew.
 
     References
     ----------
