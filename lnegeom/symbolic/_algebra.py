@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lnegeom._array import InputError
+from lnegeom.symbolic._display import plain
 from lnegeom.symbolic._element import Element
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def scaled(tensor: Tensor, factor: Any, *, below: bool = False) -> Tensor:
         try:
             value = tensor.metric.field.inverse(value) if below else value
         except ZeroDivisionError:
-            raise InputError(f"{tensor.name} is divided by zero: expected another divisor") from None
+            raise InputError(f"{plain(tensor.name)} is divided by zero: expected another divisor") from None
 
     def component(*index: int) -> Element:
         return tensor._component(*index) * value
@@ -43,8 +44,8 @@ def _factor(tensor: Tensor, factor: Any) -> Element:
         return tensor.metric.element(factor)
     if factor.metric is not tensor.metric or factor.shape:
         raise InputError(
-            f"{tensor.name} times {factor.name}: expected a number, an expression or a scalar of the "
-            "same metric; compute components of a product of tensors from theirs"
+            f"{plain(tensor.name)} times {plain(factor.name)}: expected a number, an expression or a scalar of "
+            "the same metric; compute components of a product of tensors from theirs"
         )
     return factor._component()
 
@@ -52,7 +53,9 @@ def _factor(tensor: Tensor, factor: Any) -> Element:
 def moved(tensor: Tensor, slot: int, start: str, end: str, matrix: Callable[[int, int], Element]) -> Tensor:
     """Return a tensor with one index moved from `start` to `end` by the metric or its inverse."""
     if not -len(tensor.shape) <= slot < len(tensor.shape) or tensor.variance[slot] != start:
-        raise InputError(f"index {slot} of {tensor.name} is not {start}: its indices are {tensor.variance}")
+        raise InputError(
+            f"index {slot} of {plain(tensor.name)} is not {start}: its indices are {tensor.variance}"
+        )
     slot %= len(tensor.shape)
 
     def component(*index: int) -> Element:
@@ -84,7 +87,9 @@ def moved(tensor: Tensor, slot: int, start: str, end: str, matrix: Callable[[int
 def covariant_derivative(tensor: Tensor) -> Tensor:
     """Return ∇T; see `Tensor.covariant_derivative`."""
     if not tensor.tensorial:
-        raise InputError(f"{tensor.name} is no tensor and has no covariant derivative: expected a tensor")
+        raise InputError(
+            f"{plain(tensor.name)} is no tensor and has no covariant derivative: expected a tensor"
+        )
     metric = tensor.metric
     gamma, field, n = metric.geometry.christoffel, metric.field, metric.dim
 

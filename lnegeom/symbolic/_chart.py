@@ -11,6 +11,7 @@ import sympy as sp
 from lnegeom._array import InputError
 from lnegeom.symbolic._budget import Budget, TimeBudgetError
 from lnegeom.symbolic._curvature import Curvature
+from lnegeom.symbolic._display import plain
 from lnegeom.symbolic._element import Element
 from lnegeom.symbolic._embedding import Embedding
 from lnegeom.symbolic._field import DifferentialField
@@ -139,7 +140,9 @@ class Chart:
                 tensor.compute(self.progress)
         except TimeBudgetError as error:
             ready = len(tensor._ready)
-            message = f"{error}: {ready} of {len(tensor.independent)} components of {tensor.name} are ready"
+            message = (
+                f"{error}: {ready} of {len(tensor.independent)} components of {plain(tensor.name)} are ready"
+            )
             raise TimeBudgetError(f"{message}; ask again to go on, or raise the budget", tensor) from None
         return tensor
 

@@ -20,7 +20,6 @@ class Derived:
         self._schouten = cache(self._schouten_component)
         self._raise = cache(self._raise_component)
         self._mixed = cache(self._mixed_component)
-        self._square = cache(self._square_component)
 
     def einstein(self, i: int, j: int) -> Element:
         """Component ``Ric_ij − ½ R g_ij``."""
@@ -52,10 +51,8 @@ class Derived:
     def kretschmann(self) -> Element:
         """``R^ij_kl R^kl_ij``, four times the sum over ``i < j, k < m``."""
         pairs = list(itertools.combinations(range(self.geometry.n), 2))
-        return self.field.sum(self._square(a, b) for a in pairs for b in pairs)
-
-    def _square_component(self, a: Pair, b: Pair) -> Element:
-        return self.field.combine([(4, self._mixed(a, b), self._mixed(b, a))])
+        mixed = self._mixed
+        return self.field.combine((4, mixed(a, b), mixed(b, a)) for a in pairs for b in pairs)
 
     def _mixed_component(self, a: Pair, c: Pair) -> Element:
         """``R^ij_km`` for pairs (i, j) and (k, m)."""

@@ -11,6 +11,7 @@ import sympy as sp
 from sympy.core.function import AppliedUndef
 
 from lnegeom._array import InputError
+from lnegeom.symbolic._display import plain
 
 if TYPE_CHECKING:
     from lnegeom.symbolic.tensor import Index, Tensor
@@ -213,8 +214,8 @@ def components_are_zero(tensor: Tensor) -> ZeroTest:
             (doubtful if found.points else undecided).append(index)
     if undecided:
         raise InputError(
-            f"{tensor.name}: not decided, as the normal form of components {undecided} is not 0, but no "
-            "point where they are real was found; declare the signs of symbols in the assumptions"
+            f"{plain(tensor.name)}: not decided, as the normal form of components {undecided} is not 0, but "
+            "no point where they are real was found; declare the signs of symbols in the assumptions"
         )
     if doubtful:
         told = f"components {doubtful} vanish at all points tried (of the last, {found.range})"

@@ -12,6 +12,7 @@ import sympy as sp
 from lnegeom._array import InputError
 from lnegeom.symbolic._algebra import covariant_derivative, moved, scaled
 from lnegeom.symbolic._compile import CompiledTensor, compile_components
+from lnegeom.symbolic._display import plain
 from lnegeom.symbolic._element import Element
 from lnegeom.symbolic._zero import ZeroTest, components_are_zero
 
@@ -85,7 +86,7 @@ class Tensor:
         from tqdm import tqdm
 
         missing = [index for index in self.independent if index not in self._ready]
-        for index in tqdm(missing, desc=self.name, disable=not progress):
+        for index in tqdm(missing, desc=plain(self.name), disable=not progress):
             self._ready[index] = self._component(*index)
 
     def element(self, index: Index) -> Element | None:
@@ -100,7 +101,7 @@ class Tensor:
             isinstance(i, int) and -self.metric.dim <= i < self.metric.dim for i in key
         ):
             raise InputError(
-                f"{self.name} has {len(self.shape)} indices in 0 to {self.metric.dim - 1}: got {key}"
+                f"{plain(self.name)} has {len(self.shape)} indices in 0 to {self.metric.dim - 1}: got {key}"
             )
         key = tuple(i % self.metric.dim for i in key)
         if key not in self._expressions:
@@ -118,7 +119,7 @@ class Tensor:
 
     def _writing(self) -> AbstractContextManager[None]:
         """One clock for all that is written."""
-        doing = f"{self.name} was written; ask again to go on, or raise the budget"
+        doing = f"{plain(self.name)} was written; ask again to go on, or raise the budget"
         return self.metric.field.budget.running(doing, watched=True)
 
     def nonzero_elements(self) -> dict[Index, Element]:
@@ -129,12 +130,14 @@ class Tensor:
     def expression(self) -> Any:
         """The value of a scalar, a sympy expression."""
         if self.shape:
-            raise InputError(f"{self.name} has {len(self.shape)} indices: expected a scalar; index it")
+            raise InputError(f"{plain(self.name)} has {len(self.shape)} indices: expected a scalar; index it")
         return self[()]
 
     def array(self) -> Any:
         """All components, as a sympy array of shape ``(n, …, n)``; None where a component is not known."""
-        with self.metric.field.budget.running(f"{self.name} was written; ask again, or raise the budget"):
+        with self.metric.field.budget.running(
+            f"{plain(self.name)} was written; ask again, or raise the budget"
+        ):
             indices = itertools.product(range(self.metric.dim), repeat=len(self.shape))
             values = [self[index] for index in indices]
         return sp.ImmutableDenseNDimArray(values, self.shape) if self.shape else values[0]
@@ -160,9 +163,11 @@ class Tensor:
             any point tried.
         """
         if not self.complete:
-            raise InputError(f"{self.name} is not complete: expected all components; raise the time budget")
+            raise InputError(
+                f"{plain(self.name)} is not complete: expected all components; raise the time budget"
+            )
         budget = self.metric.field.budget
-        with budget.running(f"{self.name} was tested for zero; raise the budget", watched=True):
+        with budget.running(f"{plain(self.name)} was tested for zero; raise the budget", watched=True):
             return components_are_zero(self)
 
     def __sub__(self, other: Tensor) -> Tensor:
@@ -173,7 +178,7 @@ class Tensor:
 
     def _with(self, other: Tensor, sign: int, name: str) -> Tensor:
         if other.metric is not self.metric or other.variance != self.variance:
-            raise InputError(f"{name}: expected tensors of one metric with indices in the same places")
+            raise InputError(f"{plain(name)}: expected tensors of one metric with indices in the same places")
         field = self.metric.field
 
         def component(*index: int) -> Element:
@@ -249,14 +254,14 @@ class Tensor:
         (2, 2, 2)
         """
         budget = self.metric.field.budget
-        with budget.running(f"{self.name} was compiled; ask again to go on", watched=True):
+        with budget.running(f"{plain(self.name)} was compiled; ask again to go on", watched=True):
             return compile_components(self, backend)
 
     def __repr__(self) -> str:
         state = "" if self.complete else ", incomplete"
         nonzero = sum(map(bool, self._ready.values()))
         count = f"{len(self.independent)} {self.counted}"
-        return f"<{self.name}: {nonzero} of {count} are not zero{state}>"
+        return f"<{plain(self.name)}: {nonzero} of {count} are not zero{state}>"
 
     def __str__(self) -> str:
         from lnegeom.symbolic._display import text

@@ -325,3 +325,12 @@ def test_tensors_have_signs_and_quotients():
     assert (g.ricci / g.scalar - g.tensor / 2).is_zero()
     with pytest.raises(InputError, match="is divided by zero"):
         g.ricci / 0
+
+
+def test_messages_hold_no_latex():
+    g = symbolic.sphere(2)
+    assert repr(g.christoffel).startswith("<Γ:")
+    assert repr(g.ricci.covariant_derivative()).startswith("<∇Ric:")
+    assert repr(g.killing_equation([0, 1])).startswith("<L_X g:")
+    with pytest.raises(InputError, match=r"^Ric has 2 indices"):
+        g.ricci[0]
