@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import sympy as sp
@@ -11,15 +11,22 @@ import sympy as sp
 from lnegeom._array import InputError
 from lnegeom.symbolic._budget import Budget, TimeBudgetError
 from lnegeom.symbolic._curvature import Curvature
+from lnegeom.symbolic._display import plain
 from lnegeom.symbolic._element import Element
 from lnegeom.symbolic._embedding import Embedding
 from lnegeom.symbolic._field import DifferentialField
 from lnegeom.symbolic._inputs import read_expression, read_matrix, with_assumptions
+from lnegeom.symbolic._needs import UNRELATED
 from lnegeom.symbolic._recognise import recognise
 from lnegeom.symbolic._writing import LEVELS, written
+from lnegeom.symbolic._zero import looks_singular, screen
 from lnegeom.symbolic.tensor import Index, Tensor
 
 DOWN, UP = "down", "up"
+
+
+def _symbolic_power(expression: Any) -> bool:
+    return any(not power.exp.is_Rational for power in expression.atoms(sp.Pow))
 
 
 class Chart:
@@ -32,40 +39,61 @@ class Chart:
         *,
         parameters: Sequence[Any] | None = None,
         assumptions: Mapping[Any, str] | None = None,
-        budget: float | None = None,
+        budget: float | Budget | None = None,
         progress: bool = False,
         simplify: str = "factor",
     ):
         if simplify not in LEVELS:
             raise InputError(f"simplify must be one of {', '.join(LEVELS)}, got {simplify!r}")
-        matrix, symbols = read_matrix(matrix, coordinates, parameters)
-        matrix, symbols, self._renamed = with_assumptions(matrix, symbols, assumptions)
-        self.coordinates: tuple[Any, ...] = symbols
-        self.matrix: Any = sp.ImmutableDenseMatrix(matrix)
         self.simplify, self.progress = simplify, progress
-        self.field = DifferentialField(Budget(budget))
-        self._limited(self._embed)
+        clock = Budget.of(budget)
+        self.field = DifferentialField(clock)
+        self._late: dict[Any, Tensor] = {}
+        with clock.running("the matrix was carried into its field; build it with a larger budget"):
+            with clock.watched():
+                matrix, symbols = read_matrix(matrix, coordinates, parameters)
+                matrix, symbols, self._renamed = with_assumptions(matrix, symbols, assumptions or {})
+                self.coordinates: tuple[Any, ...] = symbols
+                self.matrix: Any = sp.ImmutableDenseMatrix(matrix)
+                g = self._embed()
+            self._invert(g)
 
-    def _embed(self) -> None:
+    def _embed(self) -> list[list[Element]]:
         self.embedding = Embedding(list(self.matrix), self.coordinates, self.field)
         n = self.dim
         g = [[self.field.zero] * n for _ in range(n)]
         for i, j in itertools.combinations_with_replacement(range(n), 2):
             g[i][j] = g[j][i] = self.embedding.element(self.matrix[i, j])
-            if (
-                self.matrix[i, j] != self.matrix[j, i]
-                and self.embedding.element(self.matrix[j, i]) != g[i][j]
-            ):
+            if not self._equal(i, j, g[i][j]):
                 raise InputError(
                     f"the matrix is not symmetric: entry ({i}, {j}) is {self.matrix[i, j]}, "
                     f"entry ({j}, {i}) is {self.matrix[j, i]}; make them equal"
                 )
+        return g
+
+    def _invert(self, g: list[list[Element]]) -> None:
+        singular = InputError("the matrix is singular: its determinant is zero; no metric has such a matrix")
         try:
             self.geometry, self.structure = self._recognised(g)
         except ZeroDivisionError:
-            raise InputError(
-                "the matrix is singular: its determinant is zero; no metric has such a matrix"
-            ) from None
+            raise singular from None
+        with self.field.budget.watched():
+            hidden = self._may_hide_zeros() and looks_singular(self.matrix)
+        if hidden:
+            raise singular
+
+    def _equal(self, i: int, j: int, upper: Element) -> bool:
+        """Whether entries (i, j) and (j, i) are equal, in normal form or at random points."""
+        a, b = self.matrix[i, j], self.matrix[j, i]
+        return a == b or self.embedding.element(b) == upper or screen(a - b).vanishes
+
+    def _may_hide_zeros(self) -> bool:
+        """Whether there are functions or constants that were taken for independent and may not be."""
+        return any(
+            generator.square is None and (not e.free_symbols or e.has(*UNRELATED) or _symbolic_power(e))
+            for generator in self.field.generators
+            for e in (generator.expression,)
+        )
 
     def _recognised(self, g: list[list[Element]]) -> tuple[Curvature, tuple[str, ...]]:
         geometry, names = recognise(self.field, g)
@@ -103,26 +131,35 @@ class Chart:
 
     def expression(self, element: Element) -> Any:
         """Return an element as an expression, written as `simplify` says."""
-        return written(element, self.simplify)
-
-    def _limited(self, work: Callable[[], None]) -> None:
-        self.field.budget.start()
-        try:
-            work()
-        finally:
-            self.field.budget.stop()
+        with self.field.budget.running("a component was written; ask again to go on", watched=True):
+            return written(element, self.simplify)
 
     def _computed(self, tensor: Tensor) -> Tensor:
         try:
-            self._limited(lambda: tensor.compute(self.progress))
+            with self.field.budget.running("components were computed"):
+                tensor.compute(self.progress)
         except TimeBudgetError as error:
             ready = len(tensor._ready)
-            message = f"{error}: {ready} of {len(tensor.independent)} components of {tensor.name} are ready"
+            message = (
+                f"{error}: {ready} of {len(tensor.independent)} components of {plain(tensor.name)} are ready"
+            )
             raise TimeBudgetError(f"{message}; ask again to go on, or raise the budget", tensor) from None
         return tensor
 
+    def _resumed(self, key: tuple[Any, ...], make: Callable[[], Tensor]) -> Tensor:
+        """Compute a tensor; one that ran out of time is kept by its key, for the next time."""
+        tensor = self._late.setdefault(key, make())
+        self._computed(tensor)
+        del self._late[key]
+        return tensor
+
     def _make(
-        self, name: str, variance: str, component: Callable[..., Element], independent: Iterator[Index] | None
+        self,
+        name: str,
+        variance: str,
+        component: Callable[..., Element],
+        independent: Iterable[Index] | None,
+        **kind: Any,
     ) -> Tensor:
         places = [UP if v == "^" else DOWN for v in variance]
-        return self._computed(Tensor(self, name, places, component, independent))
+        return self._computed(Tensor(self, name, places, component, independent, **kind))

@@ -20,6 +20,7 @@ _ARC = {a: f"arc{a[1:]}" for a in ("asin", "acos", "atan", "asinh", "acosh", "at
 
 # Higher powers than this are left to the library's own.
 _PRODUCTS = 16
+_DIGITS = 30
 
 
 def write_source(
@@ -30,6 +31,7 @@ def write_source(
     Names of its own begin with an underscore, so that coordinates and parameters may have any other.
     """
     writer = _Writer()
+    expressions = _without_constants(expressions, writer.lines)
     names = (sp.Symbol(f"_{i}") for i in itertools.count())
     shared, values = sp.cse(expressions, symbols=names, order="none")
     used = {symbol for e in expressions for symbol in e.free_symbols}
@@ -46,6 +48,20 @@ def write_source(
     body = [*writer.lines, *(f"_c{i} = {code}" for i, code in enumerate(results))]
     body.append(f"return ({''.join(f'_c{i}, ' for i in range(len(results)))})" if results else "return ()")
     return "\n".join([*head, f"def components({arguments}):", *(f"    {line}" for line in body)]) + "\n"
+
+
+def _without_constants(expressions: list[Any], lines: list[str]) -> list[Any]:
+    """Give each largest constant part a name, its value in a line: torch has no sin of a Python number."""
+    found: dict[Any, Any] = {}
+    for expression in expressions:
+        nodes = sp.preorder_traversal(expression)
+        for node in nodes:
+            if node.args and not node.free_symbols:
+                nodes.skip()
+                if node not in found:
+                    found[node] = sp.Symbol(f"_k{len(found)}")
+                    lines.append(f"{found[node]} = {float(node.evalf(_DIGITS))!r}")
+    return [expression.xreplace(found) for expression in expressions]
 
 
 class _Writer:
@@ -72,7 +88,9 @@ class _Writer:
             return self._product(e)
         if e.is_Pow:
             return (
-                self._product(sp.Mul(e, evaluate=False)) if e.exp.is_negative else self._power(e.base, e.exp)
+                self._product(sp.Mul(e, evaluate=False))
+                if e.exp.is_Rational and e.exp < 0
+                else self._power(e.base, e.exp)
             )
         return self._call(e)
 

@@ -21,6 +21,7 @@ from lnegeom._array import (
     to_numpy,
 )
 from lnegeom.symbolic._code import BACKENDS, write_source
+from lnegeom.symbolic._display import plain
 
 if TYPE_CHECKING:
     from lnegeom.symbolic.tensor import Tensor
@@ -47,9 +48,9 @@ class CompiledTensor:
         if backend not in BACKENDS:
             raise InputError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
         if not tensor.complete:
-            raise InputError(f"{tensor.name} is not complete: raise the time budget before compiling")
+            raise InputError(f"{plain(tensor.name)} is not complete: raise the time budget before compiling")
         self.backend, self.shape = backend, tensor.shape
-        self._dim, self._name = tensor.metric.dim, tensor.name
+        self._dim, self._name = tensor.metric.dim, plain(tensor.name)
         self._places, expressions = _distinct(tensor)
         undefined = {str(f.func) for e in expressions for f in e.atoms(AppliedUndef)}
         if undefined:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 from lnegeom.symbolic._element import Element
-from lnegeom.symbolic._polynomial import BITS, FIELD, Poly, generators, product, quotient
+from lnegeom.symbolic._polynomial import BITS, FIELD, Poly, generators, nothing, product, quotient
 
 # The screen before a division: the polynomial modulo a prime, at a point where the divisor vanishes.
 _PRIME = 1009
@@ -23,13 +24,13 @@ class Denominator:
         self._residues: dict[int, int] = {}
         self._root = _root_of(poly)
 
-    def power(self, exponent: int) -> Poly:
+    def power(self, exponent: int, tick: Callable[[], None] = nothing) -> Poly:
         """Return a power."""
         while len(self._powers) <= exponent:
-            self._powers.append(product(self._powers[-1], self.poly))
+            self._powers.append(product(self._powers[-1], self.poly, tick))
         return self._powers[exponent]
 
-    def divide(self, num: Poly, guard: int) -> Poly | None:
+    def divide(self, num: Poly, guard: int, tick: Callable[[], None] = nothing) -> Poly | None:
         """Return ``num`` over this polynomial if the division is exact, else None."""
         if self._root is not None and len(num) > _SCREENED:
             residues, total = self._residues, 0
@@ -39,7 +40,7 @@ class Denominator:
                 total += c * residues[monomial]
             if total % _PRIME:
                 return None
-        return quotient(num, self.poly, guard)
+        return quotient(num, self.poly, guard, tick)
 
 
 class _Point(dict[int, int]):

@@ -8,13 +8,18 @@ from functools import cache
 from lnegeom.symbolic._curvature import Curvature
 from lnegeom.symbolic._element import Element
 
+Pair = tuple[int, int]
+
 
 class Derived:
     """Einstein and Weyl tensors and the Kretschmann scalar, component by component."""
 
     def __init__(self, geometry: Curvature):
         self.geometry, self.field = geometry, geometry.field
+        # Kept, so that what ran out of time goes on from there.
         self._schouten = cache(self._schouten_component)
+        self._raise = cache(self._raise_component)
+        self._mixed = cache(self._mixed_component)
 
     def einstein(self, i: int, j: int) -> Element:
         """Component ``Ric_ij − ½ R g_ij``."""
@@ -45,21 +50,18 @@ class Derived:
 
     def kretschmann(self) -> Element:
         """``R^ij_kl R^kl_ij``, four times the sum over ``i < j, k < m``."""
-        geometry, index = self.geometry, range(self.geometry.n)
-        pairs = list(itertools.combinations(index, 2))
-        up = {
-            ((i, j), (p, q)): self.field.combine(
-                [
-                    (1, geometry.inverse(i, p), geometry.inverse(j, q)),
-                    (-1, geometry.inverse(i, q), geometry.inverse(j, p)),
-                ]
-            )
-            for i, j in pairs
-            for p, q in pairs
-        }
-        mixed = {
-            (a, c): self.field.combine((1, up[a, b], geometry.riemann(*b, *c)) for b in pairs if up[a, b])
-            for a in pairs
-            for c in pairs
-        }
-        return self.field.combine((4, mixed[a, b], mixed[b, a]) for a in pairs for b in pairs)
+        pairs = list(itertools.combinations(range(self.geometry.n), 2))
+        mixed = self._mixed
+        return self.field.combine((4, mixed(a, b), mixed(b, a)) for a in pairs for b in pairs)
+
+    def _mixed_component(self, a: Pair, c: Pair) -> Element:
+        """``R^ij_km`` for pairs (i, j) and (k, m)."""
+        pairs = itertools.combinations(range(self.geometry.n), 2)
+        return self.field.combine(
+            (1, up, self.geometry.riemann(*b, *c)) for b in pairs if (up := self._raise(a, b))
+        )
+
+    def _raise_component(self, a: Pair, b: Pair) -> Element:
+        """``g^ip g^jq − g^iq g^jp`` for pairs (i, j) and (p, q)."""
+        inverse, (i, j), (p, q) = self.geometry.inverse, a, b
+        return self.field.combine([(1, inverse(i, p), inverse(j, q)), (-1, inverse(i, q), inverse(j, p))])

@@ -11,7 +11,14 @@ from lnegeom.report import text_table
 if TYPE_CHECKING:
     from lnegeom.symbolic.tensor import Index, Tensor
 
-_PLAIN = {r"\Gamma": "Γ", r"\mathrm{Ric}": "Ric"}
+_PLAIN = {r"\Gamma^*": "Γ*", r"\Gamma": "Γ", r"\mathrm{Ric}": "Ric", r"\mathcal{L}": "L", r"\nabla ": "∇"}
+
+
+def plain(name: str) -> str:
+    """Return a tensor's letter for text and messages, without LaTeX."""
+    for code, letter in _PLAIN.items():
+        name = name.replace(code, letter)
+    return name
 
 
 def component_latex(tensor: Tensor, index: Index) -> str:
@@ -34,7 +41,7 @@ def _leading(places: list[tuple[str, int]], place: str) -> list[tuple[str, int]]
 
 def component_text(tensor: Tensor, index: Index) -> str:
     """Return a component's letter and indices, as ``Γ^r_tt``."""
-    code, last = _PLAIN.get(tensor.name, tensor.name), None
+    code, last = plain(tensor.name), None
     names = [str(c) for c in tensor.metric.coordinates]
     comma = "," if max(map(len, names)) > 1 else ""
     for place, i in zip(tensor.variance, index, strict=True):
@@ -61,7 +68,7 @@ def text(tensor: Tensor) -> str:
         lines.append(
             f"({len(tensor.independent) - len(tensor._ready)} components are not known: out of time)"
         )
-    return "\n".join(lines) or f"{_PLAIN.get(tensor.name, tensor.name)} = 0"
+    return "\n".join(lines) or f"{plain(tensor.name)} = 0"
 
 
 def table(tensor: Tensor) -> str:

@@ -13,11 +13,10 @@ from sympy.core.function import AppliedUndef
 from lnegeom._array import InputError
 from lnegeom.symbolic._element import Element
 from lnegeom.symbolic._field import DifferentialField
-from lnegeom.symbolic._needs import HYPERBOLIC, TRIGONOMETRIC, Needs, terms_of
+from lnegeom.symbolic._needs import HYPERBOLIC, TRIGONOMETRIC, UNRELATED, Needs, terms_of
 from lnegeom.symbolic._radicands import Radicands
 from lnegeom.symbolic._writing import written
 
-_ALONE = (sp.log, sp.atan, sp.atanh, sp.asin, sp.acos, sp.asinh, sp.acosh, sp.erf, sp.loggamma, sp.polygamma)
 _SUPPORTED = (
     "rational numbers, symbols, + - * /, powers, sqrt, exp, log, trigonometric and hyperbolic functions, "
     "asin, acos, atan, asinh, acosh, atanh, erf, loggamma, polygamma, and undefined functions of symbols"
@@ -94,7 +93,7 @@ class Embedding:
             return self._hyperbolic(e)
         if isinstance(e, AppliedUndef | sp.Derivative):
             return self._jet(e)
-        if isinstance(e, _ALONE) and all(order.is_Integer for order in e.args[:-1]):
+        if isinstance(e, UNRELATED) and all(order.is_Integer for order in e.args[:-1]):
             slope, inner = e.fdiff(len(e.args)), e.args[-1]
             return field.add_generator(e, lambda a: self.element(slope) * self._along(inner, a))
         if e.is_NumberSymbol:

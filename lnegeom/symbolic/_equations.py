@@ -21,7 +21,12 @@ def lie_derivative(metric: Metric, vector: Sequence[Any] | None) -> Tensor:
     """Lie derivative of the metric; see `Metric.killing_equation`."""
     if vector is None:
         vector = [sp.Function(f"X{i}")(*metric.coordinates) for i in range(metric.dim)]
-    x = metric.vector(vector)
+    return metric._resumed(
+        ("killing", *map(str, vector)), lambda: _lie_derivative(metric, metric.vector(vector))
+    )
+
+
+def _lie_derivative(metric: Metric, x: Tensor) -> Tensor:
     field, g, index = metric.field, metric.geometry.g, range(metric.dim)
 
     def component(i: int, j: int) -> Element:
@@ -34,7 +39,7 @@ def lie_derivative(metric: Metric, vector: Sequence[Any] | None) -> Tensor:
         return field.combine(terms)
 
     independent = itertools.combinations_with_replacement(index, 2)
-    return metric._computed(Tensor(metric, r"\mathcal{L}_X g", ("down", "down"), component, independent))
+    return Tensor(metric, r"\mathcal{L}_X g", ("down", "down"), component, independent)
 
 
 def geodesic_equations(metric: Metric, parameter: str) -> tuple[Any, ...]:
@@ -46,14 +51,17 @@ def geodesic_equations(metric: Metric, parameter: str) -> tuple[Any, ...]:
     index = range(metric.dim)
 
     def side(k: int) -> Any:
-        gamma = metric.christoffel
         total = curve[metric.coordinates[k]].diff(s, 2)
         for i, j in itertools.combinations_with_replacement(index, 2):
             speed = curve[metric.coordinates[i]].diff(s) * curve[metric.coordinates[j]].diff(s)
             total += (1 if i == j else 2) * gamma[k, i, j].xreplace(curve) * speed
         return total
 
-    return tuple(side(k) for k in index)
+    gamma = metric.christoffel
+    for k in gamma.independent:
+        gamma[k]
+    with metric.field.budget.watched():
+        return tuple(side(k) for k in index)
 
 
 def pulled_back(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import random
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import mpmath
 import numpy as np
 import sympy as sp
 
@@ -125,9 +126,7 @@ class Expectation:
 
         intervals = [v for v, d in self.support.items() if isinstance(d, Interval)]
         integers = [v for v in self.variables if v not in intervals]
-        integrand = sp.lambdify(
-            [*intervals, *integers], (statistic * self.density).subs(at), ["scipy", "numpy"]
-        )
+        integrand = _numeric([*intervals, *integers], (statistic * self.density).subs(at))
         limits = [[float(self.support[v].low), float(self.support[v].high)] for v in intervals]
         total = 0.0
         with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -141,6 +140,20 @@ class Expectation:
             except (Warning, TypeError, ValueError, ArithmeticError):
                 return None
         return total if np.isfinite(total) else None
+
+
+def _numeric(variables: Sequence[Any], expression: Any) -> Callable[..., Any]:
+    """A function of numbers; where floats overflow on the way, it is evaluated in mpmath's wider range."""
+    quick, wide = (sp.lambdify(variables, expression, m) for m in (["scipy", "numpy"], "mpmath"))
+
+    def value(*point: float) -> float:
+        try:
+            found = float(quick(*point))
+        except (OverflowError, ZeroDivisionError):
+            found = np.nan
+        return found if np.isfinite(found) else float(wide(*map(mpmath.mpf, point)))
+
+    return value
 
 
 def _numbers(domain: Interval | Integers) -> Sequence[int]:

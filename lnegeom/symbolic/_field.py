@@ -126,7 +126,7 @@ class DifferentialField:
         result: Poly = {0: 1}
         for denominator, e in zip(self.denominators, exps, strict=False):
             if e:
-                result = product(result, denominator.power(e))
+                result = product(result, denominator.power(e, self.budget.check), self.budget.check)
         return result
 
     def _reduced(self, num: Poly, exps: tuple[int, ...], den: int) -> Element:
@@ -136,7 +136,7 @@ class DifferentialField:
         left = list(exps)
         for i, e in enumerate(left):
             for _ in range(e):
-                shorter = self.denominators[i].divide(num, self.guard)
+                shorter = self.denominators[i].divide(num, self.guard, self.budget.check)
                 if shorter is None:
                     break
                 num, left[i] = shorter, left[i] - 1
@@ -152,6 +152,7 @@ class DifferentialField:
         bits = self._root_bits
         if not bits or not any(monomial & bits for monomial in num):
             return num
+        tick = self.budget.check
         for index in reversed(self._roots):
             shift, square = BITS * index, self.generators[index].square
             assert square is not None
@@ -161,7 +162,7 @@ class DifferentialField:
                 groups.setdefault(pairs, {})[monomial - (2 * pairs << shift)] = c
             num = {}
             for pairs, part in groups.items():
-                add_product(num, power(square, pairs), part, 1)
+                add_product(num, power(square, pairs, tick), part, 1, tick)
             num = without_zeros(num)
         return num
 
@@ -179,7 +180,7 @@ class DifferentialField:
             raise ZeroDivisionError
         norm, conjugates = self._norm(a.num)
         unit, exps = self._factored(norm)
-        num = product(conjugates, self._power_product(a.exps))
+        num = product(conjugates, self._power_product(a.exps), self.budget.check)
         scale = a.den if unit > 0 else -a.den
         return self._reduced({m: c * scale for m, c in num.items()}, exps, abs(unit))
 
@@ -189,14 +190,15 @@ class DifferentialField:
         A norm that grows too long is not worth its price: then the polynomial itself becomes a denominator.
         Zero is still zero, but equal elements may then be written over different powers of it.
         """
+        tick = self.budget.check
         norm: Poly = poly
         conjugates: Poly = {0: 1}
         for index in reversed(self._roots):
             if any((monomial >> (BITS * index)) & FIELD for monomial in norm):
                 # (A + B q)(A − B q) = A² − B² q² is free of q.
                 sign = {m: -c if (m >> (BITS * index)) & 1 else c for m, c in norm.items()}
-                norm = self._without_squares(product(norm, sign))
-                conjugates = self._without_squares(product(conjugates, sign))
+                norm = self._without_squares(product(norm, sign, tick))
+                conjugates = self._without_squares(product(conjugates, sign, tick))
                 if not norm:
                     raise ZeroDivisionError
                 if len(norm) > _LONGEST_NORM:
@@ -207,11 +209,13 @@ class DifferentialField:
         """An integer and the powers of the denominators whose product a polynomial without roots is."""
         exps = [0] * len(self.denominators)
         for i, known in enumerate(self.denominators):
-            while (shorter := known.divide(poly, self.guard)) is not None:
+            while (shorter := known.divide(poly, self.guard, self.budget.check)) is not None:
                 poly, exps[i] = shorter, exps[i] + 1
         unit = content(poly)
         poly = scaled_down(poly, unit)
-        for factor, e in irreducible_factors(poly, len(self.generators)):
+        with self.budget.watched():
+            factors = irreducible_factors(poly, len(self.generators))
+        for factor, e in factors:
             if set(factor) == {0}:
                 unit *= factor[0] ** e
                 continue
@@ -225,7 +229,7 @@ class DifferentialField:
         if any(monomial & bits for monomial in b.num):
             return None
         unit = content(b.num)
-        num = quotient(a.num, scaled_down(b.num, unit), self.guard)
+        num = quotient(a.num, scaled_down(b.num, unit), self.guard, self.budget.check)
         if num is None:
             return None
         rest = Element(self, self._power_product(b.exps), (), unit)

@@ -13,6 +13,8 @@ import sympy as sp
 from lnegeom._array import InputError
 
 TRIGONOMETRIC = (sp.sin, sp.cos, sp.tan, sp.cot, sp.sec, sp.csc)
+_INVERSES = (sp.log, sp.atan, sp.atanh, sp.asin, sp.acos, sp.asinh, sp.acosh)
+UNRELATED = (*_INVERSES, sp.erf, sp.loggamma, sp.polygamma)
 HYPERBOLIC = (sp.sinh, sp.cosh, sp.sech, sp.csch)
 
 Terms = tuple[tuple[Fraction, Any], ...]

@@ -76,11 +76,11 @@ def product(a: Poly, b: Poly, tick: Callable[[], None] = nothing) -> Poly:
     return without_zeros(total)
 
 
-def power(a: Poly, exponent: int) -> Poly:
+def power(a: Poly, exponent: int, tick: Callable[[], None] = nothing) -> Poly:
     """Return ``a^exponent`` for an exponent of at least 0."""
     result: Poly = {0: 1}
     for _ in range(exponent):
-        result = product(result, a)
+        result = product(result, a, tick)
     return result
 
 
@@ -94,7 +94,7 @@ def scaled_down(poly: Poly, divisor: int) -> Poly:
     return poly if divisor == 1 else {m: c // divisor for m, c in poly.items()}
 
 
-def quotient(a: Poly, divisor: Poly, guard: int) -> Poly | None:
+def quotient(a: Poly, divisor: Poly, guard: int, tick: Callable[[], None] = nothing) -> Poly | None:
     """Return ``a / divisor`` if the division leaves nothing over, else None.
 
     Parameters
@@ -103,6 +103,8 @@ def quotient(a: Poly, divisor: Poly, guard: int) -> Poly | None:
         The divisor is not zero.
     guard : int
         The highest bit of each generator's field.
+    tick : callable
+        Looks at the clock.
     """
     lead = max(divisor)
     leading = divisor[lead]
@@ -110,6 +112,7 @@ def quotient(a: Poly, divisor: Poly, guard: int) -> Poly | None:
     rest, result = dict(a), {}
     heap = [-monomial for monomial in rest]
     heapq.heapify(heap)
+    work = 0
     while heap:
         monomial = -heapq.heappop(heap)
         coefficient = rest.pop(monomial, 0)
@@ -121,6 +124,9 @@ def quotient(a: Poly, divisor: Poly, guard: int) -> Poly | None:
             return None
         shift ^= guard
         result[shift] = factor
+        if (work := work + len(tail)) > _LARGE:
+            tick()
+            work = 0
         for other, c in tail:
             key = shift + other
             if key not in rest:

@@ -47,7 +47,9 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     style.add_argument("--json", dest="style", action="store_const", const="json", help="one JSON object")
     parser.set_defaults(style="text")
     parser.add_argument("--simplify", default="factor", help="factor, normal or short (default: factor)")
-    parser.add_argument("--budget", type=float, help="seconds that each tensor may take")
+    parser.add_argument(
+        "--budget", type=float, help="seconds to build the metric, to compute and to write each tensor"
+    )
     parser.add_argument("--progress", action="store_true", help="show a bar for each tensor")
 
 
@@ -113,11 +115,16 @@ def _about(metric: Metric) -> dict[str, Any]:
 
 
 def _plain(tensor: Tensor) -> dict[str, Any]:
+    from lnegeom._array import InputError
+
     components = [{"index": list(i), "expression": str(e)} for i, e in tensor.nonzero().items()]
     shown = {"indices": list(tensor.variance), "complete": tensor.complete, "nonzero": components}
     if not tensor.complete:
         return shown
-    zero = tensor.is_zero()
+    try:
+        zero = tensor.is_zero()
+    except InputError as error:  # not decided
+        return {**shown, "zero": None, "zero_test": str(error)}
     return {**shown, "zero": zero.value, "zero_test": f"{zero.method}: {zero.statement}"}
 
 

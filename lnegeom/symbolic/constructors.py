@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import numbers
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -11,6 +10,7 @@ from typing import Any
 import sympy as sp
 
 from lnegeom._array import InputError, positive_integer
+from lnegeom.symbolic._budget import Budget
 from lnegeom.symbolic._element import Element
 from lnegeom.symbolic._embedding import Embedding
 from lnegeom.symbolic._field import DifferentialField
@@ -24,6 +24,8 @@ from lnegeom.symbolic._inputs import (
 from lnegeom.symbolic._writing import written
 from lnegeom.symbolic.metric import Metric
 from lnegeom.symbolic.tensor import Tensor
+
+ANEW = "build it with a larger budget"
 
 
 def _expression(value: Any, symbols: Sequence[Any], parameters: Sequence[Any] | None) -> Any:
@@ -67,16 +69,21 @@ def from_potential(
     (cosh(x)**(-2), True)
     """
     symbols = read_symbols(coordinates, "coordinates")
-    psi = _expression(potential, symbols, parameters)
-    field = DifferentialField()
-    psi, assumed, back = _assumed(psi, symbols, options.get("assumptions"))
-    value = Embedding([psi], assumed, field).element(psi)
-    slopes = [field.derivative(value, i) for i in range(len(symbols))]
+    options["budget"] = clock = Budget.of(options.get("budget"))
+    field = DifferentialField(clock)
 
     def entry(i: int, j: int) -> Any:
-        return written(field.derivative(slopes[min(i, j)], max(i, j))).xreplace(back)
+        with clock.watched():
+            return written(field.derivative(slopes[min(i, j)], max(i, j))).xreplace(back)
 
-    return Metric(sp.Matrix(len(symbols), len(symbols), entry), symbols, parameters=parameters, **options)
+    with clock.running(f"the potential was differentiated; {ANEW}"):
+        with clock.watched():
+            psi = _expression(potential, symbols, parameters)
+            psi, assumed, back = _assumed(psi, symbols, options.get("assumptions"))
+            value = Embedding([psi], assumed, field).element(psi)
+        slopes = [field.derivative(value, i) for i in range(len(symbols))]
+        matrix = sp.Matrix(len(symbols), len(symbols), entry)
+        return Metric(matrix, symbols, parameters=parameters, **options)
 
 
 def graph(
@@ -115,10 +122,13 @@ def graph(
     if isinstance(sign, bool) or not isinstance(sign, numbers.Real) or sign not in (1, -1):
         raise InputError(f"sign must be 1 or -1, got {sign!r:.80}")
     symbols = read_symbols(coordinates, "coordinates")
-    value = _expression(phi, symbols, parameters)
-    gradient = sp.Matrix([value.diff(c) for c in symbols])
-    matrix = sp.eye(len(symbols)) + (1 if sign == 1 else -1) * gradient * gradient.T
-    return Metric(matrix, symbols, parameters=parameters, **options)
+    options["budget"] = clock = Budget.of(options.get("budget"))
+    with clock.running(f"the function was differentiated; {ANEW}"):
+        with clock.watched():
+            value = _expression(phi, symbols, parameters)
+            gradient = sp.Matrix([value.diff(c) for c in symbols])
+            matrix = sp.eye(len(symbols)) + (1 if sign == 1 else -1) * gradient * gradient.T
+        return Metric(matrix, symbols, parameters=parameters, **options)
 
 
 def lne(n: int, tau: Any = "tau", **options: Any) -> Metric:
@@ -174,16 +184,14 @@ class DivergenceMetric(Metric):
     _jets: Callable[[str], Any]
 
     def _from_jet(self, pattern: str, sign: int, name: str) -> Tensor:
-        x_to_x = self._jets(pattern)
-        n = self.dim
-        elements = {
-            index: self.element(sign * x_to_x(index)) for index in itertools.product(range(n), repeat=3)
-        }
+        derivative, clock = self._jets(pattern), self.field.budget
 
         def component(k: int, i: int, j: int) -> Element:
-            return elements[i, j, k]
+            with clock.watched():
+                value = derivative((i, j, k))
+            return self.element(sign * value)
 
-        return self._make(name, "___", component, self._connection())
+        return self._make(name, "___", component, self._connection(), tensorial=False)
 
     @cached_property
     def connection(self) -> Tensor:
@@ -248,24 +256,27 @@ def from_divergence(
     first, second = read_symbols(x, "x"), read_symbols(y, "y")
     if len(first) != len(second) or set(map(str, first)) & set(map(str, second)):
         raise InputError(f"expected n names for x and n others for y, got {first} and {second}")
-    value = _expression(divergence, (*first, *second), parameters)
+    options["budget"] = clock = Budget.of(options.get("budget"))
     given = read_assumptions(options.get("assumptions"))
     of_x = {str(symbol): assumption for symbol, assumption in given.items()}
     # y is where x is.
     given |= {b: of_x[str(a)] for a, b in zip(first, second, strict=True) if str(a) in of_x}
-    value, symbols, back = _assumed(value, (*first, *second), given)
-    sides = {"x": symbols[: len(first)], "y": symbols[len(first) :]}
-    diagonal = dict(zip(sides["y"], sides["x"], strict=True))
 
     def jet(variables: Sequence[Any]) -> Any:
         return value.diff(*variables).xreplace(diagonal) if variables else value.xreplace(diagonal)
 
     n = len(first)
-    for expression in (jet([]), *(jet([c]) for c in symbols)):
-        if Embedding([expression], sides["x"], DifferentialField()).element(expression):
-            raise InputError(f"D and its first derivatives must vanish at y = x: found {expression}")
-    matrix = sp.Matrix(n, n, lambda i, j: jet([sides["x"][i], sides["x"][j]])).xreplace(back)
-    metric = DivergenceMetric(matrix, first, parameters=parameters, **options)
+    with clock.running(f"the divergence was differentiated; {ANEW}"):
+        with clock.watched():
+            value = _expression(divergence, (*first, *second), parameters)
+            value, symbols, back = _assumed(value, (*first, *second), given)
+            sides = {"x": symbols[:n], "y": symbols[n:]}
+            diagonal = dict(zip(sides["y"], sides["x"], strict=True))
+            for expression in (jet([]), *(jet([c]) for c in symbols)):
+                if Embedding([expression], sides["x"], DifferentialField(clock)).element(expression):
+                    raise InputError(f"D and its first derivatives must vanish at y = x: found {expression}")
+            matrix = sp.Matrix(n, n, lambda i, j: jet([sides["x"][i], sides["x"][j]])).xreplace(back)
+        metric = DivergenceMetric(matrix, first, parameters=parameters, **options)
 
     def pattern(letters: str) -> Any:
         return lambda index: jet([sides[s][i] for s, i in zip(letters, index, strict=True)]).xreplace(back)

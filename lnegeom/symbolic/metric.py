@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from lnegeom._array import InputError
+from lnegeom.symbolic._budget import Budget
 from lnegeom.symbolic._chart import Chart
 from lnegeom.symbolic._derived import Derived
 from lnegeom.symbolic._equations import geodesic_equations, lie_derivative, pulled_back
@@ -37,7 +38,7 @@ class Metric(Chart):
     assumptions : mapping from symbols or names to text, optional
         Such as ``{"r": "positive"}``; they decide how roots are written.
     budget : float, optional
-        Seconds that each computation may take.
+        Seconds for building the metric, and for each tensor that is computed, written, tested or compiled.
     progress : bool
         Show a bar for each tensor.
     simplify : {"factor", "normal", "short"}
@@ -50,7 +51,8 @@ class Metric(Chart):
         If the matrix is not square, symmetric or invertible, does not fit the coordinates, holds an
         undeclared symbol or a function that is not supported.
     TimeBudgetError
-        If the budget is spent; what was ready is in its `partial`, and asking again goes on from there.
+        If the budget is spent. Of a tensor, what was ready is in `partial`, and asking again goes on from
+        there; a metric must be built anew.
 
     References
     ----------
@@ -88,12 +90,12 @@ class Metric(Chart):
     @cached_property
     def christoffel(self) -> Tensor:
         """Christoffel symbols Γ^k_ij, ``[k, i, j]``."""
-        return self._make(r"\Gamma", "^__", self.geometry.christoffel, self._connection())
+        return self._make(r"\Gamma", "^__", self.geometry.christoffel, self._connection(), tensorial=False)
 
     @cached_property
     def christoffel_lowered(self) -> Tensor:
         """Christoffel symbols of the first kind Γ_ij,k, ``[k, i, j]``."""
-        return self._make(r"\Gamma", "___", self.geometry.lowered, self._connection())
+        return self._make(r"\Gamma", "___", self.geometry.lowered, self._connection(), tensorial=False)
 
     @cached_property
     def riemann(self) -> Tensor:
@@ -101,7 +103,7 @@ class Metric(Chart):
         index = range(self.dim)
         pairs = list(itertools.combinations(index, 2))
         independent = ((r, s, m, v) for r in index for s in index for m, v in pairs)
-        return self._make("R", "^___", self.geometry.mixed, independent)
+        return self._make("R", "^___", self.geometry.mixed, independent, counted="components with m < v")
 
     @cached_property
     def riemann_lowered(self) -> Tensor:
@@ -180,7 +182,8 @@ class Metric(Chart):
         >>> symbolic.sphere(2).geodesic_equations()[0]
         -sin(theta(s))*cos(theta(s))*Derivative(phi(s), s)**2 + Derivative(theta(s), (s, 2))
         """
-        return geodesic_equations(self, parameter)
+        with self.field.budget.running("the equations were written; ask again to go on"):
+            return geodesic_equations(self, parameter)
 
     def pullback(self, substitution: Mapping[Any, Any], coordinates: Sequence[Any]) -> Metric:
         """Return the metric in other coordinates, or on a submanifold: ``Jᵀ g(x(y)) J``.
@@ -200,6 +203,8 @@ class Metric(Chart):
         >>> polar.tensor.nonzero()
         {(0, 0): 1, (1, 1): r**2}
         """
-        matrix, symbols = pulled_back(self, substitution, coordinates)
-        seconds = self.field.budget.seconds
-        return Metric(matrix, symbols, budget=seconds, progress=self.progress, simplify=self.simplify)
+        clock = Budget(self.field.budget.seconds)
+        with clock.running("the metric was pulled back; build it with a larger budget"):
+            with clock.watched():
+                matrix, symbols = pulled_back(self, substitution, coordinates)
+            return Metric(matrix, symbols, budget=clock, progress=self.progress, simplify=self.simplify)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import sympy as sp
 
 from lnegeom._array import InputError
+from lnegeom.symbolic._algebra import covariant_derivative, moved, scaled
 from lnegeom.symbolic._compile import CompiledTensor, compile_components
+from lnegeom.symbolic._display import plain
 from lnegeom.symbolic._element import Element
-from lnegeom.symbolic._zero import ZeroTest, nonzero_value
+from lnegeom.symbolic._zero import ZeroTest, components_are_zero
 
 if TYPE_CHECKING:
     from lnegeom.symbolic._chart import Chart
@@ -35,6 +38,10 @@ class Tensor:
         ``(n, …, n)``.
     complete : bool
         False for the partial result of a computation that ran out of time.
+    tensorial : bool
+        False for Christoffel symbols, which have no covariant derivative.
+    counted : str
+        What the components that `independent` lists are called.
 
     Examples
     --------
@@ -50,15 +57,24 @@ class Tensor:
         name: str,
         variance: Sequence[str],
         component: Callable[..., Element],
-        independent: Iterator[Index] | None = None,
+        independent: Iterable[Index] | None = None,
+        *,
+        tensorial: bool = True,
+        counted: str = "independent components",
     ):
         self.metric, self.name, self.variance = metric, name, tuple(variance)
         self.shape = (metric.dim,) * len(self.variance)
-        self._component = component
+        self._component, self.tensorial, self.counted = component, tensorial, counted
         indices = itertools.product(range(metric.dim), repeat=len(self.variance))
         self.independent: tuple[Index, ...] = tuple(indices if independent is None else independent)
+        # What the indices' symmetry leaves, when all are up or all down: raising all or none keeps it.
+        self._level = self.independent if independent is not None and self._is_level else None
         self._expressions: dict[Index, Any] = {}
         self._ready: dict[Index, Element] = {}
+
+    @property
+    def _is_level(self) -> bool:
+        return len(set(self.variance)) <= 1
 
     @property
     def complete(self) -> bool:
@@ -70,7 +86,7 @@ class Tensor:
         from tqdm import tqdm
 
         missing = [index for index in self.independent if index not in self._ready]
-        for index in tqdm(missing, desc=self.name, disable=not progress):
+        for index in tqdm(missing, desc=plain(self.name), disable=not progress):
             self._ready[index] = self._component(*index)
 
     def element(self, index: Index) -> Element | None:
@@ -85,17 +101,26 @@ class Tensor:
             isinstance(i, int) and -self.metric.dim <= i < self.metric.dim for i in key
         ):
             raise InputError(
-                f"{self.name} has {len(self.shape)} indices in 0 to {self.metric.dim - 1}: got {key}"
+                f"{plain(self.name)} has {len(self.shape)} indices in 0 to {self.metric.dim - 1}: got {key}"
             )
         key = tuple(i % self.metric.dim for i in key)
         if key not in self._expressions:
-            element = self.element(key)
-            self._expressions[key] = None if element is None else self.metric.expression(element)
+            with self.metric.field.budget.running("a component was computed; ask again, or raise the budget"):
+                element = self.element(key)
+                if element is None:
+                    return None
+                self._expressions[key] = self.metric.expression(element)
         return self._expressions[key]
 
     def nonzero(self) -> dict[Index, Any]:
         """Independent components that are not zero, by index."""
-        return {index: self[index] for index in self.nonzero_elements()}
+        with self._writing():
+            return {index: self[index] for index in self.nonzero_elements()}
+
+    def _writing(self) -> AbstractContextManager[None]:
+        """One clock for all that is written."""
+        doing = f"{plain(self.name)} was written; ask again to go on, or raise the budget"
+        return self.metric.field.budget.running(doing, watched=True)
 
     def nonzero_elements(self) -> dict[Index, Element]:
         """Independent components that are not zero, as elements of the metric's field."""
@@ -105,18 +130,24 @@ class Tensor:
     def expression(self) -> Any:
         """The value of a scalar, a sympy expression."""
         if self.shape:
-            raise InputError(f"{self.name} has {len(self.shape)} indices: expected a scalar; index it")
+            raise InputError(f"{plain(self.name)} has {len(self.shape)} indices: expected a scalar; index it")
         return self[()]
 
     def array(self) -> Any:
         """All components, as a sympy array of shape ``(n, …, n)``; None where a component is not known."""
-        values = [self[index] for index in itertools.product(range(self.metric.dim), repeat=len(self.shape))]
+        with self.metric.field.budget.running(
+            f"{plain(self.name)} was written; ask again, or raise the budget"
+        ):
+            indices = itertools.product(range(self.metric.dim), repeat=len(self.shape))
+            values = [self[index] for index in indices]
         return sp.ImmutableDenseNDimArray(values, self.shape) if self.shape else values[0]
 
     @property
     def operations(self) -> int:
         """Number of operations that sympy counts in the independent components."""
-        return sum(int(sp.count_ops(self[index])) for index in self.independent if self[index] is not None)
+        with self._writing():
+            written = (self[index] for index in self.independent)
+            return sum(int(sp.count_ops(value)) for value in written if value is not None)
 
     def is_zero(self) -> ZeroTest:
         """Whether every component is zero, with a statement of how that was found.
@@ -128,25 +159,16 @@ class Tensor:
         Raises
         ------
         InputError
-            If the tensor is not complete.
+            If the tensor is not complete, or a component whose normal form is not zero has no real value at
+            any point tried.
         """
         if not self.complete:
-            raise InputError(f"{self.name} is not complete: expected all components; raise the time budget")
-        where, doubtful = self.metric.field_description, []
-        for index in self.independent:
-            if self._ready[index]:
-                value = nonzero_value(self[index])
-                if value != "0":
-                    return ZeroTest(False, "normal form", f"component {index} is not zero in {where}{value}")
-                doubtful.append(index)
-        if doubtful:
-            told = (
-                f"components {doubtful} vanish at all points tried, though not their normal form in {where}"
+            raise InputError(
+                f"{plain(self.name)} is not complete: expected all components; raise the time budget"
             )
-            return ZeroTest(True, "random points", f"{told}: its generators are not independent")
-        count = len(self.independent)
-        proved = f"all {count} independent components have numerator 0 in {where}"
-        return ZeroTest(True, "normal form", proved)
+        budget = self.metric.field.budget
+        with budget.running(f"{plain(self.name)} was tested for zero; raise the budget", watched=True):
+            return components_are_zero(self)
 
     def __sub__(self, other: Tensor) -> Tensor:
         return self._with(other, -1)
@@ -159,73 +181,60 @@ class Tensor:
             raise InputError(f"expected a tensor to add or subtract, got {other!r:.80}")
         name = f"{self.name} {'+' if sign > 0 else '-'} {other.name}"
         if other.metric is not self.metric or other.variance != self.variance:
-            raise InputError(f"{name}: expected tensors of one metric with indices in the same places")
+            raise InputError(f"{plain(name)}: expected tensors of one metric with indices in the same places")
         field = self.metric.field
 
         def component(*index: int) -> Element:
             a, b = self._component(*index), other._component(*index)
             return field.combine([(1, a, field.one), (sign, b, field.one)])
 
-        independent = self.independent if self.independent == other.independent else None
-        return self.metric._computed(
-            Tensor(self.metric, name, self.variance, component, _iterate(independent))
+        same = self.independent == other.independent
+        # The difference of two connections is a tensor.
+        tensorial = self.tensorial == other.tensorial and (self.tensorial or sign < 0)
+        return self.metric._resumed(
+            ("sum", self, other, sign),
+            lambda: Tensor(
+                self.metric,
+                name,
+                self.variance,
+                component,
+                self.independent if same else None,
+                tensorial=tensorial,
+                counted=self.counted if same else "components",
+            ),
         )
 
     def __mul__(self, factor: Any) -> Tensor:
         """Product with a number, an expression of the metric's coordinates, or a scalar."""
-        value = factor._component() if isinstance(factor, Tensor) else self.metric.element(factor)
-
-        def component(*index: int) -> Element:
-            return self._component(*index) * value
-
-        return self.metric._computed(
-            Tensor(self.metric, self.name, self.variance, component, iter(self.independent))
-        )
+        return scaled(self, factor)
 
     __rmul__ = __mul__
 
+    def __truediv__(self, factor: Any) -> Tensor:
+        """Quotient by a number, an expression of the metric's coordinates, or a scalar."""
+        return scaled(self, factor, below=True)
+
+    def __neg__(self) -> Tensor:
+        return self * -1
+
     def raised(self, slot: int) -> Tensor:
         """The tensor with one index raised: ``g^ia T_…a…`` in its place."""
-        return self._moved(slot, "down", "up", self.metric.geometry.inverse)
+        return moved(self, slot, "down", "up", self.metric.geometry.inverse)
 
     def lowered(self, slot: int) -> Tensor:
         """The tensor with one index lowered: ``g_ia T^…a…`` in its place."""
         g = self.metric.geometry.g
-        return self._moved(slot, "up", "down", lambda i, j: g[i][j])
-
-    def _moved(self, slot: int, start: str, end: str, matrix: Callable[[int, int], Element]) -> Tensor:
-        if not -len(self.shape) <= slot < len(self.shape) or self.variance[slot] != start:
-            raise InputError(f"index {slot} of {self.name} is not {start}: its indices are {self.variance}")
-        slot %= len(self.shape)
-
-        def component(*index: int) -> Element:
-            return self.metric.field.combine(
-                (1, matrix(index[slot], a), self._component(*index[:slot], a, *index[slot + 1 :]))
-                for a in range(self.metric.dim)
-                if matrix(index[slot], a)
-            )
-
-        variance = (*self.variance[:slot], end, *self.variance[slot + 1 :])
-        return self.metric._computed(Tensor(self.metric, self.name, variance, component))
+        return moved(self, slot, "up", "down", lambda i, j: g[i][j])
 
     def covariant_derivative(self) -> Tensor:
-        """The tensor ∇T, its derivative's index last: ``T_ij;a`` is ``[i, j, a]``."""
-        gamma, field, n = self.metric.geometry.christoffel, self.metric.field, self.metric.dim
+        """The tensor ∇T, its derivative's index last: ``T_ij;a`` is ``[i, j, a]``.
 
-        def component(*index: int) -> Element:
-            *inner, a = index
-            terms = [(1, field.derivative(self._component(*inner), a), field.one)]
-            for slot, place in enumerate(self.variance):
-                for b in range(n):
-                    other = self._component(*inner[:slot], b, *inner[slot + 1 :])
-                    if place == "up":
-                        terms.append((1, gamma(inner[slot], b, a), other))
-                    else:
-                        terms.append((-1, gamma(b, inner[slot], a), other))
-            return field.combine(terms)
-
-        name = rf"\nabla {self.name}"
-        return self.metric._computed(Tensor(self.metric, name, (*self.variance, "down"), component))
+        Raises
+        ------
+        InputError
+            For Christoffel symbols, which are no tensor.
+        """
+        return covariant_derivative(self)
 
     def compile(self, backend: str = "numpy") -> CompiledTensor:
         """Return a function of points ``(..., n)`` that gives the components ``(..., n, …, n)``.
@@ -247,25 +256,28 @@ class Tensor:
         >>> ricci([[0.5, 0.0], [1.0, 0.3]]).shape
         (2, 2, 2)
         """
-        return compile_components(self, backend)
+        budget = self.metric.field.budget
+        with budget.running(f"{plain(self.name)} was compiled; ask again to go on", watched=True):
+            return compile_components(self, backend)
 
     def __repr__(self) -> str:
         state = "" if self.complete else ", incomplete"
         nonzero = sum(map(bool, self._ready.values()))
-        return (
-            f"<{self.name}: {nonzero} of {len(self.independent)} independent components are not zero{state}>"
-        )
+        count = f"{len(self.independent)} {self.counted}"
+        return f"<{plain(self.name)}: {nonzero} of {count} are not zero{state}>"
 
     def __str__(self) -> str:
         from lnegeom.symbolic._display import text
 
-        return text(self)
+        with self._writing():
+            return text(self)
 
     def latex(self) -> str:
         """Independent components that are not zero, as LaTeX equations in an ``aligned`` block."""
         from lnegeom.symbolic._display import latex
 
-        return latex(self)
+        with self._writing():
+            return latex(self)
 
     def _repr_latex_(self) -> str:
         return rf"$\displaystyle {self.latex()}$"
@@ -274,8 +286,5 @@ class Tensor:
         """Independent components that are not zero, as a table for the terminal."""
         from lnegeom.symbolic._display import table
 
-        return table(self)
-
-
-def _iterate(independent: tuple[Index, ...] | None) -> Iterator[Index] | None:
-    return None if independent is None else iter(independent)
+        with self._writing():
+            return table(self)

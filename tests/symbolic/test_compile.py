@@ -308,3 +308,15 @@ def test_bad_calls_are_refused():
         symbolic.flrw().ricci.compile()
     with pytest.raises(InputError, match="cannot name an argument"):
         symbolic.berger_sphere(sp.Symbol("lambda")).ricci.compile()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_functions_of_constants_and_of_numbers_given_for_parameters(backend):
+    xp = library(backend)
+    x, m = X, sp.Symbol("M", positive=True)
+    entry = sp.sin(m) + sp.loggamma(m) + 2**x + 3 ** (-m) + sp.sqrt(2) + sp.sin(sp.sqrt(3)) + x**sp.pi
+    compiled = symbolic.Metric([[entry]], [x]).tensor.compile(backend)
+    expected = float(entry.subs({x: 0.5, m: 2}))
+    for number in (2, 2.0, np.float64(2.0), xp.asarray(2.0)):
+        out = compiled(xp.asarray([0.5], dtype=xp.float64), M=number)
+        np.testing.assert_allclose(np.asarray(out)[0, 0], expected, rtol=1e-6)

@@ -275,3 +275,62 @@ def test_kretschmann_is_the_square_of_the_curvature():
     total = sum(metric.riemann_lowered[i] * up[i] for i in itertools.product(range(3), repeat=4))
     at = {v: sp.Rational(1 + i, 9) for i, v in enumerate(metric.coordinates)}
     assert abs((total - metric.kretschmann.expression).subs(at).evalf(30)) < 1e-25
+
+
+def test_products_are_with_scalars_of_the_same_metric():
+    sphere, plane = symbolic.sphere(2), symbolic.half_space(2)
+    assert (sphere.tensor * sphere.scalar)[0, 0] == 2
+    for factor in (plane.scalar, sphere.ricci):
+        with pytest.raises(
+            InputError, match="expected a number, an expression or a scalar of the same metric"
+        ):
+            sphere.ricci * factor
+
+
+def test_only_independent_components_are_computed():
+    g = symbolic.lne(4)
+    slope = g.riemann_lowered.covariant_derivative()
+    assert len(slope.independent) == 80
+    assert len(g.ricci.covariant_derivative().independent) == 40
+    raised = g.ricci.raised(0)
+    assert len(raised.independent) == 16
+    assert len(raised.raised(1).independent) == 10
+    assert raised.raised(1)[1, 0] == raised.raised(1)[0, 1]
+    assert "96 components with m < v" in repr(g.riemann)
+    # Those that are not listed follow by the symmetries, the second Bianchi identity among them.
+    h = symbolic.kerr()
+    slope = h.riemann_lowered.covariant_derivative()
+    assert symbolic.is_zero(slope[1, 0, 2, 3, 0] + slope[0, 1, 2, 3, 0])
+    assert symbolic.is_zero(slope[0, 3, 0, 3, 1] + slope[0, 3, 3, 1, 0] + slope[0, 3, 1, 0, 3])
+
+
+def test_connections_are_no_tensors_but_their_difference_is():
+    g = symbolic.from_divergence("x - y - y*log(x/y)", ["x"], ["y"])
+    for symbols in (
+        g.christoffel,
+        g.christoffel_lowered,
+        g.connection,
+        g.connection * 2,
+        g.christoffel.lowered(0),
+    ):
+        with pytest.raises(InputError, match="is no tensor and has no covariant derivative"):
+            symbols.covariant_derivative()
+    assert g.cubic.covariant_derivative().complete
+
+
+def test_tensors_have_signs_and_quotients():
+    g = symbolic.sphere(2)
+    assert (-g.ricci + g.ricci).is_zero()
+    assert (g.ricci / 2)[0, 0] == sp.Rational(1, 2)
+    assert (g.ricci / g.scalar - g.tensor / 2).is_zero()
+    with pytest.raises(InputError, match="is divided by zero"):
+        g.ricci / 0
+
+
+def test_messages_hold_no_latex():
+    g = symbolic.sphere(2)
+    assert repr(g.christoffel).startswith("<Γ:")
+    assert repr(g.ricci.covariant_derivative()).startswith("<∇Ric:")
+    assert repr(g.killing_equation([0, 1])).startswith("<L_X g:")
+    with pytest.raises(InputError, match=r"^Ric has 2 indices"):
+        g.ricci[0]

@@ -10,7 +10,7 @@ import sympy as sp
 from lnegeom import InputError, symbolic
 from lnegeom.symbolic._child import run_limited
 from lnegeom.symbolic._density import fisher_matrix
-from lnegeom.symbolic._expectation import Integers, Interval
+from lnegeom.symbolic._expectation import Expectation, Integers, Interval
 
 x, y = sp.symbols("x y", real=True)
 k = sp.Symbol("k", integer=True, nonnegative=True)
@@ -112,3 +112,14 @@ def test_what_is_no_density_is_refused():
     ):
         with pytest.raises(InputError, match=message):
             information(density, [mu], {x: LINE})
+
+
+def test_a_density_whose_formula_overflows_in_floats_has_its_integral():
+    u, m = sp.symbols("u m", real=True)
+    z, scale = u - m, sp.Symbol("s", positive=True)
+    logistic = sp.exp(-z / scale) / (scale * (1 + sp.exp(-z / scale)) ** 2)
+    expectation = Expectation(logistic, {u: Interval(-sp.oo, sp.oo)})
+    expectation.check_total()
+    assert len(expectation._points) == 2
+    with pytest.raises(InputError, match="integrates to 2"):
+        Expectation(2 * logistic, {u: Interval(-sp.oo, sp.oo)}).check_total()
