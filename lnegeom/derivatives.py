@@ -12,7 +12,17 @@ import array_api_compat
 import numpy as np
 
 from lnegeom._array import Array, InputError, to_numpy
-from lnegeom._differences import Doubles, back, converged, differences, flat_points, like, slopes
+from lnegeom._differences import (
+    Doubles,
+    back,
+    check_settled,
+    converged,
+    differences,
+    flat_points,
+    like,
+    recorded,
+    slopes,
+)
 
 __all__ = ["Derivatives", "Jet", "check_source", "evaluate", "jet"]
 
@@ -81,12 +91,15 @@ def jet(
     ------
     InputError
         If the source is unknown or not installed, or cannot differentiate the function.
+    GeometryError
+        At a point where finite differences do not settle to a thousandth at any step.
 
     Notes
     -----
     Finite differences are central, of eighth order, along the coordinate directions and the sums of two of
-    them. The step is halved from ``0.1 max(1, |x|)`` as long as that brings two successive results closer,
-    point by point; the last difference is the estimate of the error.
+    them. The step is shortened from ``0.1 max(1, |x|)`` until two successive results agree to a millionth
+    and come no closer, point by point; their difference is the estimate of the error. Structure finer than a
+    step is noticed only through such disagreement.
 
     Examples
     --------
@@ -223,10 +236,16 @@ def _finite(function: Callable[[Array], Array], x: Array, vectorized: bool, orde
         return array.reshape(y.shape[:-1] + array.shape[1:])
 
     def sample(at: Doubles, step: Doubles) -> tuple[Doubles, ...]:
-        return (slopes(values, at, step),) if order == 1 else differences(values, at, values(at), step)
+        noting, largest = recorded(values, len(at))
+        if order == 1:
+            return largest, slopes(noting, at, step)
+        return largest, *differences(noting, at, noting(at), step)
 
     with np.errstate(all="ignore"):
         value = values(points)
-        (first, *rest), error = converged(sample, points)
+        size = np.abs(value).reshape(len(points), -1).max(axis=-1)
+        found = converged(sample, points, order, value=size)
+    check_settled(found, points, tuple(x.shape[:-1]))
+    first, *rest = found.arrays
     second = back(x, rest[0]) if rest else None
-    return Jet(back(x, value), back(x, first), second, "finite", error)
+    return Jet(back(x, value), back(x, first), second, "finite", float(found.error.max()))
