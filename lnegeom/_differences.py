@@ -17,13 +17,13 @@ Doubles = np.ndarray[Any, np.dtype[np.float64]]
 _FIRST = (4 / 5, -1 / 5, 4 / 105, -1 / 280)
 _SECOND = (8 / 5, -1 / 5, 8 / 315, -1 / 560)
 _SECOND_CENTRE = -205 / 72
-# Successive steps are in an irrational ratio: no two of them are whole multiples of a period, where samples of a
-# fast function are those of a slow one.
+# Successive steps are in an irrational ratio: no two of them are whole multiples of a period, where samples
+# of a fast function are those of a slow one.
 RATIO = 5**-0.5
 _FIRST_STEP = 0.1
 _LAST_STEP = 1e-12  # as part of the first
-# Two results agree, or are usable, by their gap next to their size, or to a tenth of the function's; or next to
-# what values wrong by their own size would make of it, which the gap of results that mean nothing is near.
+# Two results agree, or are usable, by their gap next to their size, or to a tenth of the function's; or next
+# to what values wrong by their own size would make of it, which the gap of meaningless results is near.
 _AGREE, _AGREE_NOISE = 1e-6, 1e-10
 _USABLE, _USABLE_NOISE = 1e-3, 1e-5
 _PATIENCE = 12  # steps that a usable result is given to become a good one
@@ -114,16 +114,17 @@ def _tier(gap: Doubles, size: Doubles, noise: Doubles) -> Any:
 
 
 def check_settled(found: Converged, points: Doubles, batch: tuple[int, ...]) -> None:
-    """Raise a GeometryError at the first point, of a batch of this shape, whose differences did not settle."""
+    """Raise a GeometryError at the first point, of a batch of this shape, that did not settle."""
     if found.settled.all():
         return
     bad = int(np.argmax(~found.settled))
     index = tuple(int(i) for i in np.unravel_index(bad, batch))
     error, place = float(found.error[bad]), f"{label('x', index)} = {points[bad]}"
-    remedy = "smooth around it, and take derivatives='torch' or 'jax', or closed forms, where steps fail"
+    remedy = "smooth around it; where steps fail, take derivatives='torch' or 'jax', or a closed form"
     if not math.isfinite(error):
         raise GeometryError(
-            f"the function has no finite derivatives by differences at {place}; it must be defined and {remedy}",
+            f"the function has no finite derivatives by differences at {place}; it must be defined and "
+            f"{remedy}",
             index=index,
             value=error,
         )
@@ -174,7 +175,7 @@ def _attempt(sample: Sample, points: Doubles, step: Doubles) -> tuple[Doubles, .
 
 
 def recorded(values: Callable[..., Doubles], count: int) -> tuple[Callable[..., Doubles], Doubles]:
-    """A function whose points end in B of them, ``(..., B, n)``, and where it notes its largest size ``(B,)``."""
+    """A function of points ``(..., B, n)``, and where it notes its largest size at each of B, ``(B,)``."""
     largest = np.zeros(count)
 
     def noting(*points: Doubles) -> Doubles:

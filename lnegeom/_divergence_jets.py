@@ -101,19 +101,19 @@ class DivergenceJets:
         (found,), _ = self._finite(x, 3, lambda v, points, step: (slopes(_metric(v, step), points, step),))
         return found
 
-    def metric_jet(self, x: Array) -> tuple[Array, Array]:
-        """``∂_a g_ij`` and ``∂_a ∂_b g_ij``, derivative axes last."""
+    def metric_jet(self, x: Array) -> tuple[Array, Array, str, float]:
+        """``∂_a g_ij`` and ``∂_a ∂_b g_ij``, derivative axes last, their source and the latter's error."""
         source = self._source(x)
         if source != "finite":
             found = jet(lambda y: self._hessian(source, y), x, derivatives=source)
-            return found.first, found.second
+            return found.first, found.second, found.source, found.error
 
         def sample(values: _Values, points: Doubles, step: Doubles) -> tuple[Doubles, ...]:
             metric = _metric(values, step)
             return differences(metric, points, metric(points), step)
 
-        (first, second), _ = self._finite(x, 4, sample)
-        return first, second
+        (first, second), error = self._finite(x, 4, sample)
+        return first, second, "finite", error
 
     def symbols(self, x: Array) -> Array:
         """``Γ_{ij,k}`` and ``Γ*_{ij,k}``, of shape ``(..., 2, k, i, j)``."""
@@ -173,7 +173,7 @@ class DivergenceJets:
         n = points.shape[-1]
 
         def values(p: Doubles, q: Doubles) -> Doubles:
-            rows = [like(x, np.ascontiguousarray(a).reshape(-1, n)) for a in np.broadcast_arrays(p, q)]
+            rows = [like(x, np.array(a).reshape(-1, n)) for a in np.broadcast_arrays(p, q)]
             if self.vectorized:
                 found = to_numpy(self.function(*rows))
             else:

@@ -141,6 +141,31 @@ def test_differences_that_do_not_settle_are_refused_with_their_point_and_error()
         jet(lambda x: x[0] + 0.1 * noise.normal(), np.array([0.3]), order=1)
 
 
+def distance(p, q):
+    return ((p - q) ** 2).sum() + ((p - q) ** 4).sum() + ((p - q) ** 2).sum() * (p**2).sum()
+
+
+DERIVED = {
+    "callable": lambda source: lnegeom.FromCallable(
+        lambda x: torch.diag(torch.exp(x)), 2, derivatives=source
+    ),
+    "divergence": lambda source: lnegeom.FromDivergence(distance, 2, derivatives=source),
+    "pullback": lambda source: lnegeom.Pullback(
+        lambda x: torch.stack([x[0], x[1], x[0] * x[1]]), 2, derivatives=source
+    ),
+}
+
+
+@pytest.mark.parametrize("build", DERIVED.values(), ids=DERIVED.keys())
+def test_a_metric_tells_its_source_and_error(build):
+    x = torch.tensor([[0.3, 0.4]], dtype=torch.float64)
+    exact, found = build("auto").derivatives_at(x), build("finite").derivatives_at(x)
+    assert (exact.source, exact.error, found.source) == ("torch", 0.0, "finite")
+    assert 0 <= found.error < 1e-5
+    for name in ("value", "first", "second"):
+        np.testing.assert_allclose(getattr(found, name), getattr(exact, name), rtol=1e-6, atol=1e-6)
+
+
 def test_gradients_flow_through():
     x = torch.tensor([0.3, 0.4, 0.5], dtype=torch.float64, requires_grad=True)
     jet(field, x).second.sum().backward()

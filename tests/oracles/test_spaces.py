@@ -9,6 +9,7 @@ import zoo
 from hypothesis import given
 
 import lnegeom
+from lnegeom.derivatives import jet
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])
@@ -70,6 +71,22 @@ def test_hyperbolic_ambient_space_and_a_totally_geodesic_plane():
     np.testing.assert_allclose(plane.scalar_curvature(x), -2.0, atol=1e-8)
     horosphere = lnegeom.Pullback(lambda y: np.stack([y[0], y[1], 0 * y[0] + 2]), 2, lnegeom.HalfSpace(3))
     np.testing.assert_allclose(horosphere.riemann(x), 0, atol=1e-8)  # flat, though it is curved from outside
+
+
+@pytest.mark.parametrize("spin", [0.0, 0.9])
+def test_black_holes_have_the_derivatives_that_automatic_differentiation_has(spin):
+    hole = lnegeom.Kerr(1.3, spin)
+    x = torch.tensor([[0.4, 2.61, 0.3, 1.0], [-1.0, 9.0, 2.0, 0.2]], dtype=torch.float64)
+    found, expected = hole.derivatives_at(x), jet(hole.matrix, x, vectorized=True)
+    assert (found.source, found.error) == ("closed form", 0.0)
+    np.testing.assert_allclose(found.first, expected.first, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found.second, expected.second, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("r", [2.0001, 2.03, 100.0])
+def test_curvature_close_to_the_horizon(r):
+    found = lnegeom.kretschmann(lnegeom.Schwarzschild(1.0), [0.0, r, 1.2, 0.0])
+    np.testing.assert_allclose(found, 48 / r**6, rtol=1e-5)
 
 
 def test_black_holes_are_vacuum_and_schwarzschild_has_its_kretschmann_scalar():
