@@ -58,7 +58,9 @@ class Converged(NamedTuple):
 
     arrays: tuple[Doubles, ...]
     error: Doubles  # (B,): estimate of the error of the last array
-    settled: Doubles  # (B,), bool: whether that is small next to the array, or to the function
+    settled: np.ndarray[
+        Any, np.dtype[np.bool_]
+    ]  # (B,): whether that is small next to the array, or to the function
 
 
 def converged(

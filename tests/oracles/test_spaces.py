@@ -135,3 +135,23 @@ def test_metrics_of_a_product_do_not_see_each_other():
     large = lnegeom.Product(lnegeom.LNE(1e-3), lnegeom.Euclidean(1), dims=(200_000, 1))
     v = np.ones(200_001)
     np.testing.assert_allclose(large.flat(0.001 * v, large.sharp(0.001 * v, v)), v, atol=1e-10)
+
+
+def test_a_metric_of_samples_on_an_oblique_lattice():
+    grid = lnegeom.flow.TorusGrid((12, 14), lattice=((1.0, 0.0), (0.5, 1.2)))
+    first, second = (grid.wavevector(mode) for mode in ((1, 0), (0, 1)))
+
+    def exact(x):  # in Cartesian coordinates
+        a, b = 0.2 * np.cos(x @ first), 0.3 * np.sin(x @ (first + second))
+        return np.stack([np.stack([2 + a, b], -1), np.stack([b, 1.5 + a * b], -1)], -2)
+
+    metric = lnegeom.FromGrid(exact(grid.coordinates()), grid)
+    x = np.array([[0.13, 0.41], [3.2, -1.7]])
+    np.testing.assert_allclose(
+        metric.matrix(grid.coordinates()), exact(grid.coordinates()), rtol=1e-12, atol=1e-14
+    )
+    np.testing.assert_allclose(metric.matrix(x), exact(x), rtol=1e-12, atol=1e-14)
+    found = metric.derivatives_at(x)
+    expected = jet(lambda y: exact(y), x, vectorized=True)
+    np.testing.assert_allclose(found.first, expected.first, atol=1e-7)
+    np.testing.assert_allclose(found.second, expected.second, atol=1e-6)
