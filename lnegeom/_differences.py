@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import array_api_compat
@@ -39,6 +41,17 @@ def like(x: Array, points: Doubles) -> Array:
     """Points in the library and on the device of x, in float64."""
     xp = array_api_compat.array_namespace(x)
     return xp.asarray(points, dtype=xp.float64, device=array_api_compat.device(x))
+
+
+@contextlib.contextmanager
+def doubles(x: Array) -> Iterator[None]:
+    """Where a function of the library of x can compute in float64: JAX has to be told, by thread."""
+    with contextlib.ExitStack() as stack, np.errstate(all="ignore"):
+        if array_api_compat.is_jax_array(x):
+            enable = getattr(importlib.import_module("jax"), "enable_x64", None)
+            enable = enable or importlib.import_module("jax.experimental").enable_x64  # before jax 0.8
+            stack.enter_context(enable(True))
+        yield
 
 
 def back(x: Array, array: Doubles) -> Array:

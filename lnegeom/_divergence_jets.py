@@ -20,6 +20,7 @@ from lnegeom._differences import (
     check_settled,
     converged,
     differences,
+    doubles,
     flat_points,
     like,
     recorded,
@@ -73,7 +74,11 @@ class DivergenceJets:
         if self.vectorized:
             found = self.function(p, q)
         else:  # as a function of one point (p, q)
-            found = evaluate(lambda pair: self.function(pair[:n], pair[n:]), xp.concat([p, q], axis=-1))
+            found = evaluate(
+                lambda pair: self.function(pair[:n], pair[n:]),
+                xp.concat([p, q], axis=-1),
+                derivatives=self.derivatives,
+            )
         if tuple(found.shape) != shape[:-1]:
             raise InputError(
                 f"the divergence returned shape {tuple(found.shape)} for points {tuple(shape)}: expected "
@@ -187,7 +192,7 @@ class DivergenceJets:
             return largest, *sample(noting, at, step)
 
         size = max(1, _AT_ONCE // (4 * n * (n + 1)) ** 2)
-        with np.errstate(all="ignore"):
+        with doubles(x):
             values(points, points)  # a point outside the domain raises here, by name
             parts = [
                 converged(noted, part, order, ratio=_RATIO)

@@ -82,7 +82,7 @@ class FromCallable(JetMetric):
         return self.dim - self.negative, self.negative
 
     def _local(self, xp: Any, x: Array) -> _Local:
-        matrix = evaluate(self.function, x, vectorized=self.vectorized)
+        matrix = evaluate(self.function, x, derivatives=self.derivatives, vectorized=self.vectorized)
         if tuple(matrix.shape) != (*x.shape, self.dim):
             raise GeometryError(
                 f"the function returned shape {tuple(matrix.shape)} for points {tuple(x.shape)}: expected "
