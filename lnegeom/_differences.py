@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import array_api_compat
 import numpy as np
 
-from lnegeom._array import Array, GeometryError, InputError, to_numpy
+from lnegeom._array import Array, GeometryError, label, to_numpy
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -17,8 +19,16 @@ Doubles = np.ndarray[Any, np.dtype[np.float64]]
 _FIRST = (4 / 5, -1 / 5, 4 / 105, -1 / 280)
 _SECOND = (8 / 5, -1 / 5, 8 / 315, -1 / 560)
 _SECOND_CENTRE = -205 / 72
+# Successive steps are in an irrational ratio: no two of them are whole multiples of a period, where samples
+# of a fast function are those of a slow one.
+RATIO = 5**-0.5
 _FIRST_STEP = 0.1
-_LAST_STEP = 2.0**-14  # as part of the first
+_LAST_STEP = 1e-12  # as part of the first
+# Two results agree, or are usable, by their gap next to their size, or to a tenth of the function's; or next
+# to what values wrong by their own size would make of it, which the gap of meaningless results is near.
+_AGREE, _AGREE_NOISE = 1e-6, 1e-10
+_USABLE, _USABLE_NOISE = 1e-3, 1e-5
+_PATIENCE = 12  # steps that a usable result is given to become a good one
 _EXTRAPOLATIONS = 2
 
 
@@ -33,6 +43,17 @@ def like(x: Array, points: Doubles) -> Array:
     return xp.asarray(points, dtype=xp.float64, device=array_api_compat.device(x))
 
 
+@contextlib.contextmanager
+def doubles(x: Array) -> Iterator[None]:
+    """Where a function of the library of x can compute in float64: JAX has to be told, by thread."""
+    with contextlib.ExitStack() as stack, np.errstate(all="ignore"):
+        if array_api_compat.is_jax_array(x):
+            enable = getattr(importlib.import_module("jax"), "enable_x64", None)
+            enable = enable or importlib.import_module("jax.experimental").enable_x64  # before jax 0.8
+            stack.enter_context(enable(True))
+        yield
+
+
 def back(x: Array, array: Doubles) -> Array:
     """Results ``(B, …)`` at the flat points of x as ``(..., …)``, in its library, dtype and device."""
     xp = array_api_compat.array_namespace(x)
@@ -41,46 +62,94 @@ def back(x: Array, array: Doubles) -> Array:
 
 
 Sample = Callable[[Doubles, Doubles], tuple[Doubles, ...]]
-"""Maps points ``(B, n)`` and steps ``(B,)`` to arrays ``(B, …)`` of differences."""
+"""Maps points ``(B, n)`` and steps ``(B,)`` to the largest size ``(B,)`` that the function had at the places
+sampled, and arrays ``(B, …)`` of differences."""
 
 
-def converged(sample: Sample, points: Doubles, ratio: float = 0.5) -> tuple[tuple[Doubles, ...], float]:
-    """Differences with the best step at each point ``(B, n)``, and the largest estimate of their errors.
+class Converged(NamedTuple):
+    """Differences with the best step at each of B points."""
+
+    arrays: tuple[Doubles, ...]
+    error: Doubles  # (B,): estimate of the error of the last array
+    settled: np.ndarray[
+        Any, np.dtype[np.bool_]
+    ]  # (B,): whether that is small next to the array, or to the function
+
+
+def converged(
+    sample: Sample, points: Doubles, order: int, *, ratio: float = RATIO, value: Doubles | None = None
+) -> Converged:
+    """Differences with the best step at each point ``(B, n)``, each point for itself.
 
     The step is shortened by `ratio` until two successive results of the sample's last array, its most
-    delicate one, stop approaching each other, at each point for itself. A step that leaves the domain may
-    give NaN, or raise a GeometryError; a smaller one is taken.
+    delicate one and of derivatives of this order, agree, and then stop approaching each other. Results that
+    stop approaching each other before they agree are too coarse for the function, so the step is shortened
+    further. A step that leaves the domain may give NaN, or raise a GeometryError; a smaller one is taken.
+    The function's size at the points, `value` ``(B,)``, says which derivatives are as good as zero.
     """
-    scale = _FIRST_STEP * np.maximum(1.0, np.abs(points).max(axis=-1))
-    count = len(points)
-    best = np.full(count, math.inf)
+    length = np.maximum(1.0, np.abs(points).max(axis=-1))
+    value = 0 * length if value is None else value
+    best, tier = np.full(len(points), math.inf), np.zeros(len(points), dtype=int)
+    stalled = np.zeros(len(points), dtype=int)
     kept: tuple[Doubles, ...] = ()
     row: list[tuple[Doubles, ...]] = []
-    stalled = 0
+    at = np.arange(len(points))  # what has not settled yet
     for shortening in range(round(math.log(_LAST_STEP) / math.log(ratio))):
-        found = _attempt(sample, points, scale * ratio**shortening)
-        before, row = row, _extrapolated(found, row, ratio)
-        if not found or not before:
-            kept = tuple(array.copy() for array in found)
-            continue
-        better = np.zeros(count, dtype=bool)
+        step = _FIRST_STEP * length[at] * ratio**shortening
+        largest, *found = _attempt(sample, points[at], step) or [np.full(len(at), math.nan)]
+        before, row = row, _extrapolated(tuple(found), row, ratio)
+        kept = kept or tuple(np.full((len(points), *array.shape[1:]), math.nan) for array in found)
+        noise = np.where(np.isfinite(largest), largest, 0) / step**order  # of values wrong by their own size
+        nil = 0.1 * np.fmin(value[at], largest) / length[at] ** order
+        stalled[at] += np.isfinite(best[at])
+        least = np.full(len(at), math.inf)
         for candidate, older in zip(row, before, strict=False):  # the same order of the row before
-            gap = _gap(candidate[-1], older[-1])
-            improves = gap < best
-            best = np.where(improves, gap, best)
+            gap = _largest(candidate[-1] - older[-1])
+            reached = _tier(gap, _largest(candidate[-1]) + nil, noise)
+            improves = (reached > tier[at]) | (reached == tier[at]) & (gap < best[at])
+            least = np.minimum(least, gap)
+            better = at[improves]
+            best[better], tier[better], stalled[better] = gap[improves], reached[improves], 0
             for array, new in zip(kept, candidate, strict=True):
-                array[improves] = new[improves]
-            better |= improves
-        stalled = 0 if better.any() or np.isinf(best).any() else stalled + 1
-        if stalled == 2:
+                array[better] = new[improves]
+        rested = stalled[at] >= np.where(tier[at] == 2, 2, _PATIENCE)
+        going = ~((tier[at] > 0) & (rested | (least <= 4 * np.finfo(float).eps * noise)))
+        at, row = at[going], [tuple(array[going] for array in arrays) for arrays in row]
+        if at.size == 0:
             break
-    if not np.isfinite(best).all():
-        bad = int(np.argmax(~np.isfinite(best)))
-        raise InputError(
-            f"the function has no finite derivatives by differences at point {bad}, {points[bad]}; it must "
-            "be defined and smooth around it"
+    return Converged(kept, best, tier > 0)
+
+
+def _tier(gap: Doubles, size: Doubles, noise: Doubles) -> Any:
+    """2 where two results agree, 1 where they are usable, 0 where they mean nothing."""
+    size = np.where(np.isfinite(size), size, 0)
+    known = np.isfinite(gap)
+    usable = known & ((gap <= _USABLE * size) | (gap <= _USABLE_NOISE * noise))
+    return usable + (known & ((gap <= _AGREE * size) | (gap <= _AGREE_NOISE * noise))).astype(int)
+
+
+def check_settled(found: Converged, points: Doubles, batch: tuple[int, ...]) -> None:
+    """Raise a GeometryError at the first point, of a batch of this shape, that did not settle."""
+    if found.settled.all():
+        return
+    bad = int(np.argmax(~found.settled))
+    index = tuple(int(i) for i in np.unravel_index(bad, batch))
+    error, place = float(found.error[bad]), f"{label('x', index)} = {points[bad]}"
+    remedy = "smooth around it; where steps fail, take derivatives='torch' or 'jax', or a closed form"
+    if not math.isfinite(error):
+        raise GeometryError(
+            f"the function has no finite derivatives by differences at {place}; it must be defined and "
+            f"{remedy}",
+            index=index,
+            value=error,
         )
-    return kept, float(best.max())
+    size = float(_largest(found.arrays[-1][bad : bad + 1])[0])
+    raise GeometryError(
+        f"finite differences do not settle at {place}: derivatives of size {size:.3g} keep an error of "
+        f"{error:.3g}; the function must be {remedy}",
+        index=index,
+        value=error,
+    )
 
 
 def _extrapolated(
@@ -96,10 +165,10 @@ def _extrapolated(
     return row
 
 
-def _gap(a: Doubles, b: Doubles) -> Doubles:
-    """Largest difference at each point; infinite where it is not a number."""
-    gap = np.abs(a - b).reshape(len(a), -1).max(axis=-1)
-    return np.where(np.isfinite(gap), gap, math.inf)
+def _largest(array: Doubles) -> Doubles:
+    """Largest size at each point; infinite where it is not a number."""
+    size = np.abs(array).reshape(len(array), -1).max(axis=-1)
+    return np.where(np.isfinite(size), size, math.inf)
 
 
 def _attempt(sample: Sample, points: Doubles, step: Doubles) -> tuple[Doubles, ...]:
@@ -118,6 +187,20 @@ def _attempt(sample: Sample, points: Doubles, step: Doubles) -> tuple[Doubles, .
             for part, size in zip(parts, sizes, strict=True)
         ]
         return tuple(np.concatenate(arrays) for arrays in zip(*filled, strict=True))
+
+
+def recorded(values: Callable[..., Doubles], count: int) -> tuple[Callable[..., Doubles], Doubles]:
+    """A function of points ``(..., B, n)``, and where it notes its largest size at each of B, ``(B,)``."""
+    largest = np.zeros(count)
+
+    def noting(*points: Doubles) -> Doubles:
+        found = values(*points)
+        out = found.ndim - points[0].ndim + 1
+        sizes = np.abs(found).reshape(*points[0].shape[:-1], -1).max(axis=-1) if out else np.abs(found)
+        np.fmax(largest, np.fmax.reduce(sizes.reshape(-1, count), axis=0), out=largest)
+        return found
+
+    return noting, largest
 
 
 def differences(

@@ -13,7 +13,19 @@ import array_api_compat
 import numpy as np
 
 from lnegeom._array import Array, InputError, to_numpy
-from lnegeom._differences import Doubles, back, converged, differences, flat_points, like, slopes
+from lnegeom._differences import (
+    Converged,
+    Doubles,
+    back,
+    check_settled,
+    converged,
+    differences,
+    doubles,
+    flat_points,
+    like,
+    recorded,
+    slopes,
+)
 from lnegeom.derivatives import (
     Derivatives,
     check_source,
@@ -31,7 +43,7 @@ from lnegeom.derivatives import (
 _AT_ONCE = 1 << 20
 
 # Of successive steps. Fourth derivatives leave a narrow window between truncation and rounding.
-_RATIO = 0.7
+_RATIO = 2**-0.5
 
 _Values = Callable[[Doubles, Doubles], Doubles]
 
@@ -62,7 +74,11 @@ class DivergenceJets:
         if self.vectorized:
             found = self.function(p, q)
         else:  # as a function of one point (p, q)
-            found = evaluate(lambda pair: self.function(pair[:n], pair[n:]), xp.concat([p, q], axis=-1))
+            found = evaluate(
+                lambda pair: self.function(pair[:n], pair[n:]),
+                xp.concat([p, q], axis=-1),
+                derivatives=self.derivatives,
+            )
         if tuple(found.shape) != shape[:-1]:
             raise InputError(
                 f"the divergence returned shape {tuple(found.shape)} for points {tuple(shape)}: expected "
@@ -74,7 +90,7 @@ class DivergenceJets:
         """``g_ij = ∂_i ∂_j D``, of shape ``(..., n, n)``."""
         if self._source(x) != "finite":
             return self._automatic(x, self._hessian)
-        (found,), error = self._finite(x, lambda v, points, step: (_metric(v, step)(points),))
+        (found,), error = self._finite(x, 2, lambda v, points, step: (_metric(v, step)(points),))
         if error > 0.01 * np.abs(to_numpy(found)).max():
             raise InputError(
                 "second derivatives of the divergence do not settle as the step shrinks: they change by "
@@ -87,28 +103,30 @@ class DivergenceJets:
         source = self._source(x)
         if source != "finite":
             return jet(lambda y: self._hessian(source, y), x, derivatives=source, order=1).first, 0.0
-        (found,), error = self._finite(x, lambda v, points, step: (slopes(_metric(v, step), points, step),))
+        (found,), error = self._finite(
+            x, 3, lambda v, points, step: (slopes(_metric(v, step), points, step),)
+        )
         return found, error
 
-    def metric_jet(self, x: Array) -> tuple[Array, Array]:
-        """``∂_a g_ij`` and ``∂_a ∂_b g_ij``, derivative axes last."""
+    def metric_jet(self, x: Array) -> tuple[Array, Array, str, float]:
+        """``∂_a g_ij`` and ``∂_a ∂_b g_ij``, derivative axes last, their source and the latter's error."""
         source = self._source(x)
         if source != "finite":
             found = jet(lambda y: self._hessian(source, y), x, derivatives=source)
-            return found.first, found.second
+            return found.first, found.second, found.source, found.error
 
         def sample(values: _Values, points: Doubles, step: Doubles) -> tuple[Doubles, ...]:
             metric = _metric(values, step)
             return differences(metric, points, metric(points), step)
 
-        (first, second), _ = self._finite(x, sample)
-        return first, second
+        (first, second), error = self._finite(x, 4, sample)
+        return first, second, "finite", error
 
     def symbols(self, x: Array) -> tuple[Array, float]:
         """``Γ_{ij,k}`` and ``Γ*_{ij,k}``, of shape ``(..., 2, k, i, j)``, and their estimated error."""
         if self._source(x) != "finite":
             return _stored(self._automatic(x, self._pair), -1), 0.0
-        (found,), error = self._finite(x, lambda v, points, step: (_third(v, points, step),))
+        (found,), error = self._finite(x, 3, lambda v, points, step: (_third(v, points, step),))
         return found, error
 
     def symbols_slope(self, x: Array) -> Array:
@@ -124,7 +142,7 @@ class DivergenceJets:
 
             return (slopes(symbols, points, step),)
 
-        return self._finite(x, sample)[0][0]
+        return self._finite(x, 4, sample)[0][0]
 
     def _source(self, x: Array) -> Any:
         return own_source(x) if self.derivatives == "auto" else self.derivatives
@@ -156,14 +174,14 @@ class DivergenceJets:
     # Differences, on numpy float64
 
     def _finite(
-        self, x: Array, sample: Callable[[_Values, Doubles, Doubles], tuple[Doubles, ...]]
+        self, x: Array, order: int, sample: Callable[[_Values, Doubles, Doubles], tuple[Doubles, ...]]
     ) -> tuple[tuple[Array, ...], float]:
         """Converged differences and their error, some points at a time: the levels multiply evaluations."""
         points = flat_points(x)
         n = points.shape[-1]
 
         def values(p: Doubles, q: Doubles) -> Doubles:
-            rows = [like(x, np.ascontiguousarray(a).reshape(-1, n)) for a in np.broadcast_arrays(p, q)]
+            rows = [like(x, np.array(a).reshape(-1, n)) for a in np.broadcast_arrays(p, q)]
             if self.vectorized:
                 found = to_numpy(self.function(*rows))
             else:
@@ -172,15 +190,21 @@ class DivergenceJets:
                 )
             return np.asarray(found, dtype=np.float64).reshape(p.shape[:-1])
 
+        def noted(at: Doubles, step: Doubles) -> tuple[Doubles, ...]:
+            noting, largest = recorded(values, len(at))
+            return largest, *sample(noting, at, step)
+
         size = max(1, _AT_ONCE // (4 * n * (n + 1)) ** 2)
-        with np.errstate(all="ignore"):
+        with doubles(x):
             values(points, points)  # a point outside the domain raises here, by name
             parts = [
-                converged(lambda at, step: sample(values, at, step), part, _RATIO)
+                converged(noted, part, order, ratio=_RATIO)
                 for part in np.split(points, range(size, len(points), size))
             ]
-        found = zip(*(arrays for arrays, _ in parts), strict=True)
-        return tuple(back(x, np.concatenate(arrays)) for arrays in found), max(error for _, error in parts)
+        arrays = tuple(np.concatenate(array) for array in zip(*(p.arrays for p in parts), strict=True))
+        error, settled = (np.concatenate([part[k] for part in parts]) for k in (1, 2))
+        check_settled(Converged(arrays, error, settled), points, tuple(x.shape[:-1]))
+        return tuple(back(x, array) for array in arrays), float(error.max())
 
 
 def _stored(pair: Array, k: int) -> Array:

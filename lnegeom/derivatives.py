@@ -11,8 +11,19 @@ from typing import Any, Literal
 import array_api_compat
 import numpy as np
 
-from lnegeom._array import Array, InputError, to_numpy
-from lnegeom._differences import Doubles, back, converged, differences, flat_points, like, slopes
+from lnegeom._array import Array, GeometryError, InputError, to_numpy
+from lnegeom._differences import (
+    Doubles,
+    back,
+    check_settled,
+    converged,
+    differences,
+    doubles,
+    flat_points,
+    like,
+    recorded,
+    slopes,
+)
 
 __all__ = ["Derivatives", "Jet", "check_source", "evaluate", "jet"]
 
@@ -81,12 +92,15 @@ def jet(
     ------
     InputError
         If the source is unknown or not installed, or cannot differentiate the function.
+    GeometryError
+        At a point where finite differences do not settle to a thousandth at any step.
 
     Notes
     -----
     Finite differences are central, of eighth order, along the coordinate directions and the sums of two of
-    them. The step is halved from ``0.1 max(1, |x|)`` as long as that brings two successive results closer,
-    point by point; the last difference is the estimate of the error.
+    them. The step is shortened from ``0.1 max(1, |x|)`` until two successive results agree to a millionth
+    and come no closer, point by point; their difference is the estimate of the error. Structure finer than a
+    step is noticed only through such disagreement.
 
     Examples
     --------
@@ -126,22 +140,46 @@ def check_source(derivatives: str) -> Derivatives:
     return derivatives  # type: ignore[return-value]  # the line above narrows it
 
 
-def evaluate(function: Callable[[Array], Array], x: Array, *, vectorized: bool = False) -> Array:
-    """Values ``(..., *out)`` at points ``(..., n)`` of a function of one point, or of all at once."""
+def evaluate(
+    function: Callable[[Array], Array],
+    x: Array,
+    *,
+    derivatives: Derivatives = "auto",
+    vectorized: bool = False,
+) -> Array:
+    """Values ``(..., *out)`` at points ``(..., n)`` of a function of one point, or of all at once.
+
+    The function meets the arrays that it meets where `jet` differentiates it.
+    """
+    if derivatives in ("torch", "jax") and derivatives != own_source(x):
+        return convert(x, to_numpy(evaluate(function, in_library(derivatives, x), vectorized=vectorized)))
     if vectorized:
         return function(x)
     xp = array_api_compat.array_namespace(x)
     points = xp.reshape(x, (-1, x.shape[-1]))
-    source = own_source(x)
-    if source == "finite":
+    values = None
+    if own_source(x) != "finite":
+        values = _mapped(own_source(x), function, points, required=derivatives != "finite")
+    if values is None:
         device = array_api_compat.device(x)
         rows = [
             xp.asarray(function(points[i, :]), dtype=x.dtype, device=device) for i in range(points.shape[0])
         ]
         values = xp.stack(rows)
-    else:
-        values = transforms_of(source).vmap(function)(points)
     return xp.reshape(values, tuple(x.shape[:-1]) + tuple(values.shape[1:]))
+
+
+def _mapped(source: str, function: Callable[[Array], Array], points: Array, *, required: bool) -> Array:
+    """Values at all points at once; None for a function that cannot be mapped and need not be."""
+    try:
+        with named_failure(source, "map"):
+            return transforms_of(source).vmap(function)(points)
+    except GeometryError:
+        raise
+    except InputError:
+        if required:
+            raise
+        return None
 
 
 def own_source(x: Array) -> str:
@@ -165,15 +203,17 @@ def transforms_of(source: str) -> Any:
 
 
 @contextlib.contextmanager
-def named_failure(source: str) -> Iterator[None]:
-    """Turn what automatic differentiation raises for a user's function into an InputError."""
+def named_failure(source: str, action: str = "differentiate") -> Iterator[None]:
+    """Turn what a library raises as it transforms a user's function into an InputError."""
     try:
         yield
+    except GeometryError:
+        raise
     except (RuntimeError, TypeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
-            f"{source} could not differentiate the function ({reason}); build its result with stack, "
-            "not by assignment, or pass derivatives='finite'"
+            f"{source} could not {action} the function ({reason}); build its result with stack, not by "
+            "assignment or out of the library, or pass derivatives='finite'"
         ) from error
 
 
@@ -218,15 +258,23 @@ def _finite(function: Callable[[Array], Array], x: Array, vectorized: bool, orde
 
     def values(y: Doubles) -> Doubles:
         """The function at points (..., n), by its own library in float64, as numpy's."""
-        rows = evaluate(function, like(x, y.reshape(-1, y.shape[-1])), vectorized=vectorized)
+        rows = evaluate(
+            function, like(x, y.reshape(-1, y.shape[-1])), derivatives="finite", vectorized=vectorized
+        )
         array = np.asarray(to_numpy(rows), dtype=np.float64)
         return array.reshape(y.shape[:-1] + array.shape[1:])
 
     def sample(at: Doubles, step: Doubles) -> tuple[Doubles, ...]:
-        return (slopes(values, at, step),) if order == 1 else differences(values, at, values(at), step)
+        noting, largest = recorded(values, len(at))
+        if order == 1:
+            return largest, slopes(noting, at, step)
+        return largest, *differences(noting, at, noting(at), step)
 
-    with np.errstate(all="ignore"):
+    with doubles(x):
         value = values(points)
-        (first, *rest), error = converged(sample, points)
+        size = np.abs(value).reshape(len(points), -1).max(axis=-1)
+        found = converged(sample, points, order, value=size)
+    check_settled(found, points, tuple(x.shape[:-1]))
+    first, *rest = found.arrays
     second = back(x, rest[0]) if rest else None
-    return Jet(back(x, value), back(x, first), second, "finite", error)
+    return Jet(back(x, value), back(x, first), second, "finite", float(found.error.max()))

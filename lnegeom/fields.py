@@ -41,7 +41,7 @@ class _CallableField:
         pass
 
     def _value(self, xp: Any, x: Array) -> Array:
-        return evaluate(self.function, x, vectorized=self.vectorized)
+        return evaluate(self.function, x, derivatives=self.derivatives, vectorized=self.vectorized)
 
     def _gradient(self, xp: Any, x: Array) -> Array:
         return self._jet(x, 1).first

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from lnegeom._array import Array, check_finite, check_where
+from lnegeom._array import Array, InputError, check_finite, check_where
 
 
 def check_matrix(xp: Any, matrix: Array, negative: int, name: str = "g") -> None:
     """Raise a GeometryError unless matrices are finite, symmetric, and of the signature."""
+    if float(xp.finfo(matrix.dtype).eps) > 1e-6:
+        raise InputError(
+            f"{name} has dtype {matrix.dtype}: expected float32 or float64, as linear algebra does; convert "
+            "the points"
+        )
     check_finite(xp, matrix, name)
     defect = xp.max(xp.abs(matrix - xp.matrix_transpose(matrix)), axis=(-2, -1))
     allowed = 100 * float(xp.finfo(matrix.dtype).eps) * xp.max(xp.abs(matrix), axis=(-2, -1))

@@ -20,7 +20,8 @@ class FromCallable(JetMetric):
     """A metric from a function that maps one point ``(n,)`` to its matrix ``(n, n)``.
 
     Batching and derivatives are the library's: `torch.func` for torch arrays, JAX for JAX arrays, else
-    finite differences of eighth order with an error estimate (`lnegeom.derivatives.jet`).
+    finite differences of eighth order with an error estimate (`lnegeom.derivatives.jet`). What was used at a
+    point, and the estimate, `derivatives_at` tells; differences that do not settle are refused.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ class FromCallable(JetMetric):
         If an argument is out of range.
     GeometryError
         At a point where the matrix has the wrong shape, is not finite or symmetric, or does not have the
-        signature.
+        signature; and for its derivatives, where finite differences of the function do not settle.
 
     Examples
     --------
@@ -81,7 +82,7 @@ class FromCallable(JetMetric):
         return self.dim - self.negative, self.negative
 
     def _local(self, xp: Any, x: Array) -> _Local:
-        matrix = evaluate(self.function, x, vectorized=self.vectorized)
+        matrix = evaluate(self.function, x, derivatives=self.derivatives, vectorized=self.vectorized)
         if tuple(matrix.shape) != (*x.shape, self.dim):
             raise GeometryError(
                 f"the function returned shape {tuple(matrix.shape)} for points {tuple(x.shape)}: expected "
@@ -95,16 +96,19 @@ class FromCallable(JetMetric):
         return local.matrix
 
     def _jet(self, xp: Any, local: _Local) -> tuple[Array, Array]:
-        found = self._derived(local, 2)
+        found = self._derived(xp, local)
         return found.first, found.second
 
     def _first(self, xp: Any, local: _Local) -> Array:
-        return self._derived(local, 1).first
+        return self._differentiated(local, 1).first
 
     def _first_error(self, xp: Any, local: _Local) -> float:
-        return self._derived(local, 1).error
+        return self._differentiated(local, 1).error
 
-    def _derived(self, local: _Local, order: Literal[1, 2]) -> Jet:
+    def _derived(self, xp: Any, local: _Local) -> Jet:
+        return self._differentiated(local, 2)
+
+    def _differentiated(self, local: _Local, order: Literal[1, 2]) -> Jet:
         return jet(
             self.function,
             local.x,

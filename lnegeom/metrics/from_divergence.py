@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from lnegeom._array import Array, InputError, positive_integer
 from lnegeom._divergence_jets import DivergenceJets
-from lnegeom.derivatives import Derivatives
+from lnegeom.derivatives import Derivatives, Jet
 from lnegeom.metrics._checks import check_matrix
 from lnegeom.metrics._jet import JetMetric
 
@@ -89,4 +89,7 @@ class FromDivergence(JetMetric):
         return self.jets.metric_slope(local.x)[1]
 
     def _jet(self, xp: Any, local: _Local) -> tuple[Array, Array]:
-        return self.jets.metric_jet(local.x)
+        return self.jets.metric_jet(local.x)[:2]
+
+    def _derived(self, xp: Any, local: _Local) -> Jet:
+        return Jet(local.matrix, *self.jets.metric_jet(local.x))

@@ -25,7 +25,7 @@ class FromGrid(JetMetric):
 
     It passes through the samples, and its derivatives are those of the interpolant: for a smooth metric that
     the grid resolves the error falls faster than any power of the spacing. A point costs O(the number of
-    samples); coordinates outside the grid are taken modulo its lengths.
+    samples); coordinates outside the grid are taken modulo its lattice.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class FromGrid(JetMetric):
     """
 
     def __init__(self, samples: Any, grid: TorusGrid):
-        if not hasattr(grid, "shape") or not hasattr(grid, "lengths"):
+        if not hasattr(grid, "shape") or not hasattr(grid, "frame"):
             raise InputError(f"expected a grid such as lnegeom.flow.TorusGrid((32, 32)), got {grid!r}")
         xp, samples = as_floating(samples=samples)
         n = len(grid.shape)
@@ -68,6 +68,7 @@ class FromGrid(JetMetric):
         check_matrix(xp, samples, 0, "samples")
         self.grid = grid
         self.dim: int = n
+        self._along = np.linalg.inv(grid.frame)
         self._samples = np.asarray(to_numpy(samples), dtype=np.float64)[..., *np.triu_indices(n)]
 
     def __repr__(self) -> str:
@@ -84,7 +85,8 @@ class FromGrid(JetMetric):
 
     def _first(self, xp: Any, local: _Local) -> Array:
         orders = [self._order(a) for a in range(self.dim)]
-        return xp.stack([from_entries(xp, e, self.dim) for e in self._series(xp, local.x, orders)], axis=-1)
+        along = xp.stack([from_entries(xp, e, self.dim) for e in self._series(xp, local.x, orders)], axis=-1)
+        return along @ self._turn(xp, local.x)
 
     def _jet(self, xp: Any, local: _Local) -> tuple[Array, Array]:
         n = self.dim
@@ -92,15 +94,20 @@ class FromGrid(JetMetric):
         found = self._series(xp, local.x, [self._order(a, b) for a, b in pairs])
         second = {pair: from_entries(xp, e, n) for pair, e in zip(pairs, found, strict=True)}
         rows = [xp.stack([second[min(a, b), max(a, b)] for b in range(n)], axis=-1) for a in range(n)]
-        return self._first(xp, local), xp.stack(rows, axis=-2)
+        turn = self._turn(xp, local.x)
+        return self._first(xp, local), xp.matrix_transpose(turn) @ xp.stack(rows, axis=-2) @ turn
+
+    def _turn(self, xp: Any, x: Array) -> Array:
+        """``∂y_b/∂x_a`` as ``(b, a)``, of the coordinates y along the lattice vectors."""
+        return constant(xp, self._along, x)
 
     def _order(self, *axes: int) -> tuple[int, ...]:
-        """How often each axis is differentiated, of a derivative along these axes."""
+        """How often each axis is differentiated, of a derivative along these lattice vectors."""
         return tuple(axes.count(axis) for axis in range(self.dim))
 
     def _series(self, xp: Any, x: Array, orders: list[tuple[int, ...]]) -> list[Array]:
-        """Entries of the metric, differentiated so many times along each axis, ``(..., n(n+1)/2)`` each."""
-        points = xp.reshape(x, (-1, self.dim))
+        """Entries of the metric, differentiated so often along each axis, ``(..., n(n+1)/2)`` each."""
+        points = xp.reshape(x, (-1, self.dim)) @ xp.matrix_transpose(self._turn(xp, x))
         kernels = [self._kernels(xp, points[:, a], a, max(o[a] for o in orders)) for a in range(self.dim)]
         sums: dict[tuple[int, ...], Array] = {}  # by the orders along the axes summed so far
         for order in orders:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from lnegeom._array import Array, InputError, positive_integer, row_sum
-from lnegeom.derivatives import Derivatives, check_source, jet
+from lnegeom._array import Array, InputError, as_floating, check_vectors, positive_integer, row_sum
+from lnegeom.derivatives import Derivatives, Jet, check_source, jet
 from lnegeom.metrics._base import Metric
 from lnegeom.metrics._checks import check_matrix
 from lnegeom.metrics.euclidean import Euclidean
@@ -87,8 +87,20 @@ class Pullback(Metric):
         """Numbers of positive and negative eigenvalues."""
         return self.dim - self.negative, self.negative
 
+    def derivatives_at(self, x: Any) -> Jet:
+        """The embedding at points ``(..., n)`` with its derivatives, what computed them, and their error.
+
+        Everything else of this metric follows from them without further differences.
+        """
+        xp, x = as_floating(x=x)
+        check_vectors(xp, x, "x", self.dim)
+        return self._embedded(x)
+
+    def _embedded(self, x: Array) -> Jet:
+        return jet(self.embedding, x, derivatives=self.derivatives, vectorized=self.vectorized)
+
     def _local(self, xp: Any, x: Array) -> _Local:
-        found = jet(self.embedding, x, derivatives=self.derivatives, vectorized=self.vectorized)
+        found = self._embedded(x)
         size = found.value.shape[-1]
         if found.value.ndim != x.ndim or (self.ambient.dim or size) != size:
             raise InputError(

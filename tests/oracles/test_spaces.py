@@ -9,6 +9,7 @@ import zoo
 from hypothesis import given
 
 import lnegeom
+from lnegeom.derivatives import jet
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])
@@ -72,6 +73,22 @@ def test_hyperbolic_ambient_space_and_a_totally_geodesic_plane():
     np.testing.assert_allclose(horosphere.riemann(x), 0, atol=1e-8)  # flat, though it is curved from outside
 
 
+@pytest.mark.parametrize("spin", [0.0, 0.9])
+def test_black_holes_have_the_derivatives_that_automatic_differentiation_has(spin):
+    hole = lnegeom.Kerr(1.3, spin)
+    x = torch.tensor([[0.4, 2.61, 0.3, 1.0], [-1.0, 9.0, 2.0, 0.2]], dtype=torch.float64)
+    found, expected = hole.derivatives_at(x), jet(hole.matrix, x, vectorized=True)
+    assert (found.source, found.error) == ("closed form", 0.0)
+    np.testing.assert_allclose(found.first, expected.first, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found.second, expected.second, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("r", [2.0001, 2.03, 100.0])
+def test_curvature_close_to_the_horizon(r):
+    found = lnegeom.kretschmann(lnegeom.Schwarzschild(1.0), [0.0, r, 1.2, 0.0])
+    np.testing.assert_allclose(found, 48 / r**6, rtol=1e-5)
+
+
 def test_black_holes_are_vacuum_and_schwarzschild_has_its_kretschmann_scalar():
     x = np.array([[0.0, 4.0, 1.0, 0.0], [3.0, 7.0, 2.0, 1.0]])
     for metric in (lnegeom.Schwarzschild(1.3), lnegeom.Kerr(1.3, 0.9)):
@@ -118,3 +135,23 @@ def test_metrics_of_a_product_do_not_see_each_other():
     large = lnegeom.Product(lnegeom.LNE(1e-3), lnegeom.Euclidean(1), dims=(200_000, 1))
     v = np.ones(200_001)
     np.testing.assert_allclose(large.flat(0.001 * v, large.sharp(0.001 * v, v)), v, atol=1e-10)
+
+
+def test_a_metric_of_samples_on_an_oblique_lattice():
+    grid = lnegeom.flow.TorusGrid((12, 14), lattice=((1.0, 0.0), (0.5, 1.2)))
+    first, second = (grid.wavevector(mode) for mode in ((1, 0), (0, 1)))
+
+    def exact(x):  # in Cartesian coordinates
+        a, b = 0.2 * np.cos(x @ first), 0.3 * np.sin(x @ (first + second))
+        return np.stack([np.stack([2 + a, b], -1), np.stack([b, 1.5 + a * b], -1)], -2)
+
+    metric = lnegeom.FromGrid(exact(grid.coordinates()), grid)
+    x = np.array([[0.13, 0.41], [3.2, -1.7]])
+    np.testing.assert_allclose(
+        metric.matrix(grid.coordinates()), exact(grid.coordinates()), rtol=1e-12, atol=1e-14
+    )
+    np.testing.assert_allclose(metric.matrix(x), exact(x), rtol=1e-12, atol=1e-14)
+    found = metric.derivatives_at(x)
+    expected = jet(lambda y: exact(y), x, vectorized=True)
+    np.testing.assert_allclose(found.first, expected.first, atol=1e-7)
+    np.testing.assert_allclose(found.second, expected.second, atol=1e-6)
