@@ -49,7 +49,8 @@ def doubles(x: Array) -> Iterator[None]:
     with contextlib.ExitStack() as stack, np.errstate(all="ignore"):
         if array_api_compat.is_jax_array(x):
             enable = getattr(importlib.import_module("jax"), "enable_x64", None)
-            enable = enable or importlib.import_module("jax.experimental").enable_x64  # before jax 0.8
+            if enable is None:  # an older JAX
+                enable = importlib.import_module("jax.experimental").enable_x64
             stack.enter_context(enable(True))
         yield
 
@@ -128,14 +129,14 @@ def _tier(gap: Doubles, size: Doubles, noise: Doubles) -> Any:
     return usable + (known & ((gap <= _AGREE * size) | (gap <= _AGREE_NOISE * noise))).astype(int)
 
 
-def check_settled(found: Converged, points: Doubles, batch: tuple[int, ...]) -> None:
+def check_settled(found: Converged, points: Doubles, batch: tuple[int, ...], hint: str = "") -> None:
     """Raise a GeometryError at the first point, of a batch of this shape, that did not settle."""
     if found.settled.all():
         return
     bad = int(np.argmax(~found.settled))
     index = tuple(int(i) for i in np.unravel_index(bad, batch))
     error, place = float(found.error[bad]), f"{label('x', index)} = {points[bad]}"
-    remedy = "smooth around it; where steps fail, take derivatives='torch' or 'jax', or a closed form"
+    remedy = f"smooth around it{hint}; where steps fail, take derivatives='torch' or 'jax', or a closed form"
     if not math.isfinite(error):
         raise GeometryError(
             f"the function has no finite derivatives by differences at {place}; it must be defined and "
