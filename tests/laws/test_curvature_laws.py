@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import zoo
+from conftest import assert_agree
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 from torch.func import jacfwd
@@ -87,6 +88,34 @@ def test_weyl_tensor_is_conformally_invariant_and_trace_free(species, data):
     up = [np.einsum("ia,ajkl->ijkl", m.inverse(x), lnegeom.weyl(m, x)) for m in (metric, scaled)]
     close(species, up[1], up[0])
     close(species, np.einsum("ijil->jl", up[0]), 0)
+
+
+FUNCTIONS = {  # all of lnegeom.curvature that takes no vectors
+    "christoffel": lambda metric, x: lnegeom.christoffel(metric, x, lowered=True),
+    "riemann": lambda metric, x: lnegeom.riemann(metric, x, lowered=True),
+    "ricci": lnegeom.ricci,
+    "scalar": lnegeom.scalar_curvature,
+    "einstein": lnegeom.einstein,
+    "kretschmann": lnegeom.kretschmann,
+    "weyl": lnegeom.weyl,
+}
+ON_BACKENDS = [
+    s for s in zoo.METRICS if repr(s.thing) in ("SPD(2)", "NormalizedLNE(chi=0.5)", "LNE(tau=0.2)")
+]
+
+
+@pytest.mark.parametrize("species", ON_BACKENDS, ids=repr)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_curvature_agrees_on_every_backend(species, backend, dtype):
+    def evaluate(x, u, v):
+        sectional = lnegeom.sectional_curvature(species.thing, x, u, v)
+        return {name: f(species.thing, x) for name, f in FUNCTIONS.items()} | {"sectional": sectional}
+
+    rng = np.random.default_rng(0)
+    x = species.to_point(rng.uniform(-1, 1, (2, 1, species.dim)))
+    u, v = rng.uniform(-1, 1, (2, species.dim))
+    tolerance = 2e-3 if dtype == "float32" else 10 * species.tolerance
+    assert_agree(backend, evaluate, (x, u, v), dtype, tolerance, (2, 1))
 
 
 class Wrong(lnegeom.Sphere):
