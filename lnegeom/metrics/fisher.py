@@ -60,6 +60,16 @@ class Fisher(Hessian):
     def __repr__(self) -> str:
         return f"Fisher({self.family!r})"
 
+    def _local(self, xp: Any, x: Array) -> Array:
+        local = super()._local(xp, x)
+        with np.errstate(all="ignore"):  # what overflows is named below
+            size = xp.sum(self.potential._hessian_apply(xp, x, xp.ones_like(x)), axis=-1)
+        message = (
+            f"the information at {{point}} overflows to {{value}} in {x.dtype}: expected a point further "
+        )
+        check_where(xp, xp.isfinite(size), size, "x", message + "inside the domain")
+        return local
+
 
 class EstimatedFisher(Pullback):
     """The Fisher metric ``E[∂_i l ∂_j l]`` of a density ``exp l(θ, x)`` of your own, by nodes and weights.

@@ -48,3 +48,27 @@ def test_a_sphere_says_where_its_chart_ends(dtype, far):
     np.testing.assert_allclose(lnegeom.Sphere(2, radius=2.0).embed(x), [4 / far, 0, 2], rtol=1e-6)
     with pytest.raises(lnegeom.GeometryError, match="underflows to 0 at x: expected a point nearer"):
         lnegeom.Sphere(2).matrix(x)
+
+
+@pytest.mark.parametrize(
+    ("family", "theta"),
+    [
+        (lnegeom.families.Beta(), [[1.0, 1.0], [1e-200, 1.0]]),
+        (lnegeom.VonMisesFisher(2), [[1.0, 0], [1e200, 0]]),
+    ],
+)
+def test_information_that_overflows_is_refused(family, theta):
+    for function in (lnegeom.Fisher(family).matrix, lnegeom.Fisher(family).scalar_curvature):
+        with pytest.raises(lnegeom.GeometryError, match=r"information at x\[1\].* overflows in float64"):
+            function(theta)
+
+
+def test_rates_that_overflow_are_refused():
+    family = lnegeom.families.Poisson()
+    theta = np.array([[700.0], [800.0]])
+    for function in (lnegeom.Fisher(family).matrix, lambda x: lnegeom.KL(family)(x, x)):
+        with pytest.raises(
+            lnegeom.GeometryError, match=r"x\[1, 0\] = 800: expected below 709.78, for the rate"
+        ):
+            function(theta)
+    np.testing.assert_allclose(lnegeom.Fisher(family).matrix(theta[0]), np.exp([[700.0]]))
