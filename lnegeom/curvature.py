@@ -78,7 +78,7 @@ def sectional_curvature(metric: Metric, x: Any, u: Any, v: Any) -> Array:
     uu, vv, uv = (dot(xp, a, metric._flat(xp, local, b)) for a, b in ((u, u), (v, v), (u, v)))
     area = uu * vv - uv**2
     scale = 100 * float(xp.finfo(area.dtype).eps)
-    message = "{point} and v span no plane: the square of their area is {value}"
+    message = "{point} and v span no plane: the square of their area is {value}; choose two directions"
     check_where(xp, xp.abs(area) > scale * xp.abs(uu * vv), area, "u", message)
     return tensor / area
 

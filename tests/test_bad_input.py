@@ -7,6 +7,39 @@ import torch
 import lnegeom
 
 LNE = lnegeom.LNE(1.0)
+
+
+class Saddle(lnegeom.potentials.Potential):
+    """``x³ + y³ − y²``, convex where x > 0 and y > ⅓."""
+
+    conjugate = None
+
+    def _value(self, xp, x):
+        return xp.sum(x**3, axis=-1) - x[..., 1] ** 2
+
+    def _gradient(self, xp, x):
+        return xp.stack([3 * x[..., 0] ** 2, 3 * x[..., 1] ** 2 - 2 * x[..., 1]], axis=-1)
+
+    def _hessian(self, xp, x):
+        return (6 * x[..., None] - xp.asarray([[0.0], [2.0]])) * xp.eye(2)
+
+    def _third_derivative(self, xp, x):
+        raise NotImplementedError
+
+
+class Cubes(lnegeom.potentials.SeparablePotential):
+    """``Σ x³``."""
+
+    conjugate = _value = _gradient = _third_diagonal = None
+
+    def _hessian_diagonal(self, xp, x):
+        return 6 * x
+
+
+def light_ray(x):
+    return np.stack([np.sin(x[0]), np.sin(x[0]) * 0.6, np.sin(x[0]) * 0.8 + 0 * x[1], x[1]])
+
+
 POINT = np.zeros((2, 3))
 
 BAD = {
@@ -80,7 +113,7 @@ BAD = {
     ),
     "not positive definite": (
         lambda: lnegeom.SPD(2).ricci([[1.0, 0.0, 1.0], [1.0, 2.0, 1.0]]),
-        r"P\[1\] has eigenvalue -1: expected a positive one, all but 0",
+        r"P\[1\] has eigenvalue -1: expected a positive one, all but 0; project it onto",
     ),
     "not symmetric": (
         lambda: lnegeom.SPD(2).from_matrix([[1.0, 0.5], [0.0, 1.0]]),
@@ -134,6 +167,42 @@ BAD = {
     "a density of the wrong shape": (
         lambda: lnegeom.EstimatedFisher.by_quadrature(lambda t, x: t, 1).matrix([0.0]),
         r"the log-density returned shape \(1,\) for nodes \(400,\): expected \(400,\)",
+    ),
+    "not normalised (Monte Carlo)": (
+        lambda: lnegeom.EstimatedFisher.by_monte_carlo(
+            lambda t, x: -((x - t[0]) ** 2) / 2, 1, np.linspace(-1, 1, 50), np.full(50, -np.log(2))
+        ).matrix([[0.0]]),
+        r"the density at x\[0\] has mass 1.7\d+ on the nodes: expected 1; normalise it, or take samples",
+    ),
+    "not convex": (
+        lambda: lnegeom.Hessian(Saddle()).norm([[1.0, 1.0], [1.0, -1.0]], [0.0, 1.0]),
+        r"hessian\(x\)\[1\] has eigenvalue -8: expected a positive one, all but 0; take a potential that is",
+    ),
+    "not convex (separable)": (
+        lambda: lnegeom.Hessian(Cubes()).inverse([[1.0, 1.0], [1.0, 0.0]]),
+        r"the Hessian's diagonal at x\[1, 1\] is 0: expected it positive; take a potential that is",
+    ),
+    "a light-like surface": (
+        lambda: lnegeom.Pullback(light_ray, 2, lnegeom.Minkowski(4)).matrix([[0.7, 0.2]]),
+        r"g\[0\] has eigenvalue .*: expected a positive one, all but 0; correct the function, or its",
+    ),
+    "an embedding that leaves its ambient space": (
+        lambda: lnegeom.Pullback(lambda x: np.stack([x[0], x[0] - 1]), 1, lnegeom.HalfSpace(2)).matrix(
+            [[2.0], [0.5]]
+        ),
+        r"the embedding maps x\[1\] outside HalfSpace\(2, radius=1.0\), where x\[1\] has last",
+    ),
+    "more negative eigenvalues than dimensions": (
+        lambda: lnegeom.Pullback(light_ray, 2, lnegeom.Minkowski(4), negative=5),
+        r"negative must be a whole number from 0 to dim = 2, got 5",
+    ),
+    "a factor of no dimensions": (
+        lambda: lnegeom.Product(lnegeom.LNE(1.0), dims=(0,)),
+        r"dims must be a positive integer, got 0",
+    ),
+    "no plane": (
+        lambda: lnegeom.sectional_curvature(lnegeom.Sphere(2), [0.0, 0.0], [1.0, 2.0], [2.0, 4.0]),
+        r"u and v span no plane: the square of their area is 0; choose two directions",
     ),
     "samples off the grid": (
         lambda: lnegeom.FromGrid(np.zeros((8, 9, 2, 2)), lnegeom.flow.TorusGrid((8, 8))),

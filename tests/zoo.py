@@ -25,6 +25,14 @@ class Species:
         """Strategy for arrays of valid points, of shape (*batch, dim)."""
         return cube(self.dim, batch).map(self.to_point)
 
+    def generic_points(self, batch=(3,)):
+        """The same from random numbers: even the first and simplest example is no special point.
+
+        Laws too dear for many examples take these. A strategy's first example of `points` is the image of
+        the origin, where much vanishes that a law is about.
+        """
+        return generic_cube(self.dim, batch).map(self.to_point)
+
     def __repr__(self):
         return f"{self.thing!r}-{self.dim}d"
 
@@ -33,6 +41,12 @@ def cube(dim, batch=(3,)):
     """Strategy for arrays in [−1, 1], of shape (*batch, dim)."""
     unit = st.floats(-1, 1, allow_nan=False, allow_subnormal=False)
     return hnp.arrays(np.float64, (*batch, dim), elements=unit)
+
+
+def generic_cube(dim, batch=(3,)):
+    """Strategy for uniformly random arrays in [−1, 1], of shape (*batch, dim)."""
+    seeds = st.integers(0, 2**32 - 1)
+    return seeds.map(lambda seed: np.random.default_rng(seed).uniform(-1, 1, (*batch, dim)))
 
 
 def positive(unit):

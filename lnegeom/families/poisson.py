@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from lnegeom._array import Array, as_floating
@@ -67,6 +68,12 @@ class _PoissonLogPartition(SeparablePotential):
     @property
     def conjugate(self) -> Potential:
         return _PoissonNegativeEntropy()
+
+    def _check_domain(self, xp: Any, x: Array) -> None:
+        most = math.log(float(xp.finfo(x.dtype).max))
+        check_entries(
+            xp, x < most, x, "x", f"below {most:.5g}, for the rate e^x not to overflow in {x.dtype}"
+        )
 
     def _value(self, xp: Any, x: Array) -> Array:
         return xp.exp(x[..., 0])

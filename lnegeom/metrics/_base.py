@@ -80,11 +80,14 @@ class Metric(abc.ABC):
         return dot(xp, u, self._flat(xp, local, v))
 
     def norm(self, x: Any, v: Any) -> Array:
-        """Length ``√(g_ij v^i v^j)`` of a vector, of shape ``(...)``; Riemannian metrics only."""
+        """Length ``√(g_ij v^i v^j)`` of a vector, of shape ``(...)``; Riemannian metrics only.
+
+        Its gradient at v = 0, where it has none, is taken as 0.
+        """
         if self.signature[1]:
             raise GeometryError(f"{self!r} is indefinite, so vectors have no norm; use inner(x, v, v)")
         xp, local, v = self._at(x, v=v)
-        return xp.sqrt(dot(xp, v, self._flat(xp, local, v)))
+        return safe_sqrt(xp, dot(xp, v, self._flat(xp, local, v)))
 
     def logdet(self, x: Any) -> Array:
         """``log |det g|``, of shape ``(...)``."""

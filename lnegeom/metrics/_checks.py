@@ -4,11 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from lnegeom._array import Array, InputError, check_finite, check_where
 
 
-def check_matrix(xp: Any, matrix: Array, negative: int, name: str = "g") -> None:
-    """Raise a GeometryError unless matrices are finite, symmetric, and of the signature."""
+def check_negative(negative: int, dim: int) -> int:
+    """Return a number of negative eigenvalues of a metric of dimension dim, or raise an InputError."""
+    if isinstance(negative, bool) or not isinstance(negative, (int, np.integer)) or not 0 <= negative <= dim:
+        raise InputError(f"negative must be a whole number from 0 to dim = {dim}, got {negative!r}")
+    return int(negative)
+
+
+def check_matrix(
+    xp: Any,
+    matrix: Array,
+    negative: int,
+    name: str = "g",
+    *,
+    remedy: str = "correct the function, or its domain or signature",
+    rounding: Array | float = 0.0,
+) -> None:
+    """Raise a GeometryError unless matrices are finite, symmetric, and of the signature.
+
+    `rounding` bounds the rounding errors of eigenvalues, ``(...)``: one that is no larger has no sign.
+    """
     if float(xp.finfo(matrix.dtype).eps) > 1e-6:
         raise InputError(
             f"{name} has dtype {matrix.dtype}: expected float32 or float64, as linear algebra does; convert "
@@ -27,9 +47,11 @@ def check_matrix(xp: Any, matrix: Array, negative: int, name: str = "g") -> None
     eigenvalues = xp.linalg.eigvalsh(matrix)
     if negative > 0:
         last = eigenvalues[..., negative - 1]
-        message = "{point} has eigenvalue {value}: expected a negative one, " + f"{negative} in all"
-        check_where(xp, last < 0, last, name, message)
+        message = "{point} has eigenvalue {value}: expected a negative one, " + f"{negative} in all; {remedy}"
+        check_where(xp, last < -rounding, last, name, message)
     if negative < matrix.shape[-1]:
         first = eigenvalues[..., negative]
-        message = "{point} has eigenvalue {value}: expected a positive one, " + f"all but {negative}"
-        check_where(xp, first > 0, first, name, message)
+        message = (
+            "{point} has eigenvalue {value}: expected a positive one, " + f"all but {negative}; {remedy}"
+        )
+        check_where(xp, first > rounding, first, name, message)

@@ -66,15 +66,17 @@ class Stereographic:
 
     def _half_angle(self, xp: Any, x: Array, y: Array) -> tuple[Array, Array]:
         """Squared sine and cosine of half the angle between points (hyperbolic for κ = −1)."""
-        xx, yy, xy = dot(xp, x, x), dot(xp, y, y), dot(xp, x, y)
-        product = (1 + self.kappa * xx) * (1 + self.kappa * yy)
-        sine2 = dot(xp, y - x, y - x) / product
+        xx, yy, xy = dot(xp, x, x)[..., None], dot(xp, y, y)[..., None], dot(xp, x, y)[..., None]
         if self.kappa < 0:
+            sine2 = dot(xp, y - x, y - x) / ((1 - xx) * (1 - yy))[..., 0]
             return sine2, 1 + sine2
-        # 1 + 2xy + xx yy as a sum of squares, which does not cancel for points opposite each other
-        rest = xx[..., None] * y - xy[..., None] * x
-        wedge = dot(xp, rest, rest) / xp.where(xx > 0, xx, xp.ones_like(xx))
-        return sine2, ((1 + xy) ** 2 + wedge) / product
+        # 1 + 2xy + xx yy as a sum of squares, which does not cancel for points opposite each other; far out
+        # only quotients can be squared
+        at_x, at_y = xp.sqrt(1 + xx), xp.sqrt(1 + yy)
+        gap = (y - x) / at_x / at_y
+        wedge = (xx * y - xy * x) / xp.sqrt(xp.where(xx > 0, xx, xp.ones_like(xx))) / at_x / at_y
+        cosine2 = ((1 + xy) / at_x / at_y)[..., 0] ** 2 + dot(xp, wedge, wedge)
+        return dot(xp, gap, gap), cosine2
 
 
 class UpperHalf:
@@ -132,6 +134,14 @@ class UpperHalf:
         rise = dot(xp, v[..., :-1], v[..., :-1]) / h**2 / (s + xp.abs(k / h))
         scale = xp.where(steep, xp.exp(-s) + rise * ratio, c - k / h * ratio)
         return ratio, scale, half**2 / 2
+
+
+def stereographic_length(xp: Any, x: Array) -> Array:
+    """``√(1 + |x|²)`` of points ``(..., n)``, as ``(..., 1)``, with no overflow in between."""
+    most = xp.max(xp.abs(x), axis=-1)[..., None]
+    most = xp.where(most > 1, most, xp.ones_like(most))
+    scaled = x / most
+    return most * xp.sqrt((1 / most) ** 2 + dot(xp, scaled, scaled)[..., None])
 
 
 def cos_and_ratio(xp: Any, kappa: int, square: Array) -> tuple[Array, Array]:

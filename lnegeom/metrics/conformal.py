@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lnegeom._array import Array, InputError, check_vectors, dot, identity, outer
+from lnegeom._array import Array, InputError, check_vectors, check_where, dot, identity, outer
 from lnegeom.derivatives import Derivatives
 from lnegeom.fields import as_field
 from lnegeom.metrics import _constant_curvature
@@ -79,6 +79,8 @@ class Conformal(Metric):
         self.f._check_domain(xp, x)
         scale = xp.exp(2 * self.f._value(xp, x))
         check_vectors(xp, scale[..., None], "e^{2f}", None)
+        message = "the factor e^{{2f}} underflows to {value} at {point}: expected a point nearer, or float64"
+        check_where(xp, scale > 0, scale, "x", message)
         return _Local(x, self.base._local(xp, x), scale)
 
     def _matrix(self, xp: Any, local: _Local) -> Array:

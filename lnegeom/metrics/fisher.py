@@ -27,6 +27,9 @@ from lnegeom.metrics.pullback import Pullback
 # The double exponential rule runs over |t| ≤ 3.6: beyond, nodes are past 10^12, or within 10^-25 of an end.
 _LARGEST_T = 3.6
 
+# By how many of them a Monte Carlo estimate of a density's mass may differ from 1.
+_STANDARD_ERRORS = 6
+
 
 class Fisher(Hessian):
     """The Fisher metric of an exponential family in its natural parameters, ``∇²A(θ)`` in closed form.
@@ -56,6 +59,16 @@ class Fisher(Hessian):
 
     def __repr__(self) -> str:
         return f"Fisher({self.family!r})"
+
+    def _local(self, xp: Any, x: Array) -> Array:
+        local = super()._local(xp, x)
+        with np.errstate(all="ignore"):  # what overflows is named below
+            size = xp.sum(self.potential._hessian_apply(xp, x, xp.ones_like(x)), axis=-1)
+        message = (
+            f"the information at {{point}} overflows to {{value}} in {x.dtype}: expected a point further "
+        )
+        check_where(xp, xp.isfinite(size), size, "x", message + "inside the domain")
+        return local
 
 
 class EstimatedFisher(Pullback):
@@ -202,14 +215,18 @@ class EstimatedFisher(Pullback):
 
     def _local(self, xp: Any, x: Array) -> Any:
         local = super()._local(xp, x)
-        if self.rule == "quadrature":
-            mass = xp.sum(local.value**2, axis=-1) / 4
-            allowed = max(1e-6, 1e3 * float(xp.finfo(x.dtype).eps))
-            message = (
-                "the density at {point} has mass {value} on the nodes: expected 1; normalise it, or take a "
-                "narrower support or more points"
-            )
-            check_where(xp, xp.abs(mass - 1) < allowed, mass, "x", message)
+        terms = local.value**2 / 4
+        mass = xp.sum(terms, axis=-1)
+        allowed: Any = max(1e-6, 1e3 * float(xp.finfo(x.dtype).eps))
+        remedy = "a narrower support or more points"
+        if self.rule == "monte carlo":  # the mass has a standard error of its own
+            allowed = allowed + _STANDARD_ERRORS * xp.std(terms, axis=-1) * math.sqrt(terms.shape[-1])
+            remedy = "samples that cover it"
+        message = (
+            "the density at {point} has mass {value} on the nodes: expected 1; normalise it, or take "
+            + remedy
+        )
+        check_where(xp, xp.abs(mass - 1) < allowed, mass, "x", message)
         return local
 
     def _roots(self, theta: Array) -> Array:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from lnegeom._array import Array, matvec
+from lnegeom._array import Array, check_where, matvec
 from lnegeom.metrics import _constant_curvature, _log_cosh_geodesics
 from lnegeom.metrics._base import Metric
+from lnegeom.metrics._checks import check_matrix
 from lnegeom.potentials import LogCosh, Potential, SeparablePotential
 from lnegeom.potentials._base import check_potential
+
+_REMEDY = "take a potential that is convex there, or have its _check_domain refuse the point"
 
 
 class Hessian(Metric):
@@ -25,7 +28,8 @@ class Hessian(Metric):
     Parameters
     ----------
     potential : Potential
-        The potential ψ, for instance ``LogCosh(tau)`` or a family's ``log_partition``.
+        The potential ψ, for instance ``LogCosh(tau)`` or a family's ``log_partition``. One of your own is
+        checked to be convex at every point, which raises a `GeometryError` where it is not.
 
     Examples
     --------
@@ -43,13 +47,25 @@ class Hessian(Metric):
         self.dim = potential.dim
         self._tau = potential.tau if isinstance(potential, LogCosh) else 0.0
         self.closed_form_geodesics = self._tau > 0
+        # The library's own are convex by theorem, and keep their O(n).
+        self._known_convex = type(potential).__module__.startswith("lnegeom.")
 
     def __repr__(self) -> str:
         return f"Hessian({self.potential!r})"
 
     def _local(self, xp: Any, x: Array) -> Array:
         self.potential._check_domain(xp, x)
+        if not self._known_convex:
+            self._check_convex(xp, x)
         return x
+
+    def _check_convex(self, xp: Any, x: Array) -> None:
+        if isinstance(self.potential, SeparablePotential):
+            diagonal = self.potential._hessian_diagonal(xp, x)
+            message = "the Hessian's diagonal at {point} is {value}: expected it positive; " + _REMEDY
+            check_where(xp, diagonal > 0, diagonal, "x", message)
+        else:
+            check_matrix(xp, self.potential._hessian(xp, x), 0, "hessian(x)", remedy=_REMEDY)
 
     def _matrix(self, xp: Any, x: Array) -> Array:
         return self.potential._hessian(xp, x)

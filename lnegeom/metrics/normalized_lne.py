@@ -55,9 +55,11 @@ class NormalizedLNE(JetMetric):
 
     def _local(self, xp: Any, x: Array) -> _Local:
         p = xp.tanh(x)
-        size = dot(xp, p, p)
-        length = xp.sqrt(xp.where(size > 0, size, xp.ones_like(size)))
-        return _Local(p, p / length[..., None], size)
+        most = xp.max(xp.abs(p), axis=-1)[..., None]
+        scaled = p / xp.where(most > 0, most, xp.ones_like(most))  # its square does not underflow
+        square = dot(xp, scaled, scaled)
+        length = xp.sqrt(xp.where(square > 0, square, xp.ones_like(square)))
+        return _Local(p, scaled / length[..., None], dot(xp, p, p))
 
     def _matrix(self, xp: Any, local: _Local) -> Array:
         return identity(xp, local.p) - self.chi * outer(local.unit)
@@ -132,35 +134,34 @@ class NormalizedLNE(JetMetric):
         z = (4 * mean - eta + 2 * squared * q**2) * m + zeta * q
         return self.chi / (1 - self.chi) / squared, (eta - 2 * mean) * h - 2 * squared * m * q, m, z
 
-    # For the Riemann tensor alone. Here q_ij = p_i p_j, s = |p|² and ∂_a p_i = h_i δ_ia: derivatives of q/s.
+    # For the Riemann tensor alone: derivatives of q_i q_j, with |p|² ∂²(q_i q_j) formed before it is divided,
+    # so that no power of a small |p| underflows.
 
     def _jet(self, xp: Any, local: _Local) -> tuple[Array, Array]:
-        self._check_smooth(xp, local)
-        p, eye = local.p, identity(xp, local.p)
-        h = 1 - p**2
-        s = local.size[..., None, None, None]
+        h, m, _ = self._slopes(xp, local)
+        q, eye, length = local.unit, identity(xp, local.p), xp.sqrt(local.size)
         slope = eye * h[..., None, :]  # (i, a): ∂_a p_i
-        bend = -2 * (p * h)[..., None, None] * eye[:, :, None] * eye[:, None, :]  # (i, a, b)
-        q = outer(p)[..., None]
-        s1 = (2 * p * h)[..., None, None, :]
-        s2 = (eye * (2 * h**2 - 4 * p**2 * h)[..., None, :])[..., None, None, :, :]
-        q1 = slope[..., :, None, :] * p[..., None, :, None]
-        q1 = q1 + xp.moveaxis(q1, -3, -2)
-        first = q1 / s - q * s1 / s**2
-        q2 = bend[..., :, None, :, :] * p[..., None, :, None, None]
-        q2 = q2 + slope[..., :, None, :, None] * slope[..., None, :, None, :]
-        q2 = q2 + xp.moveaxis(q2, -4, -3)
-        s, q, mixed = s[..., None], q[..., None], q1[..., None] * s1[..., None, :]
-        mixed = mixed + xp.matrix_transpose(mixed)
-        square = s1[..., None] * s1[..., None, :]
-        second = q2 / s - (mixed + q * s2) / s**2 + 2 * q * square / s**3
-        return -self.chi * first, -self.chi * second
+        turn = slope[..., :, None, :] * q[..., None, :, None]  # (i, j, a)
+        turn = turn + xp.moveaxis(turn, -3, -2)
+        square = outer(q)[..., None]
+        first = turn - 2 * square * m[..., None, None, :]
+        bend = (
+            -2 * (local.p * h)[..., None, None] * eye[:, :, None] * eye[:, None, :]
+        )  # (i, a, b): ∂_a ∂_b p_i
+        second = length[..., None, None, None, None] * bend[..., :, None, :, :] * q[..., None, :, None, None]
+        second = second + slope[..., :, None, :, None] * slope[..., None, :, None, :]
+        second = second + xp.moveaxis(second, -4, -3)
+        mixed = 2 * turn[..., None] * m[..., None, None, None, :]
+        curve = (eye * (2 * h**2 - 4 * local.p**2 * h)[..., None, :])[..., None, None, :, :]  # ∂_a ∂_b |p|²
+        second = second - mixed - xp.matrix_transpose(mixed) - square[..., None] * curve
+        second = second + 8 * square[..., None] * outer(m)[..., None, None, :, :]
+        scale = -self.chi / length[..., None, None, None]
+        return scale * first, scale[..., None] / length[..., None, None, None, None] * second
 
     def _check_smooth(self, xp: Any, local: _Local) -> None:
-        check_where(
-            xp,
-            local.size > 0,
-            local.size,
-            "x",
-            "the metric is discontinuous at {point}, where |tanh(x)|^2 = {value}: it has no connection there",
+        message = (
+            "the metric is discontinuous at {point}, where |tanh(x)|^2 = {value} vanishes or underflows in "
+            f"{local.size.dtype}: it has no connection there"
         )
+        least = float(xp.finfo(local.size.dtype).smallest_normal)
+        check_where(xp, local.size > least, local.size, "x", message)

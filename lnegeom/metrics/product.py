@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lnegeom._array import Array, InputError, safe_sqrt
+from lnegeom._array import Array, InputError, positive_integer, safe_sqrt
 from lnegeom.metrics._base import Metric
 from lnegeom.metrics._blocks import place
 
@@ -52,7 +52,7 @@ class Product(Metric):
                 raise InputError(f"{factor!r} has no dimension of its own; name all of them with dims=")
             if factor.dim not in (None, size):
                 raise InputError(f"{factor!r} has dimension {factor.dim}, not {size}; correct dims")
-            self.dims.append(size)
+            self.dims.append(positive_integer("dims", size))
         self.factors = factors
         self.dim = sum(self.dims)
         self.closed_form_geodesics = all(factor.closed_form_geodesics for factor in factors)

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from lnegeom._array import Array, InputError, as_floating, check_vectors, positive_integer, row_sum
+from lnegeom._array import (
+    Array,
+    GeometryError,
+    InputError,
+    as_floating,
+    check_vectors,
+    label,
+    positive_integer,
+    row_sum,
+)
 from lnegeom.derivatives import Derivatives, Jet, check_source, jet
 from lnegeom.metrics._base import Metric
-from lnegeom.metrics._checks import check_matrix
+from lnegeom.metrics._checks import check_matrix, check_negative
 from lnegeom.metrics.euclidean import Euclidean
 from lnegeom.tensors import apply_first
 
@@ -74,7 +83,7 @@ class Pullback(Metric):
         self.embedding = embedding
         self.dim: int = positive_integer("dim", dim)
         self.ambient = ambient
-        self.negative = negative
+        self.negative = check_negative(negative, self.dim)
         self.derivatives = check_source(derivatives)
         self.vectorized = vectorized
 
@@ -107,10 +116,30 @@ class Pullback(Metric):
                 f"the embedding returned points of shape {tuple(found.value.shape)} for {tuple(x.shape)}: "
                 f"expected (..., {self.ambient.dim or 'N'})"
             )
-        matrix = self._lower(xp, found.value, found.first) @ found.first
+        self._check_lands(xp, found.value)
+        lowered = self._lower(xp, found.value, found.first)
+        matrix = lowered @ found.first
         matrix = (matrix + xp.matrix_transpose(matrix)) / 2
-        check_matrix(xp, matrix, self.negative)
+        check_matrix(xp, matrix, self.negative, rounding=self._rounding(xp, lowered, found.first))
         return _Local(found.value, found.first, found.second, matrix, found.error)
+
+    def _check_lands(self, xp: Any, value: Array) -> None:
+        try:
+            self.ambient._local(xp, value)
+        except GeometryError as error:
+            index = error.index or ()
+            raise GeometryError(
+                f"the embedding maps {label('x', index)} outside {self.ambient!r}, where {error}",
+                index=index,
+                value=error.value,
+            ) from None
+
+    def _rounding(self, xp: Any, lowered: Array, tangents: Array) -> Array | float:
+        """How large an eigenvalue may be by rounding, where terms of either sign cancel in g."""
+        if self.ambient.signature[1] == 0:
+            return 0.0
+        terms = xp.abs(lowered) @ xp.abs(tangents)
+        return 1e4 * float(xp.finfo(terms.dtype).eps) * xp.max(terms, axis=(-2, -1))
 
     def _lower(self, xp: Any, value: Array, vectors: Array) -> Array:
         """Covectors ``(..., m, A)`` of vectors ``(..., A, m)``; no ambient matrix where it has structure."""

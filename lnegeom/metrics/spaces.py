@@ -17,7 +17,7 @@ from lnegeom._array import (
     positive,
     positive_integer,
 )
-from lnegeom.metrics._space_forms import Stereographic, UpperHalf
+from lnegeom.metrics._space_forms import Stereographic, UpperHalf, stereographic_length
 from lnegeom.metrics.conformal import Conformal
 from lnegeom.metrics.euclidean import Euclidean
 
@@ -35,7 +35,9 @@ class _Radial:
             check_where(xp, squared < 1, squared, "x", "{point} has |x|^2 = {value}: expected it below 1")
 
     def _value(self, xp: Any, x: Array) -> Array:
-        return math.log(2 * self.radius) - xp.log(1 + self.kappa * dot(xp, x, x))
+        if self.kappa > 0:  # |x|² overflows far out
+            return math.log(2 * self.radius) - 2 * xp.log(stereographic_length(xp, x)[..., 0])
+        return math.log(2 * self.radius) - xp.log(1 - dot(xp, x, x))
 
     def _gradient(self, xp: Any, x: Array) -> Array:
         return -2 * self.kappa * x / (1 + self.kappa * dot(xp, x, x))[..., None]
@@ -109,8 +111,8 @@ class Sphere(Stereographic, Conformal):
         """Points of the chart in Euclidean space, ``(..., n + 1)``; the origin is the south pole."""
         xp, x = as_floating(x=x)
         check_vectors(xp, x, "x", self.dim)
-        squared = dot(xp, x, x)[..., None]
-        return self.radius * xp.concat([2 * x, squared - 1], axis=-1) / (squared + 1)
+        length = stereographic_length(xp, x)
+        return self.radius * xp.concat([2 * (x / length) / length, 1 - 2 * (1 / length) ** 2], axis=-1)
 
     def project(self, y: Any) -> Array:
         """Chart ``(..., n)`` of points ``(..., n + 1)`` on the sphere, all but the north pole."""

@@ -19,6 +19,8 @@ from lnegeom._symmetric import basis, constant, counts, entries, from_entries, p
 from lnegeom.metrics._base import Metric
 from lnegeom.metrics._checks import check_matrix
 
+_REMEDY = "project it onto positive definite matrices, by a floor on its eigenvalues say"
+
 
 class _Local(NamedTuple):
     matrix: Array
@@ -79,12 +81,12 @@ class SPD(Metric):
             shape = f"(..., {self.size}, {self.size})"
             raise GeometryError(f"matrix has shape {tuple(matrix.shape)}: expected {shape}")
         check_vectors(xp, matrix, "matrix", self.size)
-        check_matrix(xp, matrix, 0, "matrix")
+        check_matrix(xp, matrix, 0, "matrix", remedy=_REMEDY)
         return entries(xp, matrix)
 
     def _local(self, xp: Any, x: Array) -> _Local:
         matrix = from_entries(xp, x, self.size)
-        check_matrix(xp, matrix, 0, "P")
+        check_matrix(xp, matrix, 0, "P", remedy=_REMEDY)
         return _Local(matrix, symmetric_part(xp, xp.linalg.inv(matrix)))
 
     # A vector's matrix is Σ v^a E_a; a covector's, C with ⟨C, E_a⟩ = c_a.
