@@ -39,8 +39,7 @@ def exp(connection: Connection, x: Any, v: Any) -> Array:
     xp, x, v = validated(connection, x, v=v)
     if has_closed_form(connection):
         metric = metric_of(connection)
-        _check_stays(metric, xp, x, v)
-        return inside(metric, xp, metric._exp(xp, x, v))
+        return _end(metric, xp, x, v)
     n = x.shape[-1]
     transport = Transport(connection, x)
     return returner(x)(pointwise(lambda p, u: transport.end(p, u)[:n], x, v))
@@ -70,8 +69,7 @@ def parallel_transport(connection: Connection, x: Any, v: Any, w: Any) -> Array:
     n = x.shape[-1]
     if has_closed_form(connection):
         metric = metric_of(connection)
-        _check_stays(metric, xp, x, v)
-        inside(metric, xp, metric._exp(xp, x, v))
+        _end(metric, xp, x, v)
         return metric._transport(xp, x, v, w)
     transport = Transport(connection, x)
     if x.ndim == v.ndim == 1:  # one geodesic carries them all
@@ -170,9 +168,13 @@ def check_riemannian(metric: Any) -> None:
         raise GeometryError(f"{metric!r} is indefinite, so points have no distance")
 
 
-def _check_stays(metric: Metric, xp: Any, x: Array, v: Array) -> None:
+def _end(metric: Metric, xp: Any, x: Array, v: Array) -> Array:
+    """The exponential map in closed form, or a GeometryError."""
     leaves = metric._leaves(xp, x, v)
     message = (
         "from {point} the geodesic leaves the manifold at t = {value}, before t = 1; shorten the velocity"
     )
     check_where(xp, leaves > 1, leaves, "x", message)
+    with np.errstate(all="ignore"):  # what overflows is named by `inside`
+        end = metric._exp(xp, x, v)
+    return inside(metric, xp, end)

@@ -195,3 +195,22 @@ def test_the_torus_takes_the_nearest_copy():
 def test_light_rays_in_minkowski_space_are_straight():
     path = lnegeom.geodesic(lnegeom.Minkowski(3), [0.0, 0, 0], [1.0, 1, 0], t_end=3.0, samples=4)
     np.testing.assert_allclose(path.points[-1], [3, 3, 0])
+
+
+TOO_FAR = {
+    "half-space": (lnegeom.HalfSpace(2), [0.0, 1.0], [0.0, 1000.0], 2),
+    "ball": (lnegeom.PoincareBall(2), [0.0, 0.0], [20.0, 0.0], 4),
+    "covariances": (lnegeom.SPD(2), [1.0, 0.0, 1.0], [1000.0, 0.0, 0.0], 3),
+}
+
+
+@pytest.mark.parametrize(("metric", "x", "v", "good"), TOO_FAR.values(), ids=TOO_FAR.keys())
+def test_a_path_ends_where_floating_numbers_do(metric, x, v, good):
+    path = lnegeom.geodesic(metric, x, v, samples=5)
+    assert path.status == "left"
+    assert path.message.endswith(f"floating numbers can tell from t = {good / 4:g} on")
+    assert len(path.times) == len(path.points) == len(path.velocities) == good
+    assert np.isfinite(path.velocities).all()
+    metric.matrix(path.points)
+    with pytest.raises(lnegeom.GeometryError, match="floating numbers can tell"):
+        lnegeom.exp(metric, x, v)
