@@ -110,6 +110,47 @@ def test_log_in_ten_thousand_dimensions():
     np.testing.assert_allclose(lnegeom.log(LNE, x, y), v, atol=1e-9)
 
 
+class TestLeaving:
+    """Connections whose geodesics leave in finite time, with velocities that grow without bound."""
+
+    @pytest.fixture(autouse=True)
+    def limited(self, monkeypatch):
+        """At most 20 000 evaluations, where unlimited steps would take millions."""
+        left, own = [20_000], lnegeom.DualConnections.christoffel_apply
+
+        def apply(self, x, u, v):
+            left[0] -= 1
+            assert left[0] >= 0, "the work is not bounded"
+            return own(self, x, u, v)
+
+        monkeypatch.setattr(lnegeom.DualConnections, "christoffel_apply", apply)
+
+    def test_a_dual_geodesic_reports_when_it_leaves(self):
+        # in the mean parameter ½ + ¾ t, the edge is at t = ⅔
+        path = lnegeom.geodesic(lnegeom.KL(lnegeom.Bernoulli()).connections(), [0.0], [3.0], samples=3)
+        assert path.status == "left"
+        assert float(path.message.split()[-1]) == pytest.approx(2 / 3, abs=1e-5)
+        np.testing.assert_allclose(path.points[:, 0], [0, np.log(7)], atol=1e-8)
+
+    def test_exp_names_when_the_geodesic_leaves(self):
+        connections = lnegeom.KL(lnegeom.Categorical(3)).connections()  # the edge is at t = ¾
+        with pytest.raises(lnegeom.GeometryError, match=r"leaves the manifold near t = 0\.(7499\d*|75),"):
+            lnegeom.exp(connections, [0.0, 0.0], [4.0, 0.0])
+
+
+def test_log_gives_up_out_of_reach():
+    calls = [0]
+
+    def plane(x):  # the sphere without a point, which the end is too close to
+        calls[0] += x[..., 0].size
+        return (4 / (1 + (x**2).sum(-1, keepdims=True)) ** 2)[..., None] * np.eye(2)
+
+    metric = lnegeom.FromCallable(plane, 2, vectorized=True)
+    with pytest.raises(lnegeom.GeometryError, match="no geodesic from x to y was found"):
+        lnegeom.log(metric, [0.0, 0.0], [1e6, 0.0])
+    assert calls[0] < 10**6  # three million if collocation goes on
+
+
 class TestConnections:
     family = lnegeom.Categorical(3)
     connections = lnegeom.KL(family).connections()  # ∇ is the m-connection, its dual the e-connection
