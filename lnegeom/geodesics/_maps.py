@@ -29,6 +29,8 @@ def exp(connection: Connection, x: Any, v: Any) -> Array:
     ------
     GeometryError
         If the geodesic leaves the manifold before time 1, naming when.
+    InputError
+        Where there is no closed form, if an array requires grad or is traced: integration ends gradients.
 
     Examples
     --------
@@ -58,6 +60,8 @@ def parallel_transport(connection: Connection, x: Any, v: Any, w: Any) -> Array:
     ------
     GeometryError
         If the geodesic leaves the manifold before time 1.
+    InputError
+        Where there is no closed form, if an array requires grad or is traced: integration ends gradients.
 
     Examples
     --------
@@ -87,6 +91,8 @@ def log(connection: Connection, x: Any, y: Any) -> Array:
     ------
     GeometryError
         If shooting does not arrive, with how far it remained; or if shortest geodesics are many.
+    InputError
+        Where there is no closed form, if an array requires grad or is traced: integration ends gradients.
 
     Examples
     --------
@@ -123,6 +129,8 @@ def distance(metric: Metric, x: Any, y: Any) -> Array:
     ------
     GeometryError
         If the metric is not Riemannian, or no geodesic is found.
+    InputError
+        Where there is no closed form, if an array requires grad or is traced: integration ends gradients.
 
     Examples
     --------

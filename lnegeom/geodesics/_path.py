@@ -84,6 +84,8 @@ def geodesic(
     ------
     GeometryError
         If the point lies outside the manifold, or shapes do not fit.
+    InputError
+        Where there is no closed form, if an array requires grad or is traced: integration ends gradients.
 
     Examples
     --------
@@ -122,7 +124,7 @@ def _closed(metric: Metric, xp: Any, x: Array, v: Array, times: Vector) -> Geode
         status, message = "left", f"{_TOO_NEAR} from t = {inner[good]:.6g} on"
     else:
         status, message = outcome(len(inner) == len(times), end, leaves)
-    return Geodesic(back(inner[:good]), points[:good], velocities[:good], status, message, 0.0)
+    return Geodesic(back(inner[:good]), points[:good, :], velocities[:good, :], status, message, 0.0)
 
 
 def _good(metric: Metric, xp: Any, points: Array, velocities: Array) -> int:
@@ -130,8 +132,8 @@ def _good(metric: Metric, xp: Any, points: Array, velocities: Array) -> int:
     good = points.shape[0]
     while good:
         try:
-            check_finite(xp, velocities[:good], "v")
-            inside(metric, xp, points[:good])
+            check_finite(xp, velocities[:good, :], "v")
+            inside(metric, xp, points[:good, :])
             break
         except GeometryError as error:
             if not error.index:

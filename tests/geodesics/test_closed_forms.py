@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import zoo
+from conftest import assert_agree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -108,6 +109,19 @@ def test_closed_forms_on_every_backend(backend):
         for found, right in ((y, expected[0]), (moved, expected[1]), (back, np.broadcast_to(v, x.shape))):
             assert backend.owns(found)
             np.testing.assert_allclose(np.asarray(found), right, rtol=1e-12, atol=1e-12)
+
+
+@each
+def test_paths_distances_and_retractions_on_every_backend(metric, to_point, backend):
+    def found(x, y, v):
+        path = lnegeom.geodesic(metric, x[0, :], v, samples=3)
+        result = {"retract": lnegeom.retract(metric, x, v)}
+        if not metric.signature[1]:
+            result["distance"] = lnegeom.distance(metric, x, y)
+        return result | {"times": path.times, "points": path.points, "velocities": path.velocities}
+
+    x, y = to_point(np.array([[[0.3, -0.2, 0.4], [0.1, 0.2, 0.3]], [[0.2, 0.5, 0.1], [-0.3, 0.2, 0.4]]]))
+    assert_agree(backend, found, (x, y, np.array([0.2, 0.1, -0.1])), "float64", 1e-12, ())
 
 
 def test_great_circles_go_round():

@@ -203,6 +203,54 @@ def test_batches_and_libraries():
     assert w.shape == (2, 2)
 
 
+class TestGradients:
+    """Those of integrated geodesics are lost in numpy: refused, not silently wrong."""
+
+    metric = lnegeom.LNE(0.5)
+    connections = lnegeom.KL(lnegeom.Categorical(3)).connections()
+    calls = (
+        lambda x: lnegeom.exp(TestGradients.metric, x, 0.1 * x),
+        lambda x: lnegeom.exp(TestGradients.connections, x, 0.1 * x),
+        lambda x: lnegeom.log(TestGradients.metric, x, 0.9 * x),
+        lambda x: lnegeom.distance(TestGradients.metric, x, 0.9 * x),
+        lambda x: lnegeom.parallel_transport(TestGradients.metric, x, 0.1 * x, x),
+        lambda x: lnegeom.geodesic(TestGradients.metric, x, 0.1 * x, samples=2).points,
+        lambda x: lnegeom.jacobi_field(TestGradients.metric, x, 0.1 * x, x, x, samples=2).fields,
+    )
+    names = ("exp", "dual exp", "log", "distance", "transport", "geodesic", "jacobi_field")
+    each = pytest.mark.parametrize("call", calls, ids=names)
+
+    @each
+    def test_arrays_that_require_grad(self, call):
+        x = torch.tensor([0.2, 0.3], dtype=torch.float64, requires_grad=True)
+        with pytest.raises(lnegeom.InputError, match=r"requires grad.*detach it.*retract"):
+            call(x)
+        with torch.no_grad():
+            torch.testing.assert_close(call(x), call(x.detach()), rtol=0, atol=0)
+
+    @each
+    def test_traced_arrays(self, call):
+        jax = pytest.importorskip("jax", reason="jax is not installed")
+        x = jax.numpy.asarray([0.2, 0.3])
+        for transform in (jax.jit, jax.jacfwd):
+            with pytest.raises(lnegeom.InputError, match=r"traced.*outside of them"):
+                transform(call)(x)
+        with pytest.raises(lnegeom.InputError, match=r"traced.*outside of them"):
+            torch.func.jacfwd(call)(torch.tensor([0.2, 0.3], dtype=torch.float64))
+
+    def test_a_retraction_has_them(self):
+        x, v = np.array([0.2, 0.3]), np.array([0.1, -0.2])
+        given = torch.from_numpy(v).requires_grad_()
+        slopes = torch.autograd.functional.jacobian(
+            lambda u: lnegeom.retract(self.metric, torch.from_numpy(x), u), given
+        )
+        steps = 1e-6 * np.eye(2)
+        expected = [
+            lnegeom.retract(self.metric, x, v + h) - lnegeom.retract(self.metric, x, v - h) for h in steps
+        ]
+        np.testing.assert_allclose(slopes, np.transpose(expected) / 2e-6, atol=1e-8)
+
+
 def test_a_torch_callable_sees_torch_arrays():
     metric = lnegeom.FromCallable(lambda x: torch.diag(torch.stack([1 + 0 * x[0], torch.sin(x[0]) ** 2])), 2)
     x = torch.tensor([1.0, 0.0], dtype=torch.float64)
