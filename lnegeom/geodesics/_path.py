@@ -28,8 +28,9 @@ class Geodesic:
     points, velocities : array
         Shape ``(T, n)``.
     status : str
-        "completed", or "left" if the geodesic leaves the manifold, or its chart, in finite time; or comes
-        closer to the edge of the chart than floating numbers can tell.
+        "completed", or "left" if the geodesic leaves the manifold, or its chart, in finite time (told from
+        steps that fail or shrink without end); or comes closer to the edge of the chart than floating numbers
+        can tell.
     message : str
         What happened, and when.
     error : float
