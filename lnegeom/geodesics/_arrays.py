@@ -9,9 +9,12 @@ import array_api_compat
 import numpy as np
 from numpy.typing import NDArray
 
-from lnegeom._array import Array, GeometryError, as_floating, check_finite, to_numpy
+from lnegeom._array import Array, GeometryError, InputError, as_floating, check_finite, to_numpy
 from lnegeom.connections import Connection, metric_of
 from lnegeom.metrics import Metric
+
+_NUMPY = "geodesics without a closed form, and Jacobi fields, are integrated in numpy, where gradients end"
+_ELSE = "or use retract, which can be differentiated"
 
 
 def validated(connection: Connection, x: Any, **vectors: Any) -> tuple[Any, ...]:
@@ -61,8 +64,17 @@ def inside(metric: Metric, xp: Any, y: Array) -> Array:
 
 
 def double(array: Array) -> NDArray[Any]:
-    """Numpy float64 on the host."""
-    return to_numpy(array).astype(np.float64)
+    """Numpy float64 on the host; refuses what would lose its gradient there, and what has no values yet."""
+    if array_api_compat.is_torch_array(array) and (array + 0).requires_grad:  # not so inside torch.no_grad
+        raise InputError(
+            f"an array requires grad, but {_NUMPY}: detach it or call under torch.no_grad(), {_ELSE}"
+        )
+    try:
+        return to_numpy(array).astype(np.float64)
+    except (RuntimeError, TypeError):
+        raise InputError(
+            f"an array is traced (by jit, grad or vmap), but {_NUMPY}: call it outside of them, {_ELSE}"
+        ) from None
 
 
 def returner(like: Array) -> Callable[[NDArray[Any]], Array]:

@@ -29,6 +29,8 @@ def exp(connection: Connection, x: Any, v: Any) -> Array:
     ------
     GeometryError
         If the geodesic leaves the manifold before time 1, naming when.
+    InputError
+        Where there is no closed form, if an array requires grad or is traced: integration ends gradients.
 
     Examples
     --------
@@ -39,8 +41,7 @@ def exp(connection: Connection, x: Any, v: Any) -> Array:
     xp, x, v = validated(connection, x, v=v)
     if has_closed_form(connection):
         metric = metric_of(connection)
-        _check_stays(metric, xp, x, v)
-        return inside(metric, xp, metric._exp(xp, x, v))
+        return _end(metric, xp, x, v)
     n = x.shape[-1]
     transport = Transport(connection, x)
     return returner(x)(pointwise(lambda p, u: transport.end(p, u)[:n], x, v))
@@ -59,6 +60,8 @@ def parallel_transport(connection: Connection, x: Any, v: Any, w: Any) -> Array:
     ------
     GeometryError
         If the geodesic leaves the manifold before time 1.
+    InputError
+        Where there is no closed form, if an array requires grad or is traced: integration ends gradients.
 
     Examples
     --------
@@ -70,8 +73,7 @@ def parallel_transport(connection: Connection, x: Any, v: Any, w: Any) -> Array:
     n = x.shape[-1]
     if has_closed_form(connection):
         metric = metric_of(connection)
-        _check_stays(metric, xp, x, v)
-        inside(metric, xp, metric._exp(xp, x, v))
+        _end(metric, xp, x, v)
         return metric._transport(xp, x, v, w)
     transport = Transport(connection, x)
     if x.ndim == v.ndim == 1:  # one geodesic carries them all
@@ -89,6 +91,8 @@ def log(connection: Connection, x: Any, y: Any) -> Array:
     ------
     GeometryError
         If shooting does not arrive, with how far it remained; or if shortest geodesics are many.
+    InputError
+        Where there is no closed form, if an array requires grad or is traced: integration ends gradients.
 
     Examples
     --------
@@ -125,6 +129,8 @@ def distance(metric: Metric, x: Any, y: Any) -> Array:
     ------
     GeometryError
         If the metric is not Riemannian, or no geodesic is found.
+    InputError
+        Where there is no closed form, if an array requires grad or is traced: integration ends gradients.
 
     Examples
     --------
@@ -170,9 +176,13 @@ def check_riemannian(metric: Any) -> None:
         raise GeometryError(f"{metric!r} is indefinite, so points have no distance")
 
 
-def _check_stays(metric: Metric, xp: Any, x: Array, v: Array) -> None:
+def _end(metric: Metric, xp: Any, x: Array, v: Array) -> Array:
+    """The exponential map in closed form, or a GeometryError."""
     leaves = metric._leaves(xp, x, v)
     message = (
         "from {point} the geodesic leaves the manifold at t = {value}, before t = 1; shorten the velocity"
     )
     check_where(xp, leaves > 1, leaves, "x", message)
+    with np.errstate(all="ignore"):  # what overflows is named by `inside`
+        end = metric._exp(xp, x, v)
+    return inside(metric, xp, end)

@@ -30,6 +30,8 @@ class Effort(NamedTuple):
     shortest: float
 
 
+_STALL, _PACE = 250, 1e-4
+"""Steps that together advance by less than this part of the time before them approach an edge without end."""
 THOROUGH = Effort(np.inf, 1e-12)
 BRIEF = Effort(300, 1e-3)
 
@@ -115,12 +117,13 @@ def solve(
 
     An error within a step, from a stage outside the manifold or where no derivatives are to be had, shortens
     the steps from the last good state on; at the first state it is raised. It ends where no step is short
-    enough, or all are spent.
+    enough, or all are spent; or where velocities grow without bound and steps shrink with what time is left.
     """
     from scipy.integrate import DOP853
 
     slope(times[0], state)  # a first point outside the manifold raises here, by name
     now, kept, longest, steps = times[0], [state], np.inf, effort.steps
+    taken, mark = 0, now
     while len(kept) < len(times) and longest >= effort.shortest * max(1.0, times[-1]):
         try:
             used = max(tolerance, unavoidable(noise(state), times))
@@ -134,7 +137,11 @@ def solve(
                 between = solver.dense_output() if inner else lambda _, solver=solver: solver.y
                 while len(kept) < len(times) and times[len(kept)] <= solver.t:
                     kept.append(between(times[len(kept)]))
-                now, state = solver.t, solver.y
+                now, state, taken = solver.t, solver.y, taken + 1
+                if taken % _STALL == 0:
+                    if now - mark < _PACE * (mark - times[0]):
+                        return np.array(kept), now
+                    mark = now
                 if unavoidable(noise(state), times) > 2 * used:
                     break
         except InputError:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from lnegeom._array import Array, InputError, positive, to_numpy
+from lnegeom._array import Array, GeometryError, InputError, check_finite, positive, value_of
 from lnegeom.connections import Connection, metric_of
-from lnegeom.geodesics._arrays import double, has_closed_form, one_point, returner
+from lnegeom.geodesics._arrays import double, has_closed_form, inside, one_point, returner
 from lnegeom.geodesics._ode import TOLERANCE, Transport, Vector, checked
 from lnegeom.metrics import Metric
+
+_TOO_NEAR = "the geodesic is closer to the edge of the chart than floating numbers can tell"
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,9 @@ class Geodesic:
     points, velocities : array
         Shape ``(T, n)``.
     status : str
-        "completed", or "left" if the geodesic leaves the manifold, or its chart, in finite time.
+        "completed", or "left" if the geodesic leaves the manifold, or its chart, in finite time (told from
+        steps that fail or shrink without end); or comes closer to the edge of the chart than floating numbers
+        can tell.
     message : str
         What happened, and when.
     error : float
@@ -80,6 +85,8 @@ def geodesic(
     ------
     GeometryError
         If the point lies outside the manifold, or shapes do not fit.
+    InputError
+        Where there is no closed form, if an array requires grad or is traced: integration ends gradients.
 
     Examples
     --------
@@ -107,18 +114,33 @@ def geodesic(
 
 
 def _closed(metric: Metric, xp: Any, x: Array, v: Array, times: Vector) -> Geodesic:
-    back = returner(x)
-    leaves = float(to_numpy(metric._leaves(xp, x, v)))
+    back, end = returner(x), float(times[-1])
+    leaves = value_of(metric._leaves(xp, x, v), math.inf)
     inner = times[times < leaves]
-    velocities = back(inner)[:, None] * v
-    points = metric._exp(xp, x, velocities)
-    return Geodesic(
-        back(inner),
-        points,
-        metric._transport(xp, x, velocities, v),
-        *outcome(len(inner) == len(times), float(times[-1]), leaves),
-        0.0,
-    )
+    steps = back(inner)[:, None] * v
+    with np.errstate(all="ignore"):  # what overflows is cut off below
+        points, velocities = metric._exp(xp, x, steps), metric._transport(xp, x, steps, v)
+    good = _good(metric, xp, points, velocities)
+    if good < len(inner):
+        status, message = "left", f"{_TOO_NEAR} from t = {inner[good]:.6g} on"
+    else:
+        status, message = outcome(len(inner) == len(times), end, leaves)
+    return Geodesic(back(inner[:good]), points[:good, :], velocities[:good, :], status, message, 0.0)
+
+
+def _good(metric: Metric, xp: Any, points: Array, velocities: Array) -> int:
+    """How many of the points ``(T, n)`` come before the first that is not in the chart or not finite."""
+    good = points.shape[0]
+    while good:
+        try:
+            check_finite(xp, velocities[:good, :], "v")
+            inside(metric, xp, points[:good, :])
+            break
+        except GeometryError as error:
+            if not error.index:
+                raise
+            good = error.index[0]
+    return int(good)
 
 
 def _integrated(connection: Connection, x: Array, v: Array, times: Vector, tolerance: float) -> Geodesic:

@@ -11,6 +11,8 @@ from lnegeom.geodesics._ode import BRIEF, TOLERANCE, Transport, Vector, unavoida
 
 _DENSE = 50
 """Up to this dimension, collocation's Jacobian is formed."""
+_POINTS = 1500
+"""Points, times the dimension, at which collocation asks for the connection before it is called off."""
 
 
 def shoot(transport: Transport, x: Vector, y: Vector) -> tuple[Vector, float]:
@@ -65,10 +67,14 @@ def _collocated(transport: Transport, x: Vector, y: Vector) -> Vector:
     """The initial velocity, by scipy's collocation of fourth order."""
     from scipy.integrate import solve_bvp
 
-    n, step = x.size, (y - x)[:, None]
+    n, step, spent = x.size, (y - x)[:, None], 0
     times = np.linspace(0, 1, 21)
 
     def slope(_: Vector, states: Vector) -> Vector:
+        nonlocal spent
+        spent += states.shape[1]
+        if spent > _POINTS * n:
+            raise GeometryError("collocation does not converge")
         points, velocities = states[:n].T, states[n:].T
         return np.vstack([states[n:], -transport.bend(points, velocities, velocities).T])
 
@@ -77,6 +83,6 @@ def _collocated(transport: Transport, x: Vector, y: Vector) -> Vector:
 
     guess = np.vstack([x[:, None] + step * times, np.broadcast_to(step, (n, times.size))])
     with np.errstate(all="ignore"):
-        found = solve_bvp(slope, ends, times, guess, tol=1e-6, max_nodes=2000)
+        found = solve_bvp(slope, ends, times, guess, tol=1e-3, max_nodes=500)
     velocity: Vector = found.y[n:, 0]
     return velocity

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import zoo
+from conftest import assert_agree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -110,6 +111,19 @@ def test_closed_forms_on_every_backend(backend):
             np.testing.assert_allclose(np.asarray(found), right, rtol=1e-12, atol=1e-12)
 
 
+@each
+def test_paths_distances_and_retractions_on_every_backend(metric, to_point, backend):
+    def found(x, y, v):
+        path = lnegeom.geodesic(metric, x[0, :], v, samples=3)
+        result = {"retract": lnegeom.retract(metric, x, v)}
+        if not metric.signature[1]:
+            result["distance"] = lnegeom.distance(metric, x, y)
+        return result | {"times": path.times, "points": path.points, "velocities": path.velocities}
+
+    x, y = to_point(np.array([[[0.3, -0.2, 0.4], [0.1, 0.2, 0.3]], [[0.2, 0.5, 0.1], [-0.3, 0.2, 0.4]]]))
+    assert_agree(backend, found, (x, y, np.array([0.2, 0.1, -0.1])), "float64", 1e-12, ())
+
+
 def test_great_circles_go_round():
     sphere = lnegeom.Sphere(2)
     x, v = np.array([0.3, 0.1]), np.array([0.5, -0.4])
@@ -195,3 +209,22 @@ def test_the_torus_takes_the_nearest_copy():
 def test_light_rays_in_minkowski_space_are_straight():
     path = lnegeom.geodesic(lnegeom.Minkowski(3), [0.0, 0, 0], [1.0, 1, 0], t_end=3.0, samples=4)
     np.testing.assert_allclose(path.points[-1], [3, 3, 0])
+
+
+TOO_FAR = {
+    "half-space": (lnegeom.HalfSpace(2), [0.0, 1.0], [0.0, 1000.0], 2),
+    "ball": (lnegeom.PoincareBall(2), [0.0, 0.0], [20.0, 0.0], 4),
+    "covariances": (lnegeom.SPD(2), [1.0, 0.0, 1.0], [1000.0, 0.0, 0.0], 3),
+}
+
+
+@pytest.mark.parametrize(("metric", "x", "v", "good"), TOO_FAR.values(), ids=TOO_FAR.keys())
+def test_a_path_ends_where_floating_numbers_do(metric, x, v, good):
+    path = lnegeom.geodesic(metric, x, v, samples=5)
+    assert path.status == "left"
+    assert path.message.endswith(f"floating numbers can tell from t = {good / 4:g} on")
+    assert len(path.times) == len(path.points) == len(path.velocities) == good
+    assert np.isfinite(path.velocities).all()
+    metric.matrix(path.points)
+    with pytest.raises(lnegeom.GeometryError, match="floating numbers can tell"):
+        lnegeom.exp(metric, x, v)

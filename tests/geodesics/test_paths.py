@@ -110,6 +110,47 @@ def test_log_in_ten_thousand_dimensions():
     np.testing.assert_allclose(lnegeom.log(LNE, x, y), v, atol=1e-9)
 
 
+class TestLeaving:
+    """Connections whose geodesics leave in finite time, with velocities that grow without bound."""
+
+    @pytest.fixture(autouse=True)
+    def limited(self, monkeypatch):
+        """At most 20 000 evaluations, where unlimited steps would take millions."""
+        left, own = [20_000], lnegeom.DualConnections.christoffel_apply
+
+        def apply(self, x, u, v):
+            left[0] -= 1
+            assert left[0] >= 0, "the work is not bounded"
+            return own(self, x, u, v)
+
+        monkeypatch.setattr(lnegeom.DualConnections, "christoffel_apply", apply)
+
+    def test_a_dual_geodesic_reports_when_it_leaves(self):
+        # in the mean parameter ½ + ¾ t, the edge is at t = ⅔
+        path = lnegeom.geodesic(lnegeom.KL(lnegeom.Bernoulli()).connections(), [0.0], [3.0], samples=3)
+        assert path.status == "left"
+        assert float(path.message.split()[-1]) == pytest.approx(2 / 3, abs=1e-5)
+        np.testing.assert_allclose(path.points[:, 0], [0, np.log(7)], atol=1e-8)
+
+    def test_exp_names_when_the_geodesic_leaves(self):
+        connections = lnegeom.KL(lnegeom.Categorical(3)).connections()  # the edge is at t = ¾
+        with pytest.raises(lnegeom.GeometryError, match=r"leaves the manifold near t = 0\.(7499\d*|75),"):
+            lnegeom.exp(connections, [0.0, 0.0], [4.0, 0.0])
+
+
+def test_log_gives_up_out_of_reach():
+    calls = [0]
+
+    def plane(x):  # the sphere without a point, which the end is too close to
+        calls[0] += x[..., 0].size
+        return (4 / (1 + (x**2).sum(-1, keepdims=True)) ** 2)[..., None] * np.eye(2)
+
+    metric = lnegeom.FromCallable(plane, 2, vectorized=True)
+    with pytest.raises(lnegeom.GeometryError, match="no geodesic from x to y was found"):
+        lnegeom.log(metric, [0.0, 0.0], [1e6, 0.0])
+    assert calls[0] < 10**6  # three million if collocation goes on
+
+
 class TestConnections:
     family = lnegeom.Categorical(3)
     connections = lnegeom.KL(family).connections()  # ∇ is the m-connection, its dual the e-connection
@@ -160,6 +201,54 @@ def test_batches_and_libraries():
     torch.testing.assert_close(lnegeom.log(metric, x, y), v.expand(2, 2), rtol=1e-4, atol=1e-5)
     w = lnegeom.parallel_transport(metric, x, v, v)
     assert w.shape == (2, 2)
+
+
+class TestGradients:
+    """Those of integrated geodesics are lost in numpy: refused, not silently wrong."""
+
+    metric = lnegeom.LNE(0.5)
+    connections = lnegeom.KL(lnegeom.Categorical(3)).connections()
+    calls = (
+        lambda x: lnegeom.exp(TestGradients.metric, x, 0.1 * x),
+        lambda x: lnegeom.exp(TestGradients.connections, x, 0.1 * x),
+        lambda x: lnegeom.log(TestGradients.metric, x, 0.9 * x),
+        lambda x: lnegeom.distance(TestGradients.metric, x, 0.9 * x),
+        lambda x: lnegeom.parallel_transport(TestGradients.metric, x, 0.1 * x, x),
+        lambda x: lnegeom.geodesic(TestGradients.metric, x, 0.1 * x, samples=2).points,
+        lambda x: lnegeom.jacobi_field(TestGradients.metric, x, 0.1 * x, x, x, samples=2).fields,
+    )
+    names = ("exp", "dual exp", "log", "distance", "transport", "geodesic", "jacobi_field")
+    each = pytest.mark.parametrize("call", calls, ids=names)
+
+    @each
+    def test_arrays_that_require_grad(self, call):
+        x = torch.tensor([0.2, 0.3], dtype=torch.float64, requires_grad=True)
+        with pytest.raises(lnegeom.InputError, match=r"requires grad.*detach it.*retract"):
+            call(x)
+        with torch.no_grad():
+            torch.testing.assert_close(call(x), call(x.detach()), rtol=0, atol=0)
+
+    @each
+    def test_traced_arrays(self, call):
+        jax = pytest.importorskip("jax", reason="jax is not installed")
+        x = jax.numpy.asarray([0.2, 0.3])
+        for transform in (jax.jit, jax.jacfwd):
+            with pytest.raises(lnegeom.InputError, match=r"traced.*outside of them"):
+                transform(call)(x)
+        with pytest.raises(lnegeom.InputError, match=r"traced.*outside of them"):
+            torch.func.jacfwd(call)(torch.tensor([0.2, 0.3], dtype=torch.float64))
+
+    def test_a_retraction_has_them(self):
+        x, v = np.array([0.2, 0.3]), np.array([0.1, -0.2])
+        given = torch.from_numpy(v).requires_grad_()
+        slopes = torch.autograd.functional.jacobian(
+            lambda u: lnegeom.retract(self.metric, torch.from_numpy(x), u), given
+        )
+        steps = 1e-6 * np.eye(2)
+        expected = [
+            lnegeom.retract(self.metric, x, v + h) - lnegeom.retract(self.metric, x, v - h) for h in steps
+        ]
+        np.testing.assert_allclose(slopes, np.transpose(expected) / 2e-6, atol=1e-8)
 
 
 def test_a_torch_callable_sees_torch_arrays():
