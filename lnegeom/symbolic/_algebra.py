@@ -44,8 +44,8 @@ def _factor(tensor: Tensor, factor: Any) -> Element:
         return tensor.metric.element(factor)
     if factor.metric is not tensor.metric or factor.shape:
         raise InputError(
-            f"{plain(tensor.name)} times {plain(factor.name)}: expected a number, an expression or a scalar of "
-            "the same metric; compute components of a product of tensors from theirs"
+            f"{plain(tensor.name)} times {plain(factor.name)}: expected a number, an expression or a "
+            "scalar of the same metric; compute components of a product of tensors from theirs"
         )
     return factor._component()
 
