@@ -17,12 +17,12 @@ _ATTEMPTS = 20
 class Denominator:
     """An irreducible polynomial, with its powers and its logarithmic derivatives as they become known."""
 
-    def __init__(self, poly: Poly):
+    def __init__(self, poly: Poly, tick: Callable[[], None] = nothing):
         self.poly = poly
         self.log_derivatives: dict[int, Element] = {}
         self._powers: list[Poly] = [{0: 1}, poly]
         self._residues: dict[int, int] = {}
-        self._root = _root_of(poly)
+        self._root = _root_of(poly, tick)
 
     def power(self, exponent: int, tick: Callable[[], None] = nothing) -> Poly:
         """Return a power."""
@@ -55,7 +55,7 @@ class _Point(dict[int, int]):
         return self[index]
 
 
-def _root_of(poly: Poly) -> _Point | None:
+def _root_of(poly: Poly, tick: Callable[[], None]) -> _Point | None:
     """Find a point modulo a prime at which a polynomial vanishes."""
     degrees = {i: max((m >> (BITS * i)) & FIELD for m in poly) for i in generators(poly)}
     unknown = min(degrees, key=lambda i: degrees[i])
@@ -70,6 +70,7 @@ def _root_of(poly: Poly) -> _Point | None:
             at[unknown] = -columns.get(0, 0) * pow(columns[1], -1, _PRIME) % _PRIME
             return at
         for x in range(_PRIME):
+            tick()
             if not sum(c * pow(x, d, _PRIME) for d, c in columns.items()) % _PRIME:
                 at[unknown] = x
                 return at

@@ -219,7 +219,7 @@ class DifferentialField:
             if set(factor) == {0}:
                 unit *= factor[0] ** e
                 continue
-            self.denominators.append(Denominator(factor))
+            self.denominators.append(Denominator(factor, self.budget.check))
             exps.append(e)
         return unit, tuple(exps)
 

@@ -6,6 +6,11 @@ import pytest
 import sympy as sp
 
 from lnegeom import symbolic
+from lnegeom.symbolic._budget import Budget
+from lnegeom.symbolic._denominator import Denominator
+from lnegeom.symbolic._element import Element
+from lnegeom.symbolic._field import DifferentialField
+from lnegeom.symbolic._polynomial import quotient
 
 VARIABLES = sp.symbols("x y z r M")
 x, y, z, r, M = VARIABLES
@@ -97,3 +102,20 @@ def test_asking_again_goes_on(ask):
 
 def test_a_generous_budget_changes_nothing():
     assert str(symbolic.kerr(budget=100.0).riemann) == str(symbolic.kerr().riemann)
+
+
+def test_arithmetic_looks_at_the_clock_without_being_watched():
+    budget = Budget(BUDGET)
+    field = DifferentialField(budget)
+    field.add_generator(x, lambda _: field.one)
+    long = Element(field, dict.fromkeys(range(8000), 1))
+    divisor = {k: (k * k) % 7 + 1 for k in range(3000)} | {3000: 1}
+    for work in (
+        lambda: long * long,
+        lambda: Denominator(divisor, budget.check),
+        lambda: quotient({20000: 1, 5: 2}, divisor, field.guard, budget.check),
+    ):
+        start = time.monotonic()
+        with pytest.raises(symbolic.TimeBudgetError), budget.running("numbers were crunched"):
+            work()
+        assert time.monotonic() - start < LATE
