@@ -68,7 +68,6 @@ DIFFERENCED = {
     "function": (lnegeom.FromCallable(zoo.wavy, 3), 1e-16),
     "density": (lnegeom.EstimatedFisher.by_quadrature(zoo.logistic, 2, points=100), 1e-13),
     "embedding": (lnegeom.Pullback(zoo.ellipsoid, 2, lnegeom.Sphere(3)), 1e-14),
-    "black hole": (lnegeom.Kerr(1.0, 0.6), 1e-15),
     "product": (lnegeom.Product(lnegeom.Euclidean(1), SKEWED), 1e-15),
     "conformal": (lnegeom.Conformal(lnegeom.SquaredNorm(), SKEWED), 1e-15),
     "warped": (lnegeom.Warped(lnegeom.Euclidean(1), SKEWED, lambda r: 2 + r[0]), 1e-15),
@@ -77,8 +76,7 @@ DIFFERENCED = {
 
 @pytest.mark.parametrize(("connection", "least"), DIFFERENCED.values(), ids=DIFFERENCED.keys())
 def test_connections_by_differences_know_their_error(connection, least):
-    x = np.array([0.3, 4.0, 1.2, 0.1] if isinstance(connection, lnegeom.Kerr) else [0.3, -0.4, 0.2])
-    x = x[: getattr(connection, "metric", connection).dim]
+    x = np.array([0.3, -0.4, 0.2])[: getattr(connection, "metric", connection).dim]
     exact = torch.from_numpy(x)
     assert connection._christoffel_error(array_api_compat.array_namespace(exact), exact) == 0
     found = connection._christoffel_error(np, x)
