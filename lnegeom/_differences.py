@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import array_api_compat
 import numpy as np
 
-from lnegeom._array import Array, GeometryError, label, to_numpy
+from lnegeom._array import Array, GeometryError, InputError, label, to_numpy
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -33,7 +33,12 @@ _EXTRAPOLATIONS = 2
 
 
 def flat_points(x: Array) -> Doubles:
-    """Points ``(..., n)`` as numpy's ``(B, n)`` in float64."""
+    """Points ``(..., n)`` as numpy's ``(B, n)`` in float64; refuses those whose gradients it would lose."""
+    if array_api_compat.is_torch_array(x) and (x + 0).requires_grad:  # not so inside torch.no_grad
+        raise InputError(
+            "x requires grad, and finite differences have none: take derivatives='torch', detach x, or call "
+            "under torch.no_grad()"
+        )
     return np.array(to_numpy(x), dtype=np.float64).reshape(-1, x.shape[-1])
 
 
