@@ -183,12 +183,14 @@ def _mapped(source: str, function: Callable[[Array], Array], points: Array, *, r
 
 
 def own_source(x: Array) -> str:
+    """What differentiates arrays of the library of x without converting them."""
     if array_api_compat.is_torch_array(x):
         return "torch"
     return "jax" if array_api_compat.is_jax_array(x) else "finite"
 
 
 def library_of(source: str) -> Any:
+    """The array module of a source, torch or jax.numpy; an InputError where it is not installed."""
     try:
         return importlib.import_module("torch" if source == "torch" else "jax.numpy")
     except ImportError:

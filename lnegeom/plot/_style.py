@@ -17,6 +17,7 @@ COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, "#56B4E9")
 
 
 def pyplot() -> Any:
+    """The module matplotlib.pyplot; an ImportError that names the extra where it is missing."""
     try:
         return importlib.import_module("matplotlib.pyplot")
     except ImportError as error:
