@@ -1,13 +1,7 @@
 """Geodesics: paths, exponential map and logarithm, distance, transport, Jacobi fields, means."""
 
-from lnegeom.geodesics._jacobi import (
-    ConjugatePoint,
-    JacobiField,
-    Logarithm,
-    conjugate_point,
-    jacobi_field,
-    logarithm,
-)
+from lnegeom.geodesics._conjugate import ConjugatePoint, Logarithm, conjugate_point, logarithm
+from lnegeom.geodesics._jacobi import JacobiField, jacobi_field
 from lnegeom.geodesics._maps import distance, exp, log, parallel_transport, retract
 from lnegeom.geodesics._mean import FrechetMean, frechet_mean
 from lnegeom.geodesics._path import Geodesic, geodesic

@@ -13,6 +13,8 @@ from lnegeom._array import Array, GeometryError, InputError, as_floating, check_
 from lnegeom.connections import Connection, metric_of
 from lnegeom.metrics import Metric
 
+Vector = NDArray[Any]
+
 _NUMPY = "geodesics without a closed form, and Jacobi fields, are integrated in numpy, where gradients end"
 _ELSE = "or use retract, which can be differentiated"
 
@@ -31,16 +33,6 @@ def validated_points(connection: Connection, x: Any, y: Any) -> tuple[Any, ...]:
     except GeometryError as error:
         raise GeometryError(f"the second point, y: {error}", index=error.index, value=error.value) from None
     return result
-
-
-def one_point(connection: Connection, x: Any, v: Any) -> tuple[Any, ...]:
-    """The namespace, one point and one vector, both ``(n,)``."""
-    xp, x, v = validated(connection, x, v=v)
-    if x.ndim != 1 or v.ndim != 1:
-        raise GeometryError(
-            f"expected one point and one vector (n,), got {tuple(x.shape)} and {tuple(v.shape)}"
-        )
-    return xp, x, v
 
 
 def has_closed_form(connection: Connection) -> bool:
@@ -83,15 +75,33 @@ def returner(like: Array) -> Callable[[NDArray[Any]], Array]:
     return lambda array: xp.asarray(np.ascontiguousarray(array), dtype=like.dtype, device=device)
 
 
-def pointwise(function: Callable[..., NDArray[Any]], *arrays: Array) -> NDArray[Any]:
-    """Apply a function of numpy vectors over broadcast batch axes, naming the entry that fails."""
-    rows = np.broadcast_arrays(*(double(array) for array in arrays))
-    batch = rows[0].shape[:-1]
-    results = []
-    for index in np.ndindex(batch):
-        try:
-            results.append(function(*(row[index] for row in rows)))
-        except GeometryError as error:
-            where = f"at x[{', '.join(map(str, index))}]: " if index else ""
-            raise GeometryError(f"{where}{error}", index=index, value=error.value) from None
-    return np.reshape(np.array(results), (*batch, *np.shape(results[0])))
+def rows(*arrays: Array) -> tuple[tuple[int, ...], *tuple[Vector, ...]]:
+    """The common batch shape of arrays ``(..., n)``, and each as numpy's, ``(r, n)``."""
+    wide = np.broadcast_arrays(*(double(array) for array in arrays))
+    return wide[0].shape[:-1], *(array.reshape(-1, array.shape[-1]) for array in wide)
+
+
+def batch_of(*arrays: Array) -> tuple[int, ...]:
+    """The common batch shape of arrays ``(..., n)``."""
+    return np.broadcast_shapes(*(tuple(array.shape[:-1]) for array in arrays))
+
+
+def at(row: int, batch: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+    """What a message about one of a batch begins with, as `at x[3]: `, and that index."""
+    index = tuple(int(i) for i in np.unravel_index(row, batch)) if batch else ()
+    return f"at x[{', '.join(map(str, index))}]: " if index else "", index
+
+
+def named(call: Callable[..., Any], batch: tuple[int, ...], *arrays: Vector) -> Any:
+    """Call with arrays of rows; an error names the first row that causes it."""
+    try:
+        return call(*arrays)
+    except InputError:
+        for row in range(len(arrays[0])):
+            try:
+                call(*(array[row : row + 1] for array in arrays))
+            except InputError as error:
+                prefix, index = at(row, batch)
+                value = error.value if isinstance(error, GeometryError) else None
+                raise GeometryError(f"{prefix}{error}", index=index, value=value) from None
+        raise

@@ -9,11 +9,15 @@ import numpy as np
 from lnegeom._array import Array, GeometryError, InputError, check_finite, check_where
 from lnegeom.connections import Connection, metric_of
 from lnegeom.geodesics._arrays import (
+    Vector,
+    at,
+    batch_of,
     double,
     has_closed_form,
     inside,
-    pointwise,
+    named,
     returner,
+    rows,
     validated,
     validated_points,
 )
@@ -42,13 +46,13 @@ def exp(connection: Connection, x: Any, v: Any) -> Array:
     if has_closed_form(connection):
         metric = metric_of(connection)
         return _end(metric, xp, x, v)
-    n = x.shape[-1]
-    transport = Transport(connection, x)
-    return returner(x)(pointwise(lambda p, u: transport.end(p, u)[:n], x, v))
+    return returner(x)(_ends(connection, x, v)[0])
 
 
 def parallel_transport(connection: Connection, x: Any, v: Any, w: Any) -> Array:
     """Vectors w carried along the geodesic from x with velocity v, to time 1.
+
+    Along a batch axis that w alone has, one geodesic carries all of them.
 
     Parameters
     ----------
@@ -70,15 +74,36 @@ def parallel_transport(connection: Connection, x: Any, v: Any, w: Any) -> Array:
     array([0., 1.])
     """
     xp, x, v, w = validated(connection, x, v=v, w=w)
-    n = x.shape[-1]
     if has_closed_form(connection):
         metric = metric_of(connection)
         _end(metric, xp, x, v)
         return metric._transport(xp, x, v, w)
+    batch = batch_of(x, v, w)
+    own = (1,) * (len(batch) - len(batch_of(x, v))) + batch_of(x, v)
+    shared = [axis for axis, size in enumerate(own) if size == 1]
+    kept = [axis for axis, size in enumerate(own) if size > 1]
+    order = [*kept, *shared, len(batch)]
+    carried = np.broadcast_to(double(w), (*batch, x.shape[-1])).transpose(order)
+    wide = carried.reshape(int(np.prod(own)), -1, x.shape[-1])
+    moved = _ends(connection, x, v, wide)[1]
+    return returner(x)(moved.reshape(carried.shape).transpose(np.argsort(order)))
+
+
+def _ends(connection: Connection, x: Array, v: Array, *carried: Vector) -> tuple[Vector, Vector]:
+    """The ends ``(..., n)`` of integrated geodesics, and vectors carried there, ``(r, m, n)``."""
     transport = Transport(connection, x)
-    if x.ndim == v.ndim == 1:  # one geodesic carries them all
-        return returner(x)(transport.end(double(x), double(v), double(w))[2 * n :].reshape(w.shape))
-    return returner(x)(pointwise(lambda p, u, z: transport.end(p, u, z)[2 * n :], x, v, w))
+    batch, points, velocities = rows(x, v)
+    found = named(transport.ends, batch, points, velocities, *carried)
+    if not found.arrived.all():
+        row = int(np.argmin(found.arrived))
+        prefix, index = at(row, batch)
+        raise GeometryError(
+            f"{prefix}the geodesic leaves the manifold near t = {found.reached[row]:.6g}, before t = 1; "
+            "shorten the velocity",
+            index=index,
+            value=float(found.reached[row]),
+        )
+    return found.states[:, 0].reshape(*batch, -1), found.states[:, 2:]
 
 
 def log(connection: Connection, x: Any, y: Any) -> Array:
@@ -104,8 +129,13 @@ def log(connection: Connection, x: Any, y: Any) -> Array:
     return velocity_between(connection, xp, x, y)[0]
 
 
-def velocity_between(connection: Connection, xp: Any, x: Array, y: Array) -> tuple[Array, Array]:
-    """The logarithm ``(..., n)`` and by how much its geodesic misses y, ``(...)``, at valid points."""
+def velocity_between(
+    connection: Connection, xp: Any, x: Array, y: Array, *, strict: bool = True
+) -> tuple[Array, Array, Vector]:
+    """The logarithm ``(..., n)`` of valid points, by how much its geodesic misses y, and whether it arrives.
+
+    Unless `strict`, one that does not arrive is no error.
+    """
     if has_closed_form(connection):
         with np.errstate(all="ignore"):  # opposite points of a sphere divide by zero, and are named below
             v = metric_of(connection)._log(xp, x, y)
@@ -115,11 +145,21 @@ def velocity_between(connection: Connection, xp: Any, x: Array, y: Array) -> tup
             index = error.index[:-1] if error.index else ()
             message = f"x and y{list(index) or ''} are conjugate: shortest geodesics between them are many"
             raise GeometryError(message, index=index) from None
-        return v, xp.zeros_like(v[..., 0])
+        return v, xp.zeros_like(v[..., 0]), np.ones(v.shape[:-1], dtype=bool)
     transport = Transport(connection, x)
-    found = pointwise(lambda p, q: np.append(*shoot(transport, p, q)), x, y)
+    batch, starts, ends = rows(x, y)
+    found = named(lambda p, q: shoot(transport, p, q), batch, starts, ends)
+    if strict and not found.arrived.all():
+        row = int(np.argmin(found.arrived))
+        prefix, index = at(row, batch)
+        raise GeometryError(
+            f"{prefix}no geodesic from x to y was found: the nearest missed by {found.missed[row]:.3g}; y may be "
+            "past a conjugate point, or out of reach within the chart; take a y nearer to x, or go by steps",
+            index=index,
+            value=float(found.missed[row]),
+        )
     back = returner(x)
-    return back(found[..., :-1]), back(found[..., -1])
+    return back(found.velocities.reshape(*batch, -1)), back(found.missed.reshape(batch)), found.arrived.reshape(batch)
 
 
 def distance(metric: Metric, x: Any, y: Any) -> Array:
@@ -142,8 +182,7 @@ def distance(metric: Metric, x: Any, y: Any) -> Array:
     xp, x, y = validated_points(metric, x, y)
     if metric.closed_form_geodesics:
         return metric._distance(xp, x, y)
-    v, _ = velocity_between(metric, xp, x, y)
-    return metric.norm(x, v)
+    return metric.norm(x, velocity_between(metric, xp, x, y)[0])
 
 
 def retract(metric: Metric, x: Any, v: Any) -> Array:

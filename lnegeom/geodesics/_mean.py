@@ -130,7 +130,7 @@ def _lower(
 
 def _pull(metric: Metric, xp: Any, x: Array, points: Array, weights: Array) -> tuple[Array, Array, float]:
     """The weighted mean of logarithms, of their squared norms, and the mean's own norm."""
-    v, _ = velocity_between(metric, xp, x, points)
+    v = velocity_between(metric, xp, x, points)[0]
     local = metric._local(xp, x)
     variance = xp.sum(weights * dot(xp, v, metric._flat(xp, local, v)))
     pull = xp.sum(weights[:, None] * v, axis=0)

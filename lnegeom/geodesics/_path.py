@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from lnegeom._array import Array, GeometryError, InputError, check_finite, positive, value_of
+from lnegeom._array import Array, GeometryError, InputError, check_finite, positive, to_numpy
 from lnegeom.connections import Connection, metric_of
-from lnegeom.geodesics._arrays import double, has_closed_form, inside, one_point, returner
-from lnegeom.geodesics._ode import TOLERANCE, Transport, Vector, checked
+from lnegeom.geodesics._arrays import (
+    Vector,
+    batch_of,
+    has_closed_form,
+    inside,
+    returner,
+    rows,
+    validated,
+)
+from lnegeom.geodesics._march import TOLERANCE
+from lnegeom.geodesics._ode import Checked, Transport, checked
 from lnegeom.metrics import Metric
 
 _TOO_NEAR = "the geodesic is closer to the edge of the chart than floating numbers can tell"
@@ -19,32 +28,35 @@ _TOO_NEAR = "the geodesic is closer to the edge of the chart than floating numbe
 
 @dataclass(frozen=True)
 class Geodesic:
-    """A geodesic through time.
+    """A geodesic through time, or a batch of them, which share nothing but the times.
 
     Attributes
     ----------
     times : array
-        Shape ``(T,)``; those asked for, or up to where the manifold was left.
+        Shape ``(T,)``; those asked for, or up to where the manifold was left by the last of a batch.
     points, velocities : array
-        Shape ``(T, n)``.
-    status : str
+        Shape ``(..., T, n)``. Of a batch, those that leave earlier repeat their last good state to the end.
+    status : str, or for a batch array of str
         "completed", or "left" if the geodesic leaves the manifold, or its chart, in finite time (told from
         steps that fail or shrink without end); or comes closer to the edge of the chart than floating numbers
         can tell.
-    message : str
+    message : str, or for a batch array of str
         What happened, and when.
-    error : float
+    error : float, or for a batch array
         Estimated largest error of an entry of `points`: their difference to an integration at ten times the
         tolerance; and, where the connection comes from finite differences, ``½ t²`` times the error they
         leave in the acceleration. 0 for a closed form, which is exact up to rounding.
+    reached : int, or for a batch array of int
+        How many of the times were reached.
     """
 
     times: Array
     points: Array
     velocities: Array
-    status: str
-    message: str
-    error: float
+    status: Any
+    message: Any
+    error: Any
+    reached: Any
 
 
 def geodesic(
@@ -59,7 +71,8 @@ def geodesic(
     """The geodesic from a point with a velocity, ``γ̈^k = −Γ^k_ij γ̇^i γ̇^j``.
 
     In closed form, on the user's arrays and differentiable, where the metric has one
-    (`Metric.closed_form_geodesics`); else by scipy's DOP853 in float64.
+    (`Metric.closed_form_geodesics`); else by the Runge–Kutta method of scipy's DOP853 in float64, each of a batch
+    with steps of its own.
 
     Parameters
     ----------
@@ -67,7 +80,7 @@ def geodesic(
         A metric, Riemannian or not; or a connection ∇ such as ``divergence.connections()``, whose dual ∇* is
         ``.dual``.
     x, v : array
-        One point and one velocity, ``(n,)``.
+        Points and velocities ``(..., n)``, whose batch axes broadcast.
     t_end : float
         Length of time, positive.
     samples : int
@@ -79,7 +92,7 @@ def geodesic(
     Returns
     -------
     Geodesic
-        With status "left", and the part before, if the manifold is left on the way.
+        With status "left", and the part before, where the manifold is left on the way.
 
     Raises
     ------
@@ -103,61 +116,121 @@ def geodesic(
     >>> path.points[-1].round(9)
     array([1.5])
     """
-    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 2:
-        raise InputError(f"samples must be an integer of at least 2, got {samples!r}")
     tolerance = positive("tolerance", tolerance)
-    xp, x, v = one_point(connection, x, v)
-    times = np.linspace(0, positive("t_end", t_end), samples)
+    xp, x, v = validated(connection, x, v=v)
+    times = sampled(t_end, samples)
     if has_closed_form(connection):
         return _closed(metric_of(connection), xp, x, v, times)
     return _integrated(connection, x, v, times, tolerance)
 
 
+def sampled(t_end: float, samples: int) -> Vector:
+    """Times, evenly from 0 to `t_end`."""
+    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 2:
+        raise InputError(f"samples must be an integer of at least 2, got {samples!r}")
+    return np.linspace(0, positive("t_end", t_end), samples)
+
+
 def _closed(metric: Metric, xp: Any, x: Array, v: Array, times: Vector) -> Geodesic:
-    back, end = returner(x), float(times[-1])
-    leaves = value_of(metric._leaves(xp, x, v), math.inf)
-    inner = times[times < leaves]
-    steps = back(inner)[:, None] * v
-    with np.errstate(all="ignore"):  # what overflows is cut off below
-        points, velocities = metric._exp(xp, x, steps), metric._transport(xp, x, steps, v)
-    good = _good(metric, xp, points, velocities)
-    if good < len(inner):
-        status, message = "left", f"{_TOO_NEAR} from t = {inner[good]:.6g} on"
-    else:
-        status, message = outcome(len(inner) == len(times), end, leaves)
-    return Geodesic(back(inner[:good]), points[:good, :], velocities[:good, :], status, message, 0.0)
-
-
-def _good(metric: Metric, xp: Any, points: Array, velocities: Array) -> int:
-    """How many of the points ``(T, n)`` come before the first that is not in the chart or not finite."""
-    good = points.shape[0]
-    while good:
-        try:
-            check_finite(xp, velocities[:good, :], "v")
-            inside(metric, xp, points[:good, :])
-            break
-        except GeometryError as error:
-            if not error.index:
-                raise
-            good = error.index[0]
-    return int(good)
-
-
-def _integrated(connection: Connection, x: Array, v: Array, times: Vector, tolerance: float) -> Geodesic:
-    back, n, transport = returner(x), x.shape[-1], Transport(connection, x)
-    state = np.concatenate([double(x), double(v)])
-    states, reached, error = checked(transport, transport.slope, state, times, tolerance)
+    back, batch = returner(x), batch_of(x, v)
+    leaves = _values(metric._leaves(xp, x, v), batch)
+    counts = (times < leaves[:, None]).sum(axis=1)
+    points, velocities = _states(metric, xp, x, v, times, counts)
+    good = np.minimum(counts, _good(metric, xp, points, velocities))
+    if (good < counts).any():
+        points, velocities = _states(metric, xp, x, v, times, good)
+    near = [f"{_TOO_NEAR} from t = {times[k]:.6g} on" if k < n else "" for k, n in zip(good, counts, strict=True)]
+    longest = int(good.max())
     return Geodesic(
-        back(times[: len(states)]),
-        back(states[:, :n]),
-        back(states[:, n:]),
-        *outcome(len(states) == len(times), float(times[-1]), reached),
-        error,
+        back(times[:longest]),
+        points[..., :longest, :],
+        velocities[..., :longest, :],
+        *outcome(good, leaves, times, batch, near),
+        plain(back, np.zeros(batch)),
+        plain(np.asarray, good.reshape(batch)),
     )
 
 
-def outcome(completed: bool, end: float, reached: float) -> tuple[str, str]:
-    """Status and message of a path."""
-    if completed:
-        return "completed", f"reached t = {end:g}"
-    return "left", f"the geodesic leaves the manifold near t = {reached:.6g}"
+def _values(leaves: Array, batch: tuple[int, ...]) -> Vector:
+    """The times ``(r,)`` of leaving; infinite where they are abstract."""
+    try:
+        return np.broadcast_to(to_numpy(leaves), batch).reshape(-1)
+    except (RuntimeError, TypeError):
+        return np.full(int(np.prod(batch)), np.inf)
+
+
+def _states(
+    metric: Metric, xp: Any, x: Array, v: Array, times: Vector, counts: Vector
+) -> tuple[Array, Array]:
+    """Points and velocities ``(..., T, n)`` at the times, each geodesic's no later than the last it reaches."""
+    cut = np.minimum(times, times[counts - 1][:, None]).reshape(*batch_of(x, v), -1)
+    x, v = x[..., None, :], v[..., None, :]
+    steps = returner(x)(cut)[..., None] * v
+    with np.errstate(all="ignore"):  # what overflows is cut off by `_good`
+        return metric._exp(xp, x, steps), metric._transport(xp, x, steps, v)
+
+
+def _good(metric: Metric, xp: Any, points: Array, velocities: Array) -> Vector:
+    """How many of the points ``(..., T, n)`` come before the first that is not in the chart or not finite."""
+    samples, n = points.shape[-2:]
+    points, velocities = (xp.reshape(array, (-1, samples, n)) for array in (points, velocities))
+
+    def counted(first: int, last: int) -> list[int]:
+        good = samples
+        while good:
+            try:
+                check_finite(xp, velocities[first:last, :good, :], "v")
+                inside(metric, xp, points[first:last, :good, :])
+                break
+            except GeometryError as error:
+                if last - first > 1:
+                    middle = (first + last) // 2
+                    return counted(first, middle) + counted(middle, last)
+                if not error.index or not error.index[1]:
+                    raise
+                good = error.index[1]
+        return [good] * (last - first)
+
+    return np.array(counted(0, points.shape[0]))
+
+
+def _integrated(connection: Connection, x: Array, v: Array, times: Vector, tolerance: float) -> Geodesic:
+    transport = Transport(connection, x)
+    batch, points, velocities = rows(x, v)
+    states = np.concatenate([points, velocities], axis=1)
+    found = checked(transport, transport.slope, states, times, tolerance)
+    return Geodesic(*path_of(x, batch, times, found))
+
+
+def path_of(x: Array, batch: tuple[int, ...], times: Vector, found: Checked) -> tuple[Any, ...]:
+    """Everything that a `Geodesic` holds, of integrated geodesics."""
+    back, n, longest = returner(x), x.shape[-1], int(found.counts.max())
+    states = found.states[:, :longest].reshape(*batch, longest, -1)
+    return (
+        back(times[:longest]),
+        back(states[..., :n]),
+        back(states[..., n : 2 * n]),
+        *outcome(found.counts, found.reached, times, batch),
+        plain(back, found.errors.reshape(batch)),
+        plain(np.asarray, found.counts.reshape(batch)),
+    )
+
+
+def outcome(
+    counts: Vector, reached: Vector, times: Vector, batch: tuple[int, ...], near: list[str] | None = None
+) -> tuple[Any, Any]:
+    """Status and message of paths that reach so many of the times."""
+    reasons = near or [""] * len(counts)
+    messages = [
+        reason or f"the geodesic leaves the manifold near t = {time:.6g}"
+        for reason, time in zip(reasons, reached, strict=True)
+    ]
+    done = counts == len(times)
+    message = np.where(done, f"reached t = {times[-1]:g}", np.array(messages))
+    status = np.where(done, "completed", "left")
+    return plain(np.asarray, status.reshape(batch)), plain(np.asarray, message.reshape(batch))
+
+
+def plain(back: Callable[[Vector], Any], values: Vector) -> Any:
+    """A Python object for one geodesic, an array for a batch."""
+    return back(values) if values.ndim else values.item()

@@ -3,68 +3,106 @@
 from __future__ import annotations
 
 import contextlib
+from typing import NamedTuple
 
 import numpy as np
 
 from lnegeom._array import GeometryError, InputError
-from lnegeom.geodesics._ode import BRIEF, TOLERANCE, Transport, Vector, unavoidable
+from lnegeom.geodesics._arrays import Vector
+from lnegeom.geodesics._march import BRIEF, TOLERANCE, unavoidable
+from lnegeom.geodesics._ode import Transport
 
+_ROUNDS = 15
+"""Broyden's method needs about six where y lies in a convex ball."""
 _DENSE = 50
 """Up to this dimension, collocation's Jacobian is formed."""
 _POINTS = 1500
 """Points, times the dimension, at which collocation asks for the connection before it is called off."""
 
 
-def shoot(transport: Transport, x: Vector, y: Vector) -> tuple[Vector, float]:
-    """The velocity at x of a geodesic that is at y at time 1, and by how much it misses y.
+class Shot(NamedTuple):
+    """Velocities ``(r, n)``, by how much each misses ``(r,)``, and whether that is near enough ``(r,)``."""
+
+    velocities: Vector
+    missed: Vector
+    arrived: Vector
+
+
+def shoot(transport: Transport, x: Vector, y: Vector) -> Shot:
+    """The velocities at points x of geodesics that are at y at time 1, all ``(r, n)``.
 
     Broyden's method, which forms no matrix, from the identity, the derivative of exp at 0. Where that does
     not converge, up to 50 dimensions, again from what collocation finds near the chart's straight line.
     """
     start = y - x
-    # The second-order retraction's inverse starts the iteration an order closer than the straight line does.
     attempt = _Attempt(transport, x, y)
-    attempt.run(start + transport.bend(x, start, start) / 2)
-    goal = 100 * attempt.tolerance * (1 + float(np.abs(y).max()))
-    if attempt.missed > goal and x.size <= _DENSE:
-        with contextlib.suppress(InputError):  # the iteration left the chart
-            attempt.run(_collocated(transport, x, y))
-    if attempt.missed > goal:
-        raise GeometryError(
-            f"no geodesic from x to y was found: the nearest missed by {attempt.missed:.3g}; y may be past "
-            "a conjugate point, or out of reach within the chart"
-        )
-    return attempt.best, attempt.missed
+    goal = 100 * attempt.tolerance * (1 + np.abs(y).max(axis=1))
+    # The second-order retraction's inverse starts the iteration an order closer than the straight line does.
+    every = np.arange(len(x))
+    attempt.run(every, start + transport.bend(x, start, start[:, None])[:, 0] / 2)
+    far = np.flatnonzero(attempt.missed > goal)
+    if far.size and x.shape[1] <= _DENSE:
+        guesses = [_collocated(transport, x[row], y[row]) for row in far]
+        found = [i for i, guess in enumerate(guesses) if guess is not None]
+        if found:
+            attempt.run(far[found], np.array([guesses[i] for i in found]))
+    return Shot(attempt.best, attempt.missed, attempt.missed <= goal)
 
 
 class _Attempt:
-    """The best velocity so far."""
+    """The best velocities so far."""
 
     def __init__(self, transport: Transport, x: Vector, y: Vector):
         self.transport, self.x, self.y = transport, x, y
-        self.best, self.missed = np.zeros_like(x), np.inf
-        noise = transport.noise(np.concatenate([x, y - x]))
-        self.tolerance = max(TOLERANCE, unavoidable(noise, np.array([0.0, 1.0])))
+        self.best, self.missed = np.zeros_like(x), np.full(len(x), np.inf)
+        noise = transport.noise_of(states := np.concatenate([x, y - x], axis=1))
+        least = np.zeros(len(x)) if noise is None else unavoidable(noise(states), np.array([0.0, 1.0]))
+        self.tolerance = np.maximum(TOLERANCE, least)
 
-    def run(self, start: Vector) -> None:
-        """Broyden's method."""
-        from scipy.optimize import NoConvergence, broyden1
+    def run(self, rows: Vector, v: Vector) -> None:
+        """Broyden's good method, row by row: the inverse derivative is the identity and a few ``a bᵀ``."""
+        gap = self._gap(rows, v)
+        pairs: list[tuple[Vector, Vector]] = []
+        with np.errstate(all="ignore"):  # what overflows is no longer pursued
+            for _ in range(_ROUNDS):
+                on = np.isfinite(gap.sum(axis=1)) & (np.abs(gap).max(axis=1) > self.tolerance[rows])
+                if not on.any():
+                    return
+                rows, v, gap, pairs = rows[on], v[on], gap[on], [(a[on], b[on]) for a, b in pairs]
+                step = -_applied(pairs, gap)
+                v, before = v + step, gap
+                gap = self._gap(rows, v)
+                back = _applied(pairs, gap - before)
+                scale = _dots(step, back)
+                pairs.append(((step - back) / scale, _applied([pair[::-1] for pair in pairs], step)))
 
-        # GeometryError: a velocity too large; ValueError: an update that is not a number
-        failures = (NoConvergence, GeometryError, ValueError)
-        with np.errstate(all="ignore"), contextlib.suppress(*failures):
-            broyden1(self._gap, start, alpha=-1, f_tol=self.tolerance, maxiter=15, line_search=None)
-
-    def _gap(self, v: Vector) -> Vector:
-        gap: Vector = self.transport.end(self.x, v, effort=BRIEF)[: self.x.size] - self.y
-        missed = float(np.abs(gap).max())
-        if missed < self.missed:
-            self.best, self.missed = v.copy(), missed
+    def _gap(self, rows: Vector, v: Vector) -> Vector:
+        """By how much velocities miss, NaN where they lead out; the best are kept."""
+        gap = np.full_like(v, np.nan)
+        good = np.flatnonzero(np.isfinite(v.sum(axis=1)))
+        if good.size:
+            found = self.transport.ends(self.x[rows[good]], v[good], effort=BRIEF)
+            gap[good] = np.where(found.arrived[:, None], found.states[:, 0] - self.y[rows[good]], np.nan)
+        missed = np.nan_to_num(np.abs(gap).max(axis=1), nan=np.inf)
+        better = missed < self.missed[rows]
+        self.best[rows[better]], self.missed[rows[better]] = v[better], missed[better]
         return gap
 
 
-def _collocated(transport: Transport, x: Vector, y: Vector) -> Vector:
-    """The initial velocity, by scipy's collocation of fourth order."""
+def _applied(pairs: list[tuple[Vector, Vector]], vectors: Vector) -> Vector:
+    """``(I + Σ a bᵀ) v`` of each row."""
+    result = vectors.copy()
+    for a, b in pairs:
+        result += a * _dots(b, vectors)
+    return result
+
+
+def _dots(a: Vector, b: Vector) -> Vector:
+    return (a * b).sum(axis=1, keepdims=True)
+
+
+def _collocated(transport: Transport, x: Vector, y: Vector) -> Vector | None:
+    """The initial velocity, by scipy's collocation of fourth order; None if that leaves the chart."""
     from scipy.integrate import solve_bvp
 
     n, step, spent = x.size, (y - x)[:, None], 0
@@ -76,13 +114,13 @@ def _collocated(transport: Transport, x: Vector, y: Vector) -> Vector:
         if spent > _POINTS * n:
             raise GeometryError("collocation does not converge")
         points, velocities = states[:n].T, states[n:].T
-        return np.vstack([states[n:], -transport.bend(points, velocities, velocities).T])
+        return np.vstack([states[n:], -transport.bend(points, velocities, velocities[:, None])[:, 0].T])
 
     def ends(first: Vector, last: Vector) -> Vector:
         return np.concatenate([first[:n] - x, last[:n] - y])
 
     guess = np.vstack([x[:, None] + step * times, np.broadcast_to(step, (n, times.size))])
-    with np.errstate(all="ignore"):
-        found = solve_bvp(slope, ends, times, guess, tol=1e-3, max_nodes=500)
-    velocity: Vector = found.y[n:, 0]
-    return velocity
+    with np.errstate(all="ignore"), contextlib.suppress(InputError):
+        velocity: Vector = solve_bvp(slope, ends, times, guess, tol=1e-3, max_nodes=500).y[n:, 0]
+        return velocity
+    return None

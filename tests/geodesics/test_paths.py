@@ -50,7 +50,7 @@ class TestByDifferences:
         path = lnegeom.geodesic(self.metric, self.x, self.v, samples=3)
         error = np.abs(path.points - lnegeom.geodesic(self.exact, self.x, self.v, samples=3).points).max()
         assert path.status == "completed"
-        assert 1e-10 < error < path.error < 1e-5
+        assert 1e-11 < error < path.error < 1e-5
 
     @pytest.mark.usefixtures("limited")
     def test_steps_to_the_edge_do_not_follow_the_noise_and_leaving_is_reported(self):
@@ -276,10 +276,6 @@ def test_a_retraction_in_three_lines_of_the_theory():
 PLANE = lnegeom.Euclidean(2)
 BAD = {
     "outside": (lambda: lnegeom.exp(LNE, [2.0, 2.0], [0.0, 0.0]), "lies outside the domain"),
-    "a batch of geodesics": (
-        lambda: lnegeom.geodesic(PLANE, [[0.0, 0.0]], [1.0, 0.0]),
-        r"expected one point and one vector \(n,\), got \(1, 2\) and \(2,\)",
-    ),
     "time": (lambda: lnegeom.geodesic(lnegeom.Euclidean(1), [0.0], [1.0], -1.0), "t_end must be a positive"),
     "samples": (lambda: lnegeom.geodesic(lnegeom.Euclidean(1), [0.0], [1.0], samples=1), "at least 2, got 1"),
     "tolerance": (
