@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -57,7 +58,7 @@ def inside(metric: Metric, xp: Any, y: Array) -> Array:
 
 def double(array: Array) -> NDArray[Any]:
     """Numpy float64 on the host; refuses what would lose its gradient there, and what has no values yet."""
-    if array_api_compat.is_torch_array(array) and (array + 0).requires_grad:  # not so inside torch.no_grad
+    if array_api_compat.is_torch_array(array) and wants_gradient(array):
         raise InputError(
             f"an array requires grad, but {_NUMPY}: detach it or call under torch.no_grad(), {_ELSE}"
         )
@@ -73,6 +74,29 @@ def returner(like: Array) -> Callable[[NDArray[Any]], Array]:
     """What turns numpy arrays into the user's library, dtype and device."""
     xp, device = array_api_compat.array_namespace(like), array_api_compat.device(like)
     return lambda array: xp.asarray(np.ascontiguousarray(array), dtype=like.dtype, device=device)
+
+
+def constant(array: Array) -> Array:
+    """The same values, whose derivatives by anything are zero."""
+    if array_api_compat.is_torch_array(array):
+        return array.detach()
+    if array_api_compat.is_jax_array(array):
+        return importlib.import_module("jax").lax.stop_gradient(array)
+    return array
+
+
+def wants_gradient(array: Array) -> bool:
+    """Whether derivatives by an array are being taken."""
+    if array_api_compat.is_torch_array(array):
+        return bool((array + 0).requires_grad)  # not so inside torch.no_grad
+    return array_api_compat.is_jax_array(array) and isinstance(
+        array, importlib.import_module("jax").core.Tracer
+    )
+
+
+def plain(back: Callable[[Vector], Any], values: Vector) -> Any:
+    """A Python object of a single value, an array of a batch."""
+    return back(values) if values.ndim else values.item()
 
 
 def rows(*arrays: Array) -> tuple[tuple[int, ...], *tuple[Vector, ...]]:

@@ -10,11 +10,10 @@ import numpy as np
 
 from lnegeom._array import Array, positive
 from lnegeom.connections import Connection
-from lnegeom.geodesics._arrays import Vector, named, returner, rows, validated, validated_points
-from lnegeom.geodesics._march import Marched, march
+from lnegeom.geodesics._arrays import Vector, named, plain, returner, rows, validated, validated_points
 from lnegeom.geodesics._maps import velocity_between
+from lnegeom.geodesics._march import Marched, march
 from lnegeom.geodesics._ode import Transport
-from lnegeom.geodesics._path import plain
 
 _GRID = 128
 """Intervals in which a conjugate point is looked for."""

@@ -101,6 +101,6 @@ def _field_shape(batch: tuple[int, ...], start: Array, slope: Array) -> tuple[in
             return (*batch, *several)
     expected = " or ".join(str((*batch, *m, "n")).replace("'", "") for m in ((), ("m",)))
     raise GeometryError(
-        f"start has shape {tuple(start.shape)}, slope {tuple(slope.shape)}: expected both {expected}, with the "
-        "batch axes of the geodesics and, for m fields along each, one more"
+        f"start has shape {tuple(start.shape)}, slope {tuple(slope.shape)}: expected both {expected}, with "
+        "the batch axes of the geodesics and, for m fields along each, one more"
     )

@@ -153,13 +153,17 @@ def velocity_between(
         row = int(np.argmin(found.arrived))
         prefix, index = at(row, batch)
         raise GeometryError(
-            f"{prefix}no geodesic from x to y was found: the nearest missed by {found.missed[row]:.3g}; y may be "
-            "past a conjugate point, or out of reach within the chart; take a y nearer to x, or go by steps",
+            f"{prefix}no geodesic from x to y was found: the nearest missed by {found.missed[row]:.3g}; y "
+            "may be past a conjugate point, or out of reach within the chart; take a y nearer to x",
             index=index,
             value=float(found.missed[row]),
         )
     back = returner(x)
-    return back(found.velocities.reshape(*batch, -1)), back(found.missed.reshape(batch)), found.arrived.reshape(batch)
+    return (
+        back(found.velocities.reshape(*batch, -1)),
+        back(found.missed.reshape(batch)),
+        found.arrived.reshape(batch),
+    )
 
 
 def distance(metric: Metric, x: Any, y: Any) -> Array:

@@ -129,7 +129,9 @@ class _March:
     def run(self) -> Marched:
         """March all rows to their ends."""
         rows = np.arange(len(self.state))
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # a row that overflows is rejected
+        with np.errstate(
+            over="ignore", invalid="ignore", divide="ignore"
+        ):  # a row that overflows is rejected
             while rows.size:
                 rows = rows[self._advance(rows)]
         for kept, count in zip(self.kept, self.counts, strict=True):
@@ -148,7 +150,7 @@ class _March:
         far = (d0 >= 1e-5) & (d1 >= 1e-5)
         first = np.where(far, 0.01 * d0 / np.where(far, d1, 1), 1e-6)
         first = np.minimum(first, self.times[-1] - self.times[0])
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             later = _rates(self.slope, self.state + first[:, None] * self.rate)
             d2 = _size((later - self.rate) / scale) / first
             second = (0.01 / np.maximum(d1, np.where(np.isfinite(d2), d2, 0))) ** (1 / 8)
@@ -170,7 +172,11 @@ class _March:
         self._lengthen(rows, length, error, good)
         self.longest[rows] = np.where(failed, length / 4, 2 * self.longest[rows])
         moved = rows[good]
-        self.state[moved], self.rate[moved], self.now[moved] = step.new[good], step.stages[12][good], then[good]
+        self.state[moved], self.rate[moved], self.now[moved] = (
+            step.new[good],
+            step.stages[12][good],
+            then[good],
+        )
         if self.noise is not None and moved.size:
             self.tolerance[moved] = self._tolerances(step.new[good])
         return self._goes_on(rows, moved)
@@ -234,7 +240,12 @@ class _March:
             stages[i] = _rates(self.slope, step.old + wide * moved)
         gap = step.new - step.old
         first, last = wide * stages[0], wide * stages[12]
-        terms = [gap, first - gap, 2 * gap - first - last, *(wide * np.tensordot(self.method.D, stages, axes=1))]
+        terms = [
+            gap,
+            first - gap,
+            2 * gap - first - last,
+            *(wide * np.tensordot(self.method.D, stages, axes=1)),
+        ]
         good = np.isfinite(terms[-1].sum(axis=1))
         for i in np.flatnonzero(good):
             inner = slice(before[i], after[i])

@@ -13,36 +13,37 @@ from lnegeom._array import (
     as_floating,
     check_vectors,
     check_where,
-    dot,
-    to_numpy,
 )
-from lnegeom.geodesics._maps import check_riemannian, exp, velocity_between
+from lnegeom.derivatives import jet
+from lnegeom.geodesics._arrays import constant, plain, wants_gradient
+from lnegeom.geodesics._descent import Descent, pulls
+from lnegeom.geodesics._maps import check_riemannian
 from lnegeom.metrics import Metric
 
 
 @dataclass(frozen=True)
 class FrechetMean:
-    """A Fréchet mean, and how it was reached.
+    """A Fréchet mean, or a batch of them, and how it was reached.
 
     Attributes
     ----------
     point : array
-        Shape ``(n,)``.
+        Shape ``(..., n)``.
     variance : array
-        The weighted mean of squared distances to `point`, ``()``.
-    gradient_norm : float
+        The weighted mean of squared distances to `point`, ``(...)``.
+    gradient_norm : float, or for a batch array
         Norm of the weighted mean of logarithms, which vanishes at a mean.
-    iterations : int
+    iterations : int, or for a batch array of int
         Number of gradient steps.
-    status : str
+    status : str, or for a batch array of str
         "converged", or "stopped" after `max_iterations` or where no step lowers the variance.
     """
 
     point: Array
     variance: Array
-    gradient_norm: float
-    iterations: int
-    status: str
+    gradient_norm: Any
+    iterations: Any
+    status: Any
 
 
 def frechet_mean(
@@ -60,14 +61,18 @@ def frechet_mean(
     variance: one step where the metric is flat. The mean is unique where the points lie in a small convex
     ball; beyond, the result may be a local minimum.
 
+    Where geodesics are in closed form, `point` and `variance` have derivatives by points and weights in torch
+    and JAX, of first order, by the implicit function theorem: they do not depend on the iterations.
+
     Parameters
     ----------
     metric : Metric
         Riemannian.
-    points : array, shape (m, n)
-    weights : array, shape (m,), optional
-        Not negative, of positive sum; equal when left out.
-    start : array, shape (n,), optional
+    points : array, shape (..., k, n)
+        Batches of k points each.
+    weights : array, shape (..., k), optional
+        Not negative, of positive sum; equal when left out. Batch axes broadcast.
+    start : array, shape (..., n), optional
         Where to start; at the point with the largest weight when left out.
     tolerance : float, optional
         `gradient_norm` at which to stop, relative to the root of the first variance; 1e-10, or the dtype's
@@ -78,6 +83,9 @@ def frechet_mean(
     ------
     GeometryError
         If the metric is not Riemannian, the points do not fit, or no geodesic to one of them is found.
+    InputError
+        If an array is traced by `jax.jit` or `torch.func`; where there is no closed form, if one requires
+        grad.
 
     Examples
     --------
@@ -88,76 +96,90 @@ def frechet_mean(
     """
     check_riemannian(metric)
     xp, points, weights, x = _checked(metric, points, weights, start)
+    batch, (k, n) = tuple(points.shape[:-2]), points.shape[-2:]
+    points, weights = xp.reshape(points, (-1, k, n)), xp.reshape(weights, (-1, k))
+    fixed = constant(points), constant(weights)
+    descent = Descent(metric, xp, *fixed, xp.reshape(constant(x), (-1, n)), batch)
     resolution = 100 * float(xp.finfo(points.dtype).eps)
-    goal = max(1e-10, resolution) if tolerance is None else tolerance
-    pull, variance, norm = _pull(metric, xp, x, points, weights)
-    first, count, step = variance, 0, 1.0
-    while norm > goal * _root(first) and count < max_iterations:
-        count += 1
-        moved = _lower(metric, xp, (x, pull, variance, norm), points, weights, step)
-        if moved is None:
-            break
-        x, pull, variance, norm, step = moved
-    status = "converged" if norm <= goal * _root(first) else "stopped"
-    return FrechetMean(x, variance, norm, count, status)
+    descent.run(max(1e-10, resolution) if tolerance is None else tolerance, max_iterations)
+    x, variance = descent.x, descent.pulls.variance
+    if wants_gradient(points) or wants_gradient(weights):
+        x = _attached(metric, xp, x, points, weights)
+        variance = pulls(metric, xp, x, points, weights).variance
+    status = np.where(descent.converged, "converged", "stopped")
+    return FrechetMean(
+        xp.reshape(x, (*batch, n)),
+        xp.reshape(variance, batch),
+        plain(lambda norm: xp.asarray(norm, dtype=x.dtype), descent.norms().reshape(batch)),
+        plain(np.asarray, descent.steps.reshape(batch)),
+        plain(np.asarray, status.reshape(batch)),
+    )
 
 
-def _lower(
-    metric: Metric,
-    xp: Any,
-    now: tuple[Any, Any, Any, float],
-    points: Array,
-    weights: Array,
-    step: float,
-) -> tuple[Any, Any, Any, float, float] | None:
-    """The next point, its pull, variance and norm, and the next first step; None if no step is lower."""
-    x, pull, variance, norm = now
-    noise = 10 * float(xp.finfo(points.dtype).eps) * float(to_numpy(variance))
-    for _ in range(30):
-        try:
-            trial = exp(metric, x, step * pull)
-            found = _pull(metric, xp, trial, points, weights)
-        except GeometryError:
-            step /= 2  # out of the chart
-            continue
-        # Armijo's condition; where the change is below rounding, the gradient decides
-        drop = float(to_numpy(variance - found[1]))
-        if drop >= step * norm**2 / 2 or (abs(drop) <= noise and found[2] < norm):
-            return trial, *found, min(1.0, 2 * step)
-        step /= 2
-    return None
+def _attached(metric: Metric, xp: Any, x: Array, points: Array, weights: Array) -> Array:
+    """Means ``(r, n)``, found without derivatives, as functions of points and weights.
 
+    That is one step of Newton's method for ``Σ_i w_i log_x(p_i) = 0``, of no length up to rounding.
+    """
 
-def _pull(metric: Metric, xp: Any, x: Array, points: Array, weights: Array) -> tuple[Array, Array, float]:
-    """The weighted mean of logarithms, of their squared norms, and the mean's own norm."""
-    v = velocity_between(metric, xp, x, points)[0]
-    local = metric._local(xp, x)
-    variance = xp.sum(weights * dot(xp, v, metric._flat(xp, local, v)))
-    pull = xp.sum(weights[:, None] * v, axis=0)
-    return pull, variance, _root(dot(xp, pull, metric._flat(xp, local, pull)))
+    def pull(y: Array, p: Array, w: Array) -> Array:
+        return xp.sum(w[:, None] * metric._log(xp, y, p), axis=0)
 
-
-def _root(value: Array) -> float:
-    return float(np.sqrt(max(0.0, float(to_numpy(value)))))
+    moved = []
+    for row in range(x.shape[0]):
+        p, w = points[row, ...], weights[row, ...]
+        slope = jet(lambda y, p=p, w=w: pull(y, constant(p), constant(w)), x[row, :], order=1).first
+        moved.append(x[row, :] - xp.linalg.solve(slope, pull(x[row, :], p, w)[:, None])[:, 0])
+    return xp.stack(moved)
 
 
 def _checked(metric: Metric, points: Any, weights: Any, start: Any) -> tuple[Any, Array, Array, Array]:
+    """The namespace, points ``(..., k, n)``, weights ``(..., k)`` of sum 1, where to start ``(..., n)``."""
     metric._at(points)
     xp, points = as_floating(points=points)
-    if points.ndim != 2:
-        raise GeometryError(f"points have shape {tuple(points.shape)}: expected (m, n)")
-    given = [1.0] * points.shape[0] if weights is None else weights
+    if points.ndim < 2:
+        raise GeometryError(f"points have shape {tuple(points.shape)}: expected (..., k, n)")
+    k, n = points.shape[-2:]
+    given = [1.0] * k if weights is None else weights
     _, _, given = as_floating(points=points, weights=given)
-    if tuple(given.shape) != (points.shape[0],):
+    if given.ndim == 0 or given.shape[-1] != k:
         raise GeometryError(
-            f"weights have shape {tuple(given.shape)}: expected ({points.shape[0]},), one for each point"
+            f"weights have shape {tuple(given.shape)}: expected (..., {k}), one for each of the points"
         )
     check_vectors(xp, given, "weights", None)
-    check_where(xp, given >= 0, given, "weights", "{point} is {value}: expected it not negative")
-    total = xp.sum(given)
-    check_where(xp, total > 0, total, "weights", "{point} sum to {value}: expected a positive sum")
-    x = points[int(xp.argmax(given)), :] if start is None else as_floating(points=points, start=start)[2]
-    metric._at(x)
-    if x.ndim != 1:
-        raise GeometryError(f"start has shape {tuple(x.shape)}: expected ({points.shape[1]},)")
-    return xp, points, given / total, x
+    check_where(
+        xp, given >= 0, given, "weights", "{point} is {value}: expected it not negative; set it to 0 or more"
+    )
+    total = xp.sum(given, axis=-1)
+    check_where(
+        xp,
+        total > 0,
+        total,
+        "weights",
+        "{point} sum to {value}: expected a positive sum; give one point weight",
+    )
+    from_user = None if start is None else as_floating(points=points, start=start)[2]
+    shapes = [tuple(points.shape[:-2]), tuple(given.shape[:-1])]
+    if from_user is not None:
+        metric._at(from_user)
+        shapes.append(tuple(from_user.shape[:-1]))
+    try:
+        batch = np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise GeometryError(
+            f"batch axes do not broadcast: points {tuple(points.shape)}, weights {tuple(given.shape)}"
+            + ("" if from_user is None else f", start {tuple(from_user.shape)}")
+            + "; make the leading axes agree"
+        ) from None
+    points = xp.broadcast_to(points, (*batch, k, n))
+    given = xp.broadcast_to(given / total[..., None], (*batch, k))
+    x = _heaviest(xp, points, given) if from_user is None else xp.broadcast_to(from_user, (*batch, n))
+    return xp, points, given, x
+
+
+def _heaviest(xp: Any, points: Array, weights: Array) -> Array:
+    """The first point with the largest weight, ``(..., n)``."""
+    k = weights.shape[-1]
+    first = xp.argmax(weights, axis=-1)
+    mask = first[..., None] == xp.asarray(np.arange(k))
+    return xp.sum(xp.where(mask[..., None], points, xp.zeros_like(points)), axis=-2)

@@ -1,6 +1,6 @@
 """Right-hand sides along geodesics, on numpy float64.
 
-A step takes a few `christoffel_apply` of all points at once, which are O(n) where the metric's structure allows.
+A step takes a few `christoffel_apply` of all points at once, O(n) where the metric's structure allows.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from lnegeom.geodesics._arrays import (
     batch_of,
     has_closed_form,
     inside,
+    plain,
     returner,
     rows,
     validated,
@@ -71,8 +71,8 @@ def geodesic(
     """The geodesic from a point with a velocity, ``γ̈^k = −Γ^k_ij γ̇^i γ̇^j``.
 
     In closed form, on the user's arrays and differentiable, where the metric has one
-    (`Metric.closed_form_geodesics`); else by the Runge–Kutta method of scipy's DOP853 in float64, each of a batch
-    with steps of its own.
+    (`Metric.closed_form_geodesics`); else in float64 by the Runge–Kutta method of scipy's DOP853, each of
+    a batch with steps of its own.
 
     Parameters
     ----------
@@ -139,7 +139,9 @@ def _closed(metric: Metric, xp: Any, x: Array, v: Array, times: Vector) -> Geode
     good = np.minimum(counts, _good(metric, xp, points, velocities))
     if (good < counts).any():
         points, velocities = _states(metric, xp, x, v, times, good)
-    near = [f"{_TOO_NEAR} from t = {times[k]:.6g} on" if k < n else "" for k, n in zip(good, counts, strict=True)]
+    near = [
+        f"{_TOO_NEAR} from t = {times[k]:.6g} on" if k < n else "" for k, n in zip(good, counts, strict=True)
+    ]
     longest = int(good.max())
     return Geodesic(
         back(times[:longest]),
@@ -162,7 +164,7 @@ def _values(leaves: Array, batch: tuple[int, ...]) -> Vector:
 def _states(
     metric: Metric, xp: Any, x: Array, v: Array, times: Vector, counts: Vector
 ) -> tuple[Array, Array]:
-    """Points and velocities ``(..., T, n)`` at the times, each geodesic's no later than the last it reaches."""
+    """Points and velocities ``(..., T, n)`` at the times; of each, no later than the last it reaches."""
     cut = np.minimum(times, times[counts - 1][:, None]).reshape(*batch_of(x, v), -1)
     x, v = x[..., None, :], v[..., None, :]
     steps = returner(x)(cut)[..., None] * v
@@ -229,8 +231,3 @@ def outcome(
     message = np.where(done, f"reached t = {times[-1]:g}", np.array(messages))
     status = np.where(done, "completed", "left")
     return plain(np.asarray, status.reshape(batch)), plain(np.asarray, message.reshape(batch))
-
-
-def plain(back: Callable[[Vector], Any], values: Vector) -> Any:
-    """A Python object for one geodesic, an array for a batch."""
-    return back(values) if values.ndim else values.item()

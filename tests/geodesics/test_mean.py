@@ -82,9 +82,12 @@ POINTS = [[0.0, 0.0], [1.0, 1.0]]
 BAD = {
     "one point": (
         lambda: lnegeom.frechet_mean(PLANE, [0.0, 0.0]),
-        r"points have shape \(2,\): expected \(m, n\)",
+        r"points have shape \(2,\): expected \(..., k, n\)",
     ),
-    "weights": (lambda: lnegeom.frechet_mean(PLANE, POINTS, weights=[1.0]), r"shape \(1,\): expected \(2,\)"),
+    "weights": (
+        lambda: lnegeom.frechet_mean(PLANE, POINTS, weights=[1.0]),
+        r"shape \(1,\): expected \(..., 2\)",
+    ),
     "negative": (
         lambda: lnegeom.frechet_mean(PLANE, POINTS, weights=[2, -1]),
         r"weights\[1\] is -1: expected",
@@ -93,7 +96,10 @@ BAD = {
         lambda: lnegeom.frechet_mean(PLANE, POINTS, weights=[0, 0]),
         "sum to 0: expected a positive",
     ),
-    "start": (lambda: lnegeom.frechet_mean(PLANE, POINTS, start=POINTS), r"start has shape \(2, 2\)"),
+    "start": (
+        lambda: lnegeom.frechet_mean(PLANE, [POINTS] * 3, start=POINTS),
+        r"batch axes do not broadcast: points \(3, 2, 2\), weights \(2,\), start \(2, 2\)",
+    ),
     "indefinite": (lambda: lnegeom.frechet_mean(lnegeom.Minkowski(2), POINTS), "indefinite"),
     "outside": (lambda: lnegeom.frechet_mean(lnegeom.PoincareBall(2), POINTS), r"x\[1\] has \|x\|\^2 = 2"),
 }

@@ -1,0 +1,123 @@
+"""Gradient descent to Fréchet means."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lnegeom._array import Array, GeometryError, InputError, dot, to_numpy
+from lnegeom.geodesics._arrays import Vector, at
+from lnegeom.geodesics._maps import exp, velocity_between
+from lnegeom.metrics import Metric
+
+_HALVINGS = 30
+"""Of a step, before it is given up."""
+
+
+class Pulls(NamedTuple):
+    """At points ``(r, n)``: the mean logarithm, the mean of squared norms, the mean's own squared norm."""
+
+    pull: Array
+    variance: Array
+    square: Array
+
+
+class Descent:
+    """Gradient descent of many variances at once, each with a step of its own."""
+
+    def __init__(
+        self, metric: Metric, xp: Any, points: Array, weights: Array, x: Array, batch: tuple[int, ...]
+    ):
+        self.metric, self.xp, self.points, self.weights, self.x = metric, xp, points, weights, x
+        self.pulls = self._named_pulls(batch)
+        self.steps = np.zeros(x.shape[0], dtype=int)
+        self.converged = np.zeros(x.shape[0], dtype=bool)
+
+    def norms(self) -> Vector:
+        """The norms of the gradients, ``(r,)``."""
+        return _roots(self.pulls.square)
+
+    def run(self, tolerance: float, most: int) -> None:
+        """Descend until every gradient is small enough, or no step lowers the variance."""
+        goal = tolerance * _roots(self.pulls.variance)
+        sizes, halved = np.ones(len(goal)), np.zeros(len(goal), dtype=int)
+        self.converged = self.norms() <= goal
+        while (rows := np.flatnonzero(~self.converged & (self.steps < most) & (halved < _HALVINGS))).size:
+            lower = self._step(rows, sizes[rows])
+            self.steps[rows[lower]] += 1
+            sizes[rows] = np.where(lower, np.minimum(1.0, 2 * sizes[rows]), sizes[rows] / 2)
+            halved[rows] = np.where(lower, 0, halved[rows] + 1)
+            self.converged = self.norms() <= goal
+
+    def _step(self, rows: Vector, sizes: Vector) -> Vector:
+        """Move those rows whose variance a step of this size lowers; return which these are."""
+        xp, old = self.xp, Pulls(*(self._taken(part, rows) for part in self.pulls))
+        lengths = xp.asarray(sizes, dtype=self.x.dtype)
+        trial, new = self._trial(rows, lengths[:, None] * old.pull)
+        # Armijo's condition; where the change is below rounding, the gradient decides
+        before, after = (to_numpy(part.variance).astype(float) for part in (old, new))
+        norms, later = _roots(old.square), _roots(new.square)
+        noise = 10 * float(xp.finfo(self.x.dtype).eps) * before
+        drop = before - after
+        lower: Vector = (drop >= sizes * norms**2 / 2) | ((np.abs(drop) <= noise) & (later < norms))
+        self.x = self._merged(self.x, trial, rows, lower)
+        self.pulls = Pulls(*(self._merged(a, b, rows, lower) for a, b in zip(self.pulls, new, strict=True)))
+        return lower
+
+    def _trial(self, rows: Vector, steps: Array) -> tuple[Array, Pulls]:
+        """Points after steps, and what pulls there; where that is out of the chart, an infinite variance."""
+        x, points, weights = (self._taken(part, rows) for part in (self.x, self.points, self.weights))
+        xp = self.xp
+        try:
+            trial = exp(self.metric, x, steps)
+            return trial, pulls(self.metric, xp, trial, points, weights)
+        except GeometryError:
+            if len(rows) == 1:
+                never = xp.full_like(x[:, 0], np.inf)
+                return x, Pulls(steps, never, never)
+        middle = len(rows) // 2
+        first, second = (
+            self._trial(rows[:middle], steps[:middle, :]),
+            self._trial(rows[middle:], steps[middle:, :]),
+        )
+        both = (xp.concat(pair, axis=0) for pair in zip(first[1], second[1], strict=True))
+        return xp.concat([first[0], second[0]], axis=0), Pulls(*both)
+
+    def _named_pulls(self, batch: tuple[int, ...]) -> Pulls:
+        """What pulls at the start, where an error names the first of the batch that causes it."""
+        arrays = self.x, self.points, self.weights
+        try:
+            return pulls(self.metric, self.xp, *arrays)
+        except InputError:
+            for row in range(self.x.shape[0]):
+                try:
+                    pulls(self.metric, self.xp, *(array[row : row + 1, ...] for array in arrays))
+                except GeometryError as error:
+                    prefix, index = at(row, batch)
+                    prefix = prefix.replace("x", "points")
+                    raise GeometryError(f"{prefix}{error}", index=index, value=error.value) from None
+            raise
+
+    def _taken(self, array: Array, rows: Vector) -> Array:
+        return self.xp.take(array, self.xp.asarray(rows), axis=0)
+
+    def _merged(self, old: Array, new: Array, rows: Vector, good: Vector) -> Array:
+        """The old rows, of which some are replaced."""
+        order = np.arange(old.shape[0])
+        order[rows[good]] = old.shape[0] + np.flatnonzero(good)
+        return self._taken(self.xp.concat([old, new], axis=0), order)
+
+
+def pulls(metric: Metric, xp: Any, x: Array, points: Array, weights: Array) -> Pulls:
+    """At points ``(r, n)``, towards points ``(r, k, n)`` with weights ``(r, k)``."""
+    v = velocity_between(metric, xp, x[:, None, :], points)[0]
+    local, wide = metric._local(xp, x), metric._local(xp, x[:, None, :])
+    variance = xp.sum(weights * dot(xp, v, metric._flat(xp, wide, v)), axis=1)
+    pull = xp.sum(weights[..., None] * v, axis=1)
+    return Pulls(pull, variance, dot(xp, pull, metric._flat(xp, local, pull)))
+
+
+def _roots(squares: Array) -> Vector:
+    roots: Vector = np.sqrt(np.maximum(0.0, to_numpy(squares).astype(float)))
+    return roots
