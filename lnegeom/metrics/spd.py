@@ -15,6 +15,7 @@ from lnegeom._array import (
     positive_integer,
     safe_sqrt,
 )
+from lnegeom._matrix_functions import exp_symmetric, log_symmetric
 from lnegeom._symmetric import basis, constant, counts, entries, from_entries, pairing, symmetric_part
 from lnegeom.metrics._base import Metric
 from lnegeom.metrics._checks import check_matrix
@@ -38,7 +39,7 @@ class SPD(Metric):
 
     The space is symmetric, complete and nowhere positively curved; matrices with congruence ``P ↦ M P Mᵀ``
     act by isometries. `sharp`, `flat`, `christoffel_apply` and `ricci_apply` take O(k³). Geodesics are in
-    closed form, by eigenvectors: torch and JAX differentiate them only where those are unique (not at P = I).
+    closed form, with all derivatives, at P = I too.
 
     Parameters
     ----------
@@ -147,45 +148,36 @@ class SPD(Metric):
         k = self.size
         return xp.zeros_like(local.matrix[..., 0, 0]) - k * (k - 1) * (k + 2) / 8
 
-    # Geodesics run through the congruence by P^{-½}, which brings P to the identity.
+    # Geodesics run through the congruence by L⁻¹, P = L Lᵀ, which brings P to the identity.
 
     def _exp(self, xp: Any, x: Array, v: Array) -> Array:
-        root, back = self._roots(xp, x)
-        values, vectors = xp.linalg.eigh(self._brought(xp, back, v))
-        return entries(xp, root @ _rebuilt(xp, xp.exp(values), vectors) @ root)
+        factor, back = self._factors(xp, x)
+        return entries(xp, _congruent(xp, factor, exp_symmetric(xp, self._brought(xp, back, v))))
 
     def _log(self, xp: Any, x: Array, y: Array) -> Array:
-        root, back = self._roots(xp, x)
-        values, vectors = xp.linalg.eigh(self._brought(xp, back, y - x))
-        return entries(xp, root @ _rebuilt(xp, self._logs(xp, back, y, values), vectors) @ root)
+        factor, back = self._factors(xp, x)
+        return entries(xp, _congruent(xp, factor, self._brought_log(xp, back, x, y)))
 
     def _distance(self, xp: Any, x: Array, y: Array) -> Array:
-        back = self._roots(xp, x)[1]
-        logs = self._logs(xp, back, y, xp.linalg.eigvalsh(self._brought(xp, back, y - x)))
-        return safe_sqrt(xp, dot(xp, logs, logs))
+        logs = self._brought_log(xp, self._factors(xp, x)[1], x, y)
+        return safe_sqrt(xp, xp.sum(logs**2, axis=(-2, -1)))
 
     def _transport(self, xp: Any, x: Array, v: Array, w: Array) -> Array:
-        root, back = self._roots(xp, x)
-        values, vectors = xp.linalg.eigh(self._brought(xp, back, v))
-        carry = root @ _rebuilt(xp, xp.exp(values / 2), vectors) @ back
-        return entries(xp, carry @ from_entries(xp, w, self.size) @ xp.matrix_transpose(carry))
+        factor, back = self._factors(xp, x)
+        carry = factor @ exp_symmetric(xp, self._brought(xp, back, v) / 2) @ back
+        return entries(xp, _congruent(xp, carry, from_entries(xp, w, self.size)))
 
-    def _roots(self, xp: Any, x: Array) -> tuple[Array, Array]:
-        """``P^{½}`` and ``P^{-½}``."""
-        values, vectors = xp.linalg.eigh(from_entries(xp, x, self.size))
-        root = xp.sqrt(values)
-        return _rebuilt(xp, root, vectors), _rebuilt(xp, 1 / root, vectors)
+    def _factors(self, xp: Any, x: Array) -> tuple[Array, Array]:
+        """Cholesky's factor L and its inverse: unlike roots by eigenvectors, they have all derivatives."""
+        factor = xp.linalg.cholesky(from_entries(xp, x, self.size))
+        return factor, xp.linalg.inv(factor)
 
     def _brought(self, xp: Any, back: Array, vector: Array) -> Array:
-        return symmetric_part(xp, back @ from_entries(xp, vector, self.size) @ back)
+        return symmetric_part(xp, _congruent(xp, back, from_entries(xp, vector, self.size)))
 
-    def _logs(self, xp: Any, back: Array, y: Array, gaps: Array) -> Array:
-        """``log λ`` of the eigenvalues of ``P^{-½} Q P^{-½}``; near 1 from λ − 1, which keeps its digits."""
-        near = xp.abs(gaps) < 0.5
-        values = xp.linalg.eigvalsh(self._brought(xp, back, y))
-        return xp.where(near, xp.log1p(xp.where(near, gaps, xp.zeros_like(gaps))), xp.log(values))
+    def _brought_log(self, xp: Any, back: Array, x: Array, y: Array) -> Array:
+        return log_symmetric(xp, self._brought(xp, back, y - x), self._brought(xp, back, y))
 
 
-def _rebuilt(xp: Any, values: Array, vectors: Array) -> Array:
-    """The symmetric matrix of eigenvalues and eigenvectors."""
-    return (vectors * values[..., None, :]) @ xp.matrix_transpose(vectors)
+def _congruent(xp: Any, carry: Array, matrix: Array) -> Array:
+    return carry @ matrix @ xp.matrix_transpose(carry)
