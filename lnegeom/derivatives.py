@@ -44,9 +44,9 @@ class Jet:
     second : array
         Shape ``(..., *out, n, n)``: ``∂_a ∂_b f``; None at order 1.
     source : str
-        What computed them: "torch", "jax" or "finite".
+        What computed them: "closed form", "torch", "jax" or "finite".
     error : float
-        Estimated largest error of the highest derivatives; 0 for automatic differentiation.
+        Estimated largest error of the highest derivatives; 0 where they are exact up to rounding.
     """
 
     value: Array

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 from lnegeom._array import Array, InputError
 from lnegeom.derivatives import Derivatives, Jet, check_source, evaluate, jet
 
-__all__ = ["ScalarField", "as_field"]
+__all__ = ["ScalarField", "as_field", "field_jet"]
 
 
 class ScalarField(Protocol):
@@ -51,6 +51,14 @@ class _CallableField:
 
     def _jet(self, x: Array, order: Literal[1, 2]) -> Jet:
         return jet(self.function, x, derivatives=self.derivatives, vectorized=self.vectorized, order=order)
+
+
+def field_jet(xp: Any, field: ScalarField, x: Array) -> Jet:
+    """A field with its derivatives at points of its domain, what computed them, and their error."""
+    field._check_domain(xp, x)
+    if isinstance(field, _CallableField):
+        return field._jet(x, 2)
+    return Jet(field._value(xp, x), field._gradient(xp, x), field._hessian(xp, x), "closed form", 0.0)
 
 
 def as_field(function: Any, derivatives: Derivatives = "auto", vectorized: bool = False) -> ScalarField:

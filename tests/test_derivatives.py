@@ -187,6 +187,10 @@ def distance(p, q):
     return ((p - q) ** 2).sum() + ((p - q) ** 4).sum() + ((p - q) ** 2).sum() * (p**2).sum()
 
 
+def saddle(x):
+    return torch.sin(x[0]) * x[1]
+
+
 DERIVED = {
     "callable": lambda source: lnegeom.FromCallable(
         lambda x: torch.diag(torch.exp(x)), 2, derivatives=source
@@ -195,17 +199,38 @@ DERIVED = {
     "pullback": lambda source: lnegeom.Pullback(
         lambda x: torch.stack([x[0], x[1], x[0] * x[1]]), 2, derivatives=source
     ),
+    "graph": lambda source: lnegeom.Graph(saddle, derivatives=source),
+    "conformal": lambda source: lnegeom.Conformal(saddle, derivatives=source),
+    "warped": lambda source: lnegeom.Warped(
+        lnegeom.Euclidean(2), lnegeom.Sphere(2), lambda x: 2 + saddle(x), derivatives=source
+    ),
 }
 
 
 @pytest.mark.parametrize("build", DERIVED.values(), ids=DERIVED.keys())
 def test_a_metric_tells_its_source_and_error(build):
-    x = torch.tensor([[0.3, 0.4]], dtype=torch.float64)
+    x = torch.tensor([[0.3, 0.4, 0.5, 0.6][: build("auto").dim or 2]], dtype=torch.float64)
     exact, found = build("auto").derivatives_at(x), build("finite").derivatives_at(x)
     assert (exact.source, exact.error, found.source) == ("torch", 0.0, "finite")
     assert 0 <= found.error < 1e-5
+    there = build("torch").derivatives_at(x.numpy())
+    assert (there.source, type(there.second)) == ("torch", np.ndarray)
     for name in ("value", "first", "second"):
         np.testing.assert_allclose(getattr(found, name), getattr(exact, name), rtol=1e-6, atol=1e-6)
+
+
+def test_metrics_made_of_others_tell_of_each():
+    f, surface = lnegeom.LogCosh(0.7), lnegeom.Graph(saddle, derivatives="finite")
+    x = torch.tensor([[0.3, 0.4, 0.5]], dtype=torch.float64)
+    parts = lnegeom.Product(surface, lnegeom.LNE(1.0), dims=(2, 1)).derivatives_at(x)
+    assert parts[0].source == "finite"
+    assert parts[1] is None
+    torch.testing.assert_close(parts[0].second, surface.derivatives_at(x[:, :2]).second)
+    conformal = lnegeom.Conformal(f, surface)
+    found = conformal.derivatives_at(x[:, :2])
+    assert (found.source, found.error) == ("closed form", 0.0)
+    torch.testing.assert_close(found.second, f.hessian(x[:, :2]))
+    assert conformal.base.derivatives_at(x[:, :2]).source == "finite"
 
 
 def test_gradients_flow_through():

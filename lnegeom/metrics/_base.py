@@ -16,6 +16,7 @@ from lnegeom._array import (
     matvec,
     safe_sqrt,
 )
+from lnegeom._low_rank import LowRank
 
 
 class Metric(abc.ABC):
@@ -173,9 +174,15 @@ class Metric(abc.ABC):
     def _scalar_curvature(self, xp: Any, local: Any) -> Array:
         return xp.sum(self._inverse(xp, local) * self._ricci(xp, local), axis=(-2, -1))
 
-    def _diagonals(self, xp: Any, local: Any, covector: Array) -> tuple[Array, Array] | None:
-        """The diagonals of ``g^ij`` and of ``Γ^k_ij c_k`` where the latter has no other entries, in O(n)."""
+    # Structure that metrics built upon this one keep: a diagonal with a few dyads, in O(n).
+
+    def _low_rank(self, xp: Any, local: Any) -> tuple[LowRank, LowRank] | None:
+        """``g_ij`` and ``g^ij`` in this form, where they and ``Γ^k_ij c_k`` have it; else None."""
         return None
+
+    def _christoffel_low_rank(self, xp: Any, local: Any, covector: Array) -> LowRank:
+        """``Γ^k_ij c_k`` in this form, where `_low_rank` is not None."""
+        raise NotImplementedError
 
     # --- geodesics in closed form, where `closed_form_geodesics` says so --------------------------------
     #

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from lnegeom._array import Array, InputError, check_vectors, check_where, dot, identity, outer
-from lnegeom.derivatives import Derivatives
-from lnegeom.fields import as_field
+from lnegeom._low_rank import LowRank
+from lnegeom.derivatives import Derivatives, Jet
+from lnegeom.fields import as_field, field_jet
 from lnegeom.metrics import _constant_curvature
 from lnegeom.metrics._base import Metric
 from lnegeom.metrics._covariant_hessian import CovariantHessian
@@ -31,9 +32,10 @@ class Conformal(Metric):
         R = e^{−2f} [R̂ − (n − 1)(2 Δ̂f + (n − 2) |df|²_ĝ)]
 
     (Besse, *Einstein Manifolds*, Theorem 1.159). `sharp`, `flat`, `logdet` and `christoffel_apply` cost what
-    they cost for ĝ. So do `ricci_apply` and `scalar_curvature` where f is a separable potential and ĝ is
-    `Euclidean`, `LNE`, a `Graph` or `Hessian` of a separable potential, or a product of such; elsewhere they
-    form the Christoffel symbols of ĝ.
+    they cost for ĝ. So do `ricci_apply` and `scalar_curvature` where f is a separable potential or
+    `LogSumExp`, and ĝ is `Euclidean`, `LNE`, `NormalizedLNE`, a space of constant curvature, a `Graph` or
+    `Hessian` of such a potential, or a `Product`, `Warped` or `Conformal` of these; elsewhere they form the
+    Christoffel symbols of ĝ.
 
     Parameters
     ----------
@@ -60,7 +62,10 @@ class Conformal(Metric):
             raise InputError(f"base must be a Metric, got {base!r}")
         self.f = as_field(f, derivatives)
         self.base = base
-        self.dim = base.dim if base.dim is not None else getattr(f, "dim", None)
+        own = getattr(f, "dim", None)
+        self.dim = own if base.dim is None else base.dim
+        if own not in (None, self.dim):
+            raise InputError(f"f has dimension {own}, base has {base.dim}: expected the same; correct either")
 
     def __repr__(self) -> str:
         return f"Conformal({self.f!r}, {self.base!r})"
@@ -74,6 +79,21 @@ class Conformal(Metric):
     def signature(self) -> tuple[int | None, int]:
         """Numbers of positive and negative eigenvalues: the base's."""
         return self.base.signature
+
+    def derivatives_at(self, x: Any) -> Jet:
+        """The function f at points ``(..., n)`` with ∂f and ∂²f, what computed them, and the error of ∂²f.
+
+        The base tells of its own: ``metric.base.derivatives_at(x)``, where it is made of a function too.
+
+        Examples
+        --------
+        >>> import numpy as np, lnegeom
+        >>> found = lnegeom.Conformal(lambda x: -np.log(x[1])).derivatives_at([0.3, 2.0])
+        >>> found.source, found.error < 1e-8
+        ('finite', True)
+        """
+        xp, local = self._at(x)
+        return field_jet(xp, self.f, local.x)
 
     def _local(self, xp: Any, x: Array) -> _Local:
         self.f._check_domain(xp, x)
@@ -115,6 +135,19 @@ class Conformal(Metric):
 
     def _christoffel_error(self, xp: Any, x: Array) -> float:
         return self.base._christoffel_error(xp, x)  # first derivatives of f are far more exact
+
+    def _low_rank(self, xp: Any, local: _Local) -> tuple[LowRank, LowRank] | None:
+        found = self.base._low_rank(xp, local.base)
+        scale = local.scale[..., None]
+        return None if found is None else (found[0].times(scale), found[1].times(1 / scale))
+
+    def _christoffel_low_rank(self, xp: Any, local: _Local, covector: Array) -> LowRank:
+        slope = self.f._gradient(xp, local.x)
+        up = dot(xp, self.base._sharp(xp, local.base, slope), covector)[..., None]
+        found = self.base._low_rank(xp, local.base)
+        assert found is not None  # as `_low_rank` said
+        rest = self.base._christoffel_low_rank(xp, local.base, covector).plus(found[0].times(-up))
+        return LowRank(rest.diagonal, (*rest.dyads, (slope, covector), (covector, slope)))
 
     def _riemann(self, xp: Any, local: _Local) -> Array:
         if self.constant_curvature is not None:

@@ -7,6 +7,7 @@ from typing import Any
 from array_api_compat import device
 
 from lnegeom._array import Array, identity, positive_integer
+from lnegeom._low_rank import LowRank
 from lnegeom.metrics._base import Metric
 
 
@@ -63,8 +64,12 @@ class Euclidean(Metric):
     def _ricci_apply(self, xp: Any, local: Array, vector: Array) -> Array:
         return xp.zeros_like(local + vector)
 
-    def _diagonals(self, xp: Any, local: Array, covector: Array) -> tuple[Array, Array]:
-        return self._sharp(xp, local, xp.ones_like(local)), xp.zeros_like(local + covector)
+    def _low_rank(self, xp: Any, local: Array) -> tuple[LowRank, LowRank]:
+        both = LowRank(self._flat(xp, local, xp.ones_like(local)))  # ones, or signs: its own inverse
+        return both, both
+
+    def _christoffel_low_rank(self, xp: Any, local: Array, covector: Array) -> LowRank:
+        return LowRank(xp.zeros_like(local + covector))
 
     def _exp(self, xp: Any, x: Array, v: Array) -> Array:
         return x + v

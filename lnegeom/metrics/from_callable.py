@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from lnegeom._array import Array, GeometryError, InputError, positive_integer
 from lnegeom.derivatives import Derivatives, Jet, check_source, evaluate, jet
-from lnegeom.metrics._checks import check_matrix
+from lnegeom.metrics._checks import check_matrix, check_negative
 from lnegeom.metrics._jet import JetMetric
 
 
@@ -66,9 +66,7 @@ class FromCallable(JetMetric):
             raise InputError(f"expected a function of a point, got {function!r}")
         self.function = function
         self.dim: int = positive_integer("dim", dim)
-        if not 0 <= negative <= self.dim:
-            raise InputError(f"negative must be from 0 to dim = {self.dim}, got {negative}")
-        self.negative = negative
+        self.negative = check_negative(negative, self.dim)
         self.derivatives = check_source(derivatives)
         self.vectorized = vectorized
 

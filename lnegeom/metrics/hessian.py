@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lnegeom._array import Array, check_where, matvec
+from lnegeom._low_rank import LowRank
 from lnegeom.metrics import _constant_curvature, _log_cosh_geodesics
 from lnegeom.metrics._base import Metric
 from lnegeom.metrics._checks import check_matrix
@@ -21,9 +22,9 @@ class Hessian(Metric):
 
         Γ^k_ij = ½ g^{kl} T_lij,    R_ijkl = ¼ g^{pq} (T_ilp T_jkq − T_ikp T_jlq).
 
-    For a separable potential the metric is diagonal and flat: everything but the full tensors is O(n). Where
-    the potential names its constant curvature K, ``Ric = K (n − 1) g``, exact wherever g is. For
-    `LogCosh`, geodesics are in closed form.
+    For a separable potential the metric is diagonal and flat: everything but the full tensors is O(n), as it
+    is for `LogSumExp` and its conjugate. Where the potential names its constant curvature K,
+    ``Ric = K (n − 1) g``, exact wherever g is. For `LogCosh`, geodesics are in closed form.
 
     Parameters
     ----------
@@ -89,14 +90,15 @@ class Hessian(Metric):
         return xp.reshape(self._inverse(xp, x) @ lowered, third.shape) / 2
 
     def _christoffel_apply(self, xp: Any, x: Array, u: Array, v: Array) -> Array:
-        diagonals = self._diagonals(xp, x, v)
-        return super()._christoffel_apply(xp, x, u, v) if diagonals is None else diagonals[1] * u
+        if self._low_rank(xp, x) is None:
+            return super()._christoffel_apply(xp, x, u, v)
+        return self._sharp(xp, x, self.potential._third_low_rank(xp, x, v).apply(xp, u)) / 2
 
-    def _diagonals(self, xp: Any, x: Array, covector: Array) -> tuple[Array, Array] | None:
-        if not isinstance(self.potential, SeparablePotential):
-            return None
-        second = self.potential._hessian_diagonal(xp, x)
-        return 1 / second, self.potential._third_diagonal(xp, x) / second * covector / 2
+    def _low_rank(self, xp: Any, x: Array) -> tuple[LowRank, LowRank] | None:
+        return self.potential._low_rank(xp, x)
+
+    def _christoffel_low_rank(self, xp: Any, x: Array, covector: Array) -> LowRank:
+        return self.potential._third_low_rank(xp, x, self._sharp(xp, x, covector)).times(0.5)
 
     def _riemann(self, xp: Any, x: Array) -> Array:
         if self.potential.curvature is not None:

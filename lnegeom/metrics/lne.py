@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from lnegeom._array import Array, check_where, diagonal_matrix, dot, identity, outer, positive
+from lnegeom._low_rank import LowRank
 from lnegeom.metrics import _lne_chunks
 from lnegeom.metrics._base import Metric
 from lnegeom.metrics._lne_chunks import is_long
@@ -115,9 +116,12 @@ class LNE(Metric):
     def _christoffel_apply(self, xp: Any, local: _Local, u: Array, v: Array) -> Array:
         return -local.u * (xp.sum(local.h * u * v, axis=-1) / local.w)[..., None]
 
-    def _diagonals(self, xp: Any, local: _Local, covector: Array) -> tuple[Array, Array]:
-        u, w, h = local.u, local.w[..., None], local.h
-        return 1 + u**2 / w, -dot(xp, u, covector)[..., None] / w * h
+    def _low_rank(self, xp: Any, local: _Local) -> tuple[LowRank, LowRank]:
+        u, one = local.u, xp.ones_like(local.u)
+        return LowRank(one, ((-u, u),)), LowRank(one, ((u / local.w[..., None], u),))
+
+    def _christoffel_low_rank(self, xp: Any, local: _Local, covector: Array) -> LowRank:
+        return LowRank(-dot(xp, local.u, covector)[..., None] / local.w[..., None] * local.h)
 
     def _riemann(self, xp: Any, local: _Local) -> Array:
         # R^r_smv = −(1/w)(A^r_m P_sv − A^r_v P_sm), with P = diag(h) and A = g^{-1} P

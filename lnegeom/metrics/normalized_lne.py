@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from lnegeom._array import Array, InputError, check_where, diagonal_matrix, dot, identity, outer, real
+from lnegeom._low_rank import LowRank
 from lnegeom.metrics._jet import JetMetric
 
 
@@ -104,6 +105,20 @@ class NormalizedLNE(JetMetric):
         qu, qv, mu, mv = (dot(xp, a, w)[..., None] for a in (q, m) for w in (u, v))
         bend = dot(xp, h * u, v)[..., None] - qu * mv - qv * mu + self.chi * mean * qu * qv
         return -self.chi * (q * bend / (1 - self.chi) + m * qu * qv) / xp.sqrt(local.size)[..., None]
+
+    def _low_rank(self, xp: Any, local: _Local) -> tuple[LowRank, LowRank]:
+        q, one = local.unit, xp.ones_like(local.unit)
+        factor = self.chi / (1 - self.chi)
+        return LowRank(one, ((-self.chi * q, q),)), LowRank(one, ((factor * q, q),))
+
+    def _christoffel_low_rank(self, xp: Any, local: _Local, covector: Array) -> LowRank:
+        h, m, mean = self._slopes(xp, local)
+        q = local.unit
+        scale = -self.chi / xp.sqrt(local.size)[..., None]
+        first = dot(xp, q, covector)[..., None] / (1 - self.chi)
+        second = dot(xp, m, covector)[..., None]
+        along = (first * self.chi * mean + second) * q
+        return LowRank(first * h, ((-first * q, m), (-first * m, q), (along, q))).times(scale)
 
     def _ricci(self, xp: Any, local: _Local) -> Array:
         scale, diagonal, m, z = self._ricci_parts(xp, local)

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lnegeom._array import Array, InputError, positive_integer, safe_sqrt
+from lnegeom._low_rank import LowRank, block_diagonal
+from lnegeom.derivatives import Jet
 from lnegeom.metrics._base import Metric
 from lnegeom.metrics._blocks import place
 
@@ -66,6 +68,24 @@ class Product(Metric):
         negative = sum(factor.signature[1] for factor in self.factors)
         return sum(self.dims) - negative, negative
 
+    def derivatives_at(self, x: Any) -> tuple[Jet | None, ...]:
+        """What each factor's `derivatives_at` tells, at its part of points ``(..., n)``.
+
+        None stands for a factor that has no derivatives to tell of: it is in closed form throughout.
+
+        Examples
+        --------
+        >>> import numpy as np, lnegeom
+        >>> surface = lnegeom.Graph(lambda x: np.sin(x).sum())
+        >>> first, second = lnegeom.Product(surface, lnegeom.Sphere(2), dims=(2, 2)).derivatives_at([0.1] * 4)
+        >>> first.source, second.source
+        ('finite', 'closed form')
+        """
+        _, local = self._at(x)
+        pieces = zip(self.factors, self._split(local.x), strict=True)
+        tellers = ((getattr(factor, "derivatives_at", None), piece) for factor, piece in pieces)
+        return tuple(tell(piece) if tell else None for tell, piece in tellers)
+
     def _local(self, xp: Any, x: Array) -> _Local:
         pieces = self._split(x)
         return _Local(x, [f._local(xp, piece) for f, piece in zip(self.factors, pieces, strict=True)])
@@ -118,14 +138,17 @@ class Product(Metric):
         pieces = zip(self.factors, self._split(x), strict=True)
         return max(factor._christoffel_error(xp, piece) for factor, piece in pieces)
 
-    def _diagonals(self, xp: Any, local: _Local, covector: Array) -> tuple[Array, Array] | None:
-        pieces = zip(self.factors, local.parts, self._split(covector), strict=True)
-        found = [factor._diagonals(xp, part, piece) for factor, part, piece in pieces]
+    def _low_rank(self, xp: Any, local: _Local) -> tuple[LowRank, LowRank] | None:
+        found = [f._low_rank(xp, part) for f, part in zip(self.factors, local.parts, strict=True)]
         known = [pair for pair in found if pair is not None]
         if len(known) < len(found):
             return None
-        inverse, gamma = (xp.concat(list(row), axis=-1) for row in zip(*known, strict=True))
-        return inverse, gamma
+        matrices, inverses = zip(*known, strict=True)
+        return block_diagonal(xp, matrices), block_diagonal(xp, inverses)
+
+    def _christoffel_low_rank(self, xp: Any, local: _Local, covector: Array) -> LowRank:
+        rows = zip(self.factors, local.parts, self._split(covector), strict=True)
+        return block_diagonal(xp, [f._christoffel_low_rank(xp, part, piece) for f, part, piece in rows])
 
     def _riemann(self, xp: Any, local: _Local) -> Array:
         return self._blocks(xp, local, 4, lambda factor: factor._riemann)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lnegeom._array import Array, check_where, dot, identity
-from lnegeom.derivatives import Derivatives
-from lnegeom.fields import as_field
+from lnegeom._array import Array, InputError, check_where, dot, identity
+from lnegeom._low_rank import LowRank, block_diagonal, padding
+from lnegeom.derivatives import Derivatives, Jet
+from lnegeom.fields import as_field, field_jet
 from lnegeom.metrics._base import Metric
 from lnegeom.metrics._blocks import place
 from lnegeom.metrics._covariant_hessian import CovariantHessian
@@ -33,8 +34,8 @@ class Warped(Metric):
 
     and the symbols and curvatures of base and fibre themselves (O'Neill, *Semi-Riemannian Geometry*, 1983,
     chapter 7). `sharp`, `flat`, `logdet` and `christoffel_apply` cost what they cost for the factors.
-    `ricci_apply` and `scalar_curvature` do so on the fibre; on the base too where f is a separable potential
-    and the base is `Euclidean`, `LNE`, a `Graph` or `Hessian` of such a potential, or a product of these.
+    `ricci_apply` and `scalar_curvature` do so on the fibre; on the base too where f and the base are such as
+    `Conformal` names.
 
     Parameters
     ----------
@@ -73,6 +74,9 @@ class Warped(Metric):
         self.base, self.fibre = base, fibre
         self.f = as_field(f, derivatives)
         self.dim = self._product.dim
+        own, size = getattr(f, "dim", None), self._product.dims[0]
+        if own not in (None, size):
+            raise InputError(f"f has dimension {own}, the base has {size}: expected the same; correct either")
 
     def __repr__(self) -> str:
         return f"Warped({self.base!r}, {self.fibre!r}, {self.f!r})"
@@ -81,6 +85,22 @@ class Warped(Metric):
     def signature(self) -> tuple[int, int]:
         """Numbers of positive and negative eigenvalues."""
         return self._product.signature
+
+    def derivatives_at(self, x: Any) -> Jet:
+        """The function f at the base's part of points, with ∂f and ∂²f, what computed them, and their error.
+
+        Base and fibre tell of their own, at their parts of the points, where they are made of functions too.
+
+        Examples
+        --------
+        >>> import numpy as np, lnegeom
+        >>> line = lnegeom.Euclidean(1)
+        >>> found = lnegeom.Warped(line, line, lambda t: np.cos(t[0])).derivatives_at([0.5, 0.3])
+        >>> found.source, found.first.shape, found.error < 1e-8
+        ('finite', (1,), True)
+        """
+        xp, local = self._at(x)
+        return field_jet(xp, self.f, local.point)
 
     def _local(self, xp: Any, x: Array) -> _Local:
         point, rest = self._product._split(x)
@@ -141,6 +161,26 @@ class Warped(Metric):
 
     def _christoffel_error(self, xp: Any, x: Array) -> float:
         return self._product._christoffel_error(xp, x)  # first derivatives of f are far more exact
+
+    def _low_rank(self, xp: Any, local: _Local) -> tuple[LowRank, LowRank] | None:
+        base, fibre = self.base._low_rank(xp, local.base), self.fibre._low_rank(xp, local.fibre)
+        if base is None or fibre is None:
+            return None
+        square = local.f[..., None] ** 2
+        g = block_diagonal(xp, [base[0], fibre[0].times(square)])
+        return g, block_diagonal(xp, [base[1], fibre[1].times(1 / square)])
+
+    def _christoffel_low_rank(self, xp: Any, local: _Local, covector: Array) -> LowRank:
+        first, rest = self._product._split(covector)
+        f, fibre = local.f[..., None], self.fibre._low_rank(xp, local.fibre)
+        assert fibre is not None  # as `_low_rank` said
+        up = dot(xp, self.base._sharp(xp, local.base, local.slope), first)[..., None]
+        base = self.base._christoffel_low_rank(xp, local.base, first)
+        around = self.fibre._christoffel_low_rank(xp, local.fibre, rest).plus(fibre[0].times(-f * up))
+        blocks = block_diagonal(xp, [base, around])
+        before, after = self._product.dims
+        slope, mixed = padding(xp, 0, after)(local.slope / f), padding(xp, before, 0)(rest)
+        return LowRank(blocks.diagonal, (*blocks.dyads, (slope, mixed), (mixed, slope)))
 
     def _riemann(self, xp: Any, local: _Local) -> Array:
         bend, g = self._bend(xp, local), self.fibre._matrix(xp, local.fibre)

@@ -6,6 +6,7 @@ import abc
 from typing import Any
 
 from lnegeom._array import Array, InputError, as_floating, check_vectors, diagonal_matrix, identity, matvec
+from lnegeom._low_rank import LowRank
 
 
 class Potential(abc.ABC):
@@ -90,6 +91,14 @@ class Potential(abc.ABC):
     def _hessian_logdet(self, xp: Any, x: Array) -> Array:
         return xp.linalg.slogdet(self._hessian(xp, x))[1]
 
+    def _low_rank(self, xp: Any, x: Array) -> tuple[LowRank, LowRank] | None:
+        """The Hessian and its inverse as diagonals with a few dyads, if they are that; else None."""
+        return None
+
+    def _third_low_rank(self, xp: Any, x: Array, vector: Array) -> LowRank:
+        """``∂_i∂_j∂_kψ v^k`` in this form, where `_low_rank` is not None."""
+        raise NotImplementedError
+
 
 class SeparablePotential(Potential):
     """A sum of one function per coordinate: its derivatives are diagonal, stored and applied in O(n)."""
@@ -118,6 +127,13 @@ class SeparablePotential(Potential):
 
     def _hessian_logdet(self, xp: Any, x: Array) -> Array:
         return xp.sum(xp.log(self._hessian_diagonal(xp, x)), axis=-1)
+
+    def _low_rank(self, xp: Any, x: Array) -> tuple[LowRank, LowRank]:
+        diagonal = self._hessian_diagonal(xp, x)
+        return LowRank(diagonal), LowRank(1 / diagonal)
+
+    def _third_low_rank(self, xp: Any, x: Array, vector: Array) -> LowRank:
+        return LowRank(self._third_diagonal(xp, x) * vector)
 
     @abc.abstractmethod
     def _hessian_diagonal(self, xp: Any, x: Array) -> Array: ...

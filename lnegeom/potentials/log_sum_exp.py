@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lnegeom._array import Array, check_where, diagonal_matrix, identity, outer
+from lnegeom._low_rank import LowRank
 from lnegeom.potentials._base import Potential
 
 
@@ -72,6 +73,15 @@ class LogSumExp(Potential):
         check_where(xp, smallest > 0, smallest, "x", message)
         return p, rest
 
+    def _low_rank(self, xp: Any, x: Array) -> tuple[LowRank, LowRank]:
+        p, rest = self._probabilities(xp, x)
+        return LowRank(p, ((-p, p),)), LowRank(1 / p, ((1 / rest, xp.ones_like(p)),))
+
+    def _third_low_rank(self, xp: Any, x: Array, vector: Array) -> LowRank:
+        p = self._gradient(xp, x)
+        change = self._hessian_apply(xp, x, vector)  # of p, along the vector
+        return LowRank(change, ((-change, p), (-p, change)))
+
     def _third_derivative(self, xp: Any, x: Array) -> Array:
         # ∂_k p_i = G_ik, the Hessian, so T_ijk = ∂_k (p_i δ_ij − p_i p_j) = G_ik (δ_ij − p_j) − p_i G_jk.
         p = self._gradient(xp, x)
@@ -117,6 +127,34 @@ class _SimplexNegativeEntropy(Potential):
 
     def _hessian(self, xp: Any, x: Array) -> Array:
         return diagonal_matrix(xp, 1 / x) + 1 / (1 - xp.sum(x, axis=-1)[..., None, None])
+
+    # In O(n), and the inverse in closed form.
+
+    def _hessian_inverse(self, xp: Any, x: Array) -> Array:
+        return diagonal_matrix(xp, x) - outer(x)
+
+    def _hessian_apply(self, xp: Any, x: Array, vector: Array) -> Array:
+        return vector / x + xp.sum(vector, axis=-1, keepdims=True) / self._rest(xp, x)
+
+    def _hessian_solve(self, xp: Any, x: Array, covector: Array) -> Array:
+        return x * (covector - xp.sum(x * covector, axis=-1, keepdims=True))
+
+    def _hessian_logdet(self, xp: Any, x: Array) -> Array:
+        return -xp.sum(xp.log(x), axis=-1) - xp.log(self._rest(xp, x)[..., 0])
+
+    def _low_rank(self, xp: Any, x: Array) -> tuple[LowRank, LowRank]:
+        one = xp.ones_like(x)
+        return LowRank(1 / x, ((one / self._rest(xp, x), one),)), LowRank(x, ((-x, x),))
+
+    def _third_low_rank(self, xp: Any, x: Array, vector: Array) -> LowRank:
+        total = xp.sum(vector, axis=-1, keepdims=True) / self._rest(xp, x) ** 2
+        one = xp.ones_like(x)
+        return LowRank(-vector / x**2, ((total * one, one),))
+
+    @staticmethod
+    def _rest(xp: Any, x: Array) -> Array:
+        """The reference's probability, ``(..., 1)``."""
+        return 1 - xp.sum(x, axis=-1, keepdims=True)
 
     def _third_derivative(self, xp: Any, x: Array) -> Array:
         eye = identity(xp, x)
