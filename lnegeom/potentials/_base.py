@@ -6,6 +6,7 @@ import abc
 from typing import Any
 
 from lnegeom._array import Array, InputError, as_floating, check_vectors, diagonal_matrix, identity, matvec
+from lnegeom._known_curvature import KnownCurvature, OneCurvature
 
 
 class Potential(abc.ABC):
@@ -89,6 +90,10 @@ class Potential(abc.ABC):
 
     def _hessian_logdet(self, xp: Any, x: Array) -> Array:
         return xp.linalg.slogdet(self._hessian(xp, x))[1]
+
+    def _known_curvature(self, xp: Any, x: Array) -> KnownCurvature | None:
+        """Curvature of the metric ∇²ψ where it has a closed form that is better than third derivatives."""
+        return None if self.curvature is None else OneCurvature(xp, self.curvature, self, x)
 
 
 class SeparablePotential(Potential):
