@@ -17,6 +17,8 @@ import numpy as np
 from lnegeom._array import Array
 
 _SHIFT = 10
+# Where series of negative powers take over: eight terms are exact to rounding, cancellation is still small.
+_FAR = 16.0
 # B_2j / (2j (2j − 1)): coefficients of y^{1 − 2j} in log Γ(y) − (y − ½) log y + y − ½ log 2π (DLMF 5.11.1).
 _BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510)
 _STIRLING = tuple(b / ((2 * j) * (2 * j - 1)) for j, b in enumerate(_BERNOULLI, start=1))
@@ -47,6 +49,27 @@ def polygamma(xp: Any, order: int, x: Array) -> Array:
     for j in range(_SHIFT):
         total = total + sign * math.factorial(order) / (x + j) ** (order + 1)
     return total
+
+
+def trigamma_excess(xp: Any, x: Array) -> tuple[Array, Array, Array]:
+    """``D = x ψ₁(x) − 1`` and ``D' = ψ₁ + x ψ₂`` and ``D + x D'``, to relative rounding, x > 0.
+
+    ψ₁ is the trigamma function. D falls off as 1/(2x), so that where x is large its own series is summed.
+    """
+    far = x > _FAR
+    near, y = xp.where(far, xp.ones_like(x), x), xp.where(far, x, _FAR * xp.ones_like(x))
+    first, second = polygamma(xp, 1, near), polygamma(xp, 2, near)
+    value, slope = near * first - 1, first + near * second
+    # D ~ 1/(2y) + Σ B_2j y^{−2j} (DLMF 5.15.8)
+    terms = [(2 * j, b * (1 / y) ** (2 * j)) for j, b in enumerate(_BERNOULLI, start=1)]
+    series = sum((term for _, term in terms), 1 / (2 * y))
+    series_slope = sum((-power * term / y for power, term in terms), -((1 / y) ** 2) / 2)
+    rest = sum(((1 - power) * term for power, term in terms), xp.zeros_like(y))
+    return (
+        xp.where(far, series, value),
+        xp.where(far, series_slope, slope),
+        xp.where(far, rest, value + near * slope),
+    )
 
 
 def scaled_bessel(xp: Any, order: int, x: Array) -> Array:

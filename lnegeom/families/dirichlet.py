@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from lnegeom._array import (
     Array,
@@ -13,9 +13,11 @@ from lnegeom._array import (
     diagonal_matrix,
     dot,
     identity,
+    outer,
     positive_integer,
 )
-from lnegeom._special import gammaln, polygamma
+from lnegeom._known_curvature import HypersurfaceCurvature, KnownCurvature, OneCurvature
+from lnegeom._special import gammaln, polygamma, trigamma_excess
 from lnegeom.families._base import (
     ExponentialFamily,
     NewtonConjugate,
@@ -40,6 +42,12 @@ class Dirichlet(_LogBeta):
 
     ``t(x) = log x``, ``h(x) = 1/Π x_i`` and ``A(θ) = Σ log Γ(θ_i) − log Γ(Σ θ_i)``. An observation is a
     vector ``(..., size)`` that sums to one; the density is with respect to its first size − 1 entries.
+
+    The Fisher metric's inverse and Ricci tensor take O(size²), the scalar curvature O(size). For
+    concentrations from 1e-6 to 1e12, in float64, inverse and scalar are right to a relative 1e-12 where all
+    are of one size or above 1; at worst, where one is tiny and another near 10, to 1e-14 divided by the tiny
+    one. The metric, its connection and Ricci tensor lose digits besides where one concentration is nearly the
+    sum of all.
 
     Parameters
     ----------
@@ -91,7 +99,8 @@ class Dirichlet(_LogBeta):
 class Beta(_LogBeta):
     """Beta distributions on 0 < x < 1, with natural parameters ``θ = (α, β)``.
 
-    ``t(x) = (log x, log(1 − x))``, ``h(x) = 1/(x (1 − x))`` and ``A(θ) = log B(θ₁, θ₂)``.
+    ``t(x) = (log x, log(1 − x))``, ``h(x) = 1/(x (1 − x))`` and ``A(θ) = log B(θ₁, θ₂)``. What is said of the
+    accuracy of `Dirichlet` holds here.
 
     Examples
     --------
@@ -157,6 +166,74 @@ class _DirichletLogPartition(Potential):
         eye = identity(xp, x)
         diagonal = (polygamma(xp, 2, x)[..., None] * eye)[..., None] * eye
         return diagonal - polygamma(xp, 2, xp.sum(x, axis=-1))[..., None, None, None]
+
+    # The Hessian is diagonal plus rank one. With u = 1/ψ₁, its inverse is diag(u) + u uᵀ / Q, where
+    # Q = u(s) − Σ u(θ_i) > 0 would lose its digits for large or small concentrations: see `_Profile`.
+
+    def _hessian_inverse(self, xp: Any, x: Array) -> Array:
+        each, end = self._profiles(xp, x)
+        return diagonal_matrix(xp, each.u) + outer(each.u) / _gap(xp, each, end)[..., None, None]
+
+    def _hessian_apply(self, xp: Any, x: Array, vector: Array) -> Array:
+        common = polygamma(xp, 1, xp.sum(x, axis=-1, keepdims=True))
+        return polygamma(xp, 1, x) * vector - common * xp.sum(vector, axis=-1, keepdims=True)
+
+    def _hessian_solve(self, xp: Any, x: Array, covector: Array) -> Array:
+        each, end = self._profiles(xp, x)
+        return each.u * (covector + (dot(xp, each.u, covector) / _gap(xp, each, end))[..., None])
+
+    def _hessian_logdet(self, xp: Any, x: Array) -> Array:
+        each, end = self._profiles(xp, x)
+        return xp.log(_gap(xp, each, end) / end.u) - xp.sum(xp.log(each.u), axis=-1)
+
+    def _profiles(self, xp: Any, x: Array) -> tuple[_Profile, _Profile]:
+        return _profile(xp, x), _profile(xp, xp.sum(x, axis=-1))
+
+    def _known_curvature(self, xp: Any, x: Array) -> KnownCurvature:
+        each, end = self._profiles(xp, x)
+        gap = _gap(xp, each, end)
+        if self.dim == 2:
+            bend = _bend(xp, each, end)
+            return OneCurvature(xp, -end.r * each.r[..., 0] * each.r[..., 1] * bend / gap**2, self, x)
+        lower, upper = end.r[..., None] - each.r, each.rho - end.rho[..., None]
+        delta = xp.where((end.x < 1)[..., None], lower, upper)
+        return HypersurfaceCurvature(xp, each.u, each.r, (end.u, end.r), gap, delta)
+
+
+class _Profile(NamedTuple):
+    """Functions of a concentration, each to relative rounding, that stay apart where the others agree."""
+
+    x: Array
+    u: Array  # 1/ψ₁, near x² for small x
+    e: Array  # x − u, near ½ for large x
+    r: Array  # u'/2, near x for small x
+    rho: Array  # ½ − r, near 1/(24 x²) for large x
+
+
+def _profile(xp: Any, x: Array) -> _Profile:
+    excess, slope, rest = trigamma_excess(xp, x)
+    u, square = x / (1 + excess), 2 * (1 + excess) ** 2
+    return _Profile(x, u, u * excess, (1 + excess - x * slope) / square, (rest + excess**2) / square)
+
+
+def _gap(xp: Any, each: _Profile, end: _Profile) -> Array:
+    """``u(s) − Σ u(x_i)``, with ``s = Σ x_i``."""
+    return xp.where(end.x < 1, end.u - xp.sum(each.u, axis=-1), xp.sum(each.e, axis=-1) - end.e)
+
+
+def _bend(xp: Any, each: _Profile, end: _Profile) -> Array:
+    """``v(s) − Σ v(x_i)`` of ``v = u/r``, which is near x for small x and near 2x − 1 for large."""
+
+    def parts(at: _Profile) -> tuple[Array, Array]:
+        """``v − x``, right for x < 1, and ``2x − v``."""
+        # From ψ₁(x) = 1/x² + ψ₁(1 + x), and so for ψ₂: v − x = x (X − Y)/(1 + Y).
+        x = xp.clip(at.x, max=1.0)
+        up, down = x**2 * polygamma(xp, 1, 1 + x), -(x**3) * polygamma(xp, 2, 1 + x) / 2
+        low = x * (up - down) / (1 + down)
+        return low, xp.where(at.x < 1, x - low, (at.e - 2 * at.x * at.rho) / at.r)
+
+    (low, high), (low_end, high_end) = parts(each), parts(end)
+    return xp.where(end.x < 1, low_end - xp.sum(low, axis=-1), xp.sum(high, axis=-1) - high_end)
 
 
 class _DirichletNegativeEntropy(NewtonConjugate):

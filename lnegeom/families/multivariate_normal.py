@@ -17,9 +17,11 @@ from lnegeom._array import (
     check_where,
     dot,
     matvec,
+    outer,
     positive_integer,
 )
-from lnegeom._symmetric import basis, constant, counts, entries, from_entries, pairing
+from lnegeom._known_curvature import KnownCurvature
+from lnegeom._symmetric import basis, constant, counts, entries, from_entries, pairing, symmetric_part
 from lnegeom.families._base import ExponentialFamily, ImplicitConjugate
 from lnegeom.potentials import Potential
 
@@ -30,7 +32,8 @@ class MultivariateNormal(ExponentialFamily):
     θ has k + k(k+1)/2 entries: θ₁, then the upper triangle of θ₂ row by row, for k = 2
     ``(θ₁[0], θ₁[1], θ₂[0, 0], θ₂[0, 1], θ₂[1, 1])``. The statistic is ``x``, then ``x_i x_j``, doubled where
     ``i < j`` since θ₂[i, j] stands for two entries of the matrix. So ``⟨θ, t(x)⟩ = θ₁·x + xᵀθ₂x``, and
-    ``A(θ) = −¼ θ₁ᵀθ₂⁻¹θ₁ − ½ log det(−2θ₂)``. For k = 1 it is `Normal`.
+    ``A(θ) = −¼ θ₁ᵀθ₂⁻¹θ₁ − ½ log det(−2θ₂)``. For k = 1 it is `Normal`. The scalar curvature is
+    ``−k (k + 1)²/4`` everywhere.
 
     Parameters
     ----------
@@ -161,11 +164,35 @@ class _LogPartition(Potential):
 
     def _hessian(self, xp: Any, x: Array) -> Array:
         covariance, linear, forms = self._forms(xp, x)
-        n, k = self.dim, self.size
-        flat = xp.reshape(forms, (*x.shape[:-1], n, k * k))
+        hessian = linear @ covariance @ xp.matrix_transpose(linear) + 2 * self._products(xp, forms)
+        return symmetric_part(xp, hessian)
+
+    def _products(self, xp: Any, forms: Array) -> Array:
+        """``tr(E_aΣE_bΣ)``, ``(..., n, n)``."""
+        flat = xp.reshape(forms, (*forms.shape[:-2], self.size**2))
         turned = xp.reshape(xp.matrix_transpose(forms), flat.shape)
-        hessian = linear @ covariance @ xp.matrix_transpose(linear) + 2 * flat @ xp.matrix_transpose(turned)
-        return (hessian + xp.matrix_transpose(hessian)) / 2
+        return flat @ xp.matrix_transpose(turned)
+
+    def _hessian_inverse(self, xp: Any, x: Array) -> Array:
+        # In closed form, for far from the origin the Hessian is all but singular. With Λ = Σ⁻¹ the inverse
+        # has the block ¼ (Λ_ik Λ_jl + Λ_il Λ_jk) for θ₂; θ₁ = −2 θ₂ μ brings in the others.
+        precision, mean = self._precision(xp, x), self._moments(xp, x)[0]
+        k = self.size
+        i, j = (constant(xp, np.eye(k)[index], x) for index in np.triu_indices(k))  # rows pick entries
+        ii, jj, ij = (a @ precision @ xp.matrix_transpose(b) for a, b in ((i, i), (j, j), (i, j)))
+        block = (ii * jj + ij * xp.matrix_transpose(ij)) / 4
+        quadratic = constant(xp, self._quadratic[k:], x)
+        turn = -2 * xp.matrix_transpose(matvec(quadratic, mean[..., None, :]))  # (..., k, m): −2 E_a μ
+        mixed = turn @ block
+        corner = precision + mixed @ xp.matrix_transpose(turn)
+        top = xp.concat([corner, mixed], axis=-1)
+        return xp.concat([top, xp.concat([xp.matrix_transpose(mixed), block], axis=-1)], axis=-2)
+
+    def _hessian_logdet(self, xp: Any, x: Array) -> Array:
+        return self.size**2 * math.log(2) - (self.size + 2) * _logdet(xp, self._precision(xp, x))
+
+    def _known_curvature(self, xp: Any, x: Array) -> KnownCurvature:
+        return _NormalCurvature(xp, self, x)
 
     def _third_derivative(self, xp: Any, x: Array) -> Array:
         covariance, linear, forms = self._forms(xp, x)
@@ -179,6 +206,29 @@ class _LogPartition(Potential):
         turned = xp.reshape(xp.matrix_transpose(forms), (*batch, n, k * k))
         traces = xp.reshape(pairs, (*batch, n * n, k * k)) @ xp.matrix_transpose(turned)
         return 2 * cyclic + 8 * xp.reshape(traces, (*batch, n, n, n))
+
+
+class _NormalCurvature(KnownCurvature):
+    """``Ric_ab = −½ l_a·Σl_b − (k + 1) tr(E_aΣE_bΣ) + tr(E_aΣ) tr(E_bΣ)``, and ``R = −k (k + 1)²/4``.
+
+    All normal distributions are alike up to affine maps, so that R is constant, and Ric is what the metric's
+    invariants allow: no third derivatives, which all but cancel where the mean is far from the origin.
+    """
+
+    def __init__(self, xp: Any, potential: _LogPartition, x: Array):
+        self.xp, self.potential, self.x = xp, potential, x
+
+    def ricci(self) -> Array:
+        xp, k = self.xp, self.potential.size
+        covariance, linear, forms = self.potential._forms(xp, self.x)
+        product = self.potential._products(xp, forms)
+        traces = xp.linalg.trace(forms)
+        ricci = outer(traces) - linear @ covariance @ xp.matrix_transpose(linear) / 2 - (k + 1) * product
+        return symmetric_part(xp, ricci)
+
+    def scalar(self) -> Array:
+        k = self.potential.size
+        return self.xp.zeros_like(self.x[..., 0]) - k * (k + 1) ** 2 / 4
 
 
 class _NegativeEntropy(ImplicitConjugate):

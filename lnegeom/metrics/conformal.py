@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from lnegeom import _constant_curvature
 from lnegeom._array import Array, InputError, check_vectors, check_where, dot, identity, outer
 from lnegeom._low_rank import LowRank
 from lnegeom.derivatives import Derivatives, Jet
 from lnegeom.fields import as_field, field_jet
-from lnegeom.metrics import _constant_curvature
 from lnegeom.metrics._base import Metric
 from lnegeom.metrics._covariant_hessian import CovariantHessian
 from lnegeom.metrics.euclidean import Euclidean

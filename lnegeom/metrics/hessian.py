@@ -6,7 +6,7 @@ from typing import Any
 
 from lnegeom._array import Array, check_where, matvec
 from lnegeom._low_rank import LowRank
-from lnegeom.metrics import _constant_curvature, _log_cosh_geodesics
+from lnegeom.metrics import _log_cosh_geodesics
 from lnegeom.metrics._base import Metric
 from lnegeom.metrics._checks import check_matrix
 from lnegeom.potentials import LogCosh, Potential, SeparablePotential
@@ -24,7 +24,8 @@ class Hessian(Metric):
 
     For a separable potential the metric is diagonal and flat: everything but the full tensors is O(n), as it
     is for `LogSumExp` and its conjugate. Where the potential names its constant curvature K,
-    ``Ric = K (n − 1) g``, exact wherever g is. For `LogCosh`, geodesics are in closed form.
+    ``Ric = K (n − 1) g``, exact wherever g is; the families' log-partitions have closed forms of their own,
+    which keep their digits far out. For `LogCosh`, geodesics are in closed form.
 
     Parameters
     ----------
@@ -101,8 +102,10 @@ class Hessian(Metric):
         return self.potential._third_low_rank(xp, x, self._sharp(xp, x, covector)).times(0.5)
 
     def _riemann(self, xp: Any, x: Array) -> Array:
-        if self.potential.curvature is not None:
-            return _constant_curvature.riemann(xp, self.potential.curvature, self._matrix(xp, x))
+        known = self.potential._known_curvature(xp, x)
+        tensor = None if known is None else known.riemann()
+        if tensor is not None:
+            return tensor
         third = self.potential._third_derivative(xp, x)
         inverse = self._inverse(xp, x)
         n, batch = x.shape[-1], x.shape[:-1]
@@ -114,8 +117,9 @@ class Hessian(Metric):
         return (first - xp.moveaxis(first, -1, -2)) / 4
 
     def _ricci(self, xp: Any, x: Array) -> Array:
-        if self.potential.curvature is not None:
-            return self.potential.curvature * (x.shape[-1] - 1) * self._matrix(xp, x)
+        known = self.potential._known_curvature(xp, x)
+        if known is not None:
+            return known.ricci()
         # Ric_jl = ¼ (T_jkq T^kq_l − T_jlq T^kq_k), without the Riemann tensor
         third = self.potential._third_derivative(xp, x)
         inverse = self._inverse(xp, x)
@@ -128,14 +132,12 @@ class Hessian(Metric):
         return (first - matvec(third, traced[..., None, :])) / 4
 
     def _ricci_apply(self, xp: Any, x: Array, vector: Array) -> Array:
-        if self.potential.curvature is not None:
-            return self.potential.curvature * (x.shape[-1] - 1) * self._flat(xp, x, vector)
-        return super()._ricci_apply(xp, x, vector)
+        known = self.potential._known_curvature(xp, x)
+        return super()._ricci_apply(xp, x, vector) if known is None else known.ricci_apply(vector)
 
     def _scalar_curvature(self, xp: Any, x: Array) -> Array:
-        if self.potential.curvature is not None:
-            return _constant_curvature.scalar(xp, self.potential.curvature, x)
-        return super()._scalar_curvature(xp, x)
+        known = self.potential._known_curvature(xp, x)
+        return super()._scalar_curvature(xp, x) if known is None else known.scalar()
 
     def _exp(self, xp: Any, x: Array, v: Array) -> Array:
         return _log_cosh_geodesics.exp(xp, self._tau, x, v)

@@ -6,6 +6,7 @@ import abc
 from typing import Any
 
 from lnegeom._array import Array, InputError, as_floating, check_vectors, diagonal_matrix, identity, matvec
+from lnegeom._known_curvature import KnownCurvature, OneCurvature
 from lnegeom._low_rank import LowRank
 
 
@@ -98,6 +99,10 @@ class Potential(abc.ABC):
     def _third_low_rank(self, xp: Any, x: Array, vector: Array) -> LowRank:
         """``∂_i∂_j∂_kψ v^k`` in this form, where `_low_rank` is not None."""
         raise NotImplementedError
+
+    def _known_curvature(self, xp: Any, x: Array) -> KnownCurvature | None:
+        """Curvature of the metric ∇²ψ where it has a closed form that is better than third derivatives."""
+        return None if self.curvature is None else OneCurvature(xp, self.curvature, self, x)
 
 
 class SeparablePotential(Potential):
