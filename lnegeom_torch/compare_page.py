@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import shlex
 import statistics
 import sys
@@ -13,6 +12,8 @@ from typing import Any
 from lnegeom import InputError
 from lnegeom.report import Page, text_table, write_json
 from lnegeom_torch import recipes
+from lnegeom_torch._jobs import set_up
+from lnegeom_torch._logs import write_history
 from lnegeom_torch.compare import Comparison, Trial, compare
 from lnegeom_torch.experiment import environment, from_options, mean_and_deviation
 from lnegeom_torch.figures import accuracy_by_rate, curves_by_method
@@ -25,10 +26,7 @@ __all__ = ["report", "run", "table"]
 
 def run(options: argparse.Namespace) -> Comparison:
     """``lnegeom compare``: build the configurations, run them, write the page."""
-    import torch
-
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
+    set_up(options.jobs, options.threads)
     configs = _configs(options)
     reference = options.reference or next(iter(configs))
     if reference not in configs:
@@ -40,6 +38,7 @@ def run(options: argparse.Namespace) -> Comparison:
         options.out / "runs",
         tuning_seeds=options.tuning_seeds,
         validation=options.held_out,
+        jobs=options.jobs,
     )
     report(found, reference, options.out)
     return found
@@ -130,7 +129,8 @@ def report(found: Comparison, reference: str, out: Path) -> None:
             "final": {label: [vars(trial) for trial in trials] for label, trials in found.final.items()},
         },
     )
-    _write_csv(found, out / "history.csv")
+    histories = {label: [trial.history for trial in trials] for label, trials in found.final.items()}
+    write_history(histories, out / "history.csv")
     accuracy_by_rate(found, out / "rates.png")
     curves_by_method(found, out / "curves.png")
     page = Page(f"Methods on {config.data}, {config.model}")
@@ -150,15 +150,3 @@ def report(found: Comparison, reference: str, out: Path) -> None:
     page.table(["environment", "value"], [[k, str(v)] for k, v in environment().items()])
     page.save(out / "index.html")
     print(f"wrote {out / 'index.html'}")
-
-
-def _write_csv(found: Comparison, path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["method", "seed", "epoch", "lr", "loss", "accuracy"])
-        for label, trials in found.final.items():
-            for seed, trial in enumerate(trials):
-                for record in trial.history:
-                    writer.writerow(
-                        [label, seed, *(record[key] for key in ("epoch", "lr", "loss", "accuracy"))]
-                    )
