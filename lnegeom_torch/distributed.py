@@ -76,7 +76,7 @@ def wait() -> None:
 
 @contextmanager
 def process_group(device: str) -> Iterator[None]:
-    """Join the processes that torchrun started, and leave them at the end; nothing if none, or joined already.
+    """Join the processes that torchrun started, and leave them at the end; nothing if none or joined already.
 
     On CUDA each process of a machine gets the GPU of its own number, and the backend is NCCL; otherwise it is
     gloo.
