@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import statistics
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,9 +34,10 @@ class Trial:
         Mean over the last epochs, in percent; 0 for a run that diverged.
     diverged : bool
         Whether the loss stopped being finite.
-    calibration, ensemble, seconds : float
-        Expected calibration error of `Method.predict` and its accuracy, in percent; processor seconds an
-        iteration.
+    calibration, ensemble : float
+        Expected calibration error of `Method.predict`, and its accuracy, in percent.
+    seconds : float or None
+        Of an iteration (`Run.seconds`); None for a run that diverged.
     history : list of dict
         A record for each epoch.
     """
@@ -46,7 +46,7 @@ class Trial:
     diverged: bool
     calibration: float
     ensemble: float
-    seconds: float
+    seconds: float | None
     history: list[dict[str, float]]
 
 
@@ -96,7 +96,7 @@ def compare(
     """Tune each configuration's rate on held-out images, then train it at that rate over the seeds.
 
     Every run is written to `out` when it is done, and read from there if the same comparison is asked for
-    again: interrupted, it goes on where it was.
+    again; one that was interrupted goes on from its last whole epoch.
 
     Parameters
     ----------
@@ -129,6 +129,9 @@ def compare(
         raise InputError("a comparison needs a method, a learning rate and a seed at least")
     if not 0 < validation < 1:
         raise InputError(f"validation must lie strictly between 0 and 1, got {validation}")
+    if len(sets := {config.data for config in configs.values()}) > 1:
+        raise InputError(f"a comparison is on one data set, got {', '.join(sorted(sets))}; see --data")
+    rates = list(dict.fromkeys(rates))
     tuning: dict[str, dict[float, list[Trial]]] = {label: {} for label in configs}
     final: dict[str, list[Trial]] = {}
     with tqdm(total=len(configs) * (len(rates) * tuning_seeds + seeds), unit="run", disable=None) as bar:
@@ -154,7 +157,7 @@ def compare(
         ]
         for (_, _, file), trial in zip(calls, _trials(calls, jobs, bar), strict=True):
             final.setdefault(file.parent.name, []).append(trial)
-    return Comparison(dict(configs), list(rates), tuning, final)
+    return Comparison(dict(configs), rates, tuning, final)
 
 
 def _best(by_rate: dict[float, list[Trial]]) -> float:
@@ -182,24 +185,23 @@ def _trial(config: TrainConfig, seed: int, file: Path) -> Trial:
         if saved["identity"] != identity:
             raise InputError(f"{file} is a run of another comparison; choose another --out")
         return Trial(**saved["trial"])
-    trial = _run(config, seed, dataset_of(config))
+    checkpoint = file.with_suffix(".safetensors")
+    trial = _run(config, seed, dataset_of(config), checkpoint)
     write_json(file, {"identity": identity, "trial": vars(trial)})
+    checkpoint.unlink(missing_ok=True)
     return trial
 
 
-def _run(config: TrainConfig, seed: int, dataset: data.Dataset) -> Trial:
-    start = time.process_time()
+def _run(config: TrainConfig, seed: int, dataset: data.Dataset, checkpoint: Path) -> Trial:
     try:
-        run = train(config, seed, dataset=dataset)
+        run = train(config, seed, dataset=dataset, checkpoint=checkpoint, resume=checkpoint.exists())
     except DivergedError:
-        return Trial(0.0, True, 100.0, 0.0, 0.0, [])
-    iterations = config.epochs * data.batch_count(dataset, config.batch_size)
-    seconds = (time.process_time() - start) / iterations
+        return Trial(0.0, True, 100.0, 0.0, None, [])
     probabilities = _predict(run, dataset)
     labels = dataset.test_labels.to(probabilities.device)
     right = float((probabilities.argmax(1) == labels).double().mean())
     calibration = calibration_error(probabilities, labels)
-    return Trial(run.accuracy, False, calibration, 100 * right, seconds, run.history)
+    return Trial(run.accuracy, False, calibration, 100 * right, run.seconds, run.history)
 
 
 def _predict(run: Run, dataset: data.Dataset) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -43,9 +45,17 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Run(Outcome):
-    """A finished run with its method, whose model is the trained one."""
+    """A finished run with its method, whose model is the trained one, and the time it took.
+
+    Attributes
+    ----------
+    seconds : float or None
+        Of an iteration, loading included, evaluation not: the processor's time, on CUDA the wall's. None for
+        a run that was resumed when all of it was done.
+    """
 
     method: Method = field(kw_only=True)
+    seconds: float | None = field(kw_only=True)
 
 
 def train(
@@ -120,17 +130,19 @@ def train(
             method.distribute()
         for record in history:
             on_epoch(record)
-        steps = len(history) * data.batch_count(dataset, config.batch_size)
-        with watch(method, optimizer, steps):
+        batches, times = data.batch_count(dataset, config.batch_size), []
+        with watch(method, optimizer, len(history) * batches):
             for epoch in range(len(history), config.epochs):
                 try:
-                    record = _epoch(config, seed, epoch, dataset, method, optimizer, generator)
+                    record, seconds = _epoch(config, seed, epoch, dataset, method, optimizer, generator)
                 except DivergedError:
                     raise DivergedError(_divergence(config, seed, epoch, checkpoint)) from None
                 history.append(record)
+                times.append(seconds / batches)
                 save()
                 on_epoch(record)
-    return Run(seed, history, config.last_epochs, method=method)
+    mean = statistics.mean(times) if times else None
+    return Run(seed, history, config.last_epochs, method=method, seconds=mean)
 
 
 def _check_share(config: TrainConfig, dataset: data.Dataset) -> None:
@@ -212,7 +224,8 @@ def _epoch(
     method: Method,
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
-) -> dict[str, float]:
+) -> tuple[dict[str, float], float]:
+    """An epoch's record, and the time of its iterations."""
     lr = config.rate(epoch)
     for group in optimizer.param_groups:
         group["lr"] = lr
@@ -221,19 +234,29 @@ def _epoch(
     share = distributed.share()
     if distributed.count() > 1:  # each process draws noise of its own, a resumed one the same
         torch.manual_seed((seed * 100_003 + epoch) * 1_009 + distributed.rank())
-    losses = []
+    losses, start = [], _clock(config.device)
     for x, y in data.training_batches(dataset, config.batch_size, generator, share=share):
         losses.append(method.step(optimizer, F.cross_entropy, x, y)[0])
+    seconds = _clock(config.device) - start
     distributed.share_statistics(method.model)
     right = [_right(method.model, dataset.test_images[share], dataset.test_labels[share]).double()]
     distributed.mean_(right)
-    return {
+    record = {
         "epoch": epoch + 1,
         "lr": lr,
         "loss": float(torch.stack(losses).mean()),
         "accuracy": 100 * round(float(right[0]) * distributed.count()) / len(dataset.test_labels),
         **method.diagnostics(),
     }
+    return record, seconds
+
+
+def _clock(device: str) -> float:
+    """Seconds of this process, whatever else the processor does; for CUDA the wall's, its work done."""
+    if not device.startswith("cuda"):
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def _divergence(config: TrainConfig, seed: int, epoch: int, checkpoint: Path | None) -> str:

@@ -38,3 +38,4 @@ def test_processes_that_share_batches_train_as_one(tmp_path):
     assert done.stdout.count("accuracy (%)") == 1  # one process alone prints
     assert done.stdout.count("wrote ") == 1
     assert done.stderr.count("torchrun is for lnegeom train") == 1
+    assert "torchrun makes the processes share every batch" in done.stderr

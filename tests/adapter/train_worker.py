@@ -105,6 +105,7 @@ def check_refusals():
 def check_command(out):
     command = ["train", "--epochs", "1", "--seeds", "2", "--device", "cpu", "--out", str(out)]
     assert command_line(command) == 0
+    assert command_line([*command, "--resume", "--jobs", "2"]) == 2
     if rank() == 0:
         assert len(json.loads((out / "results.json").read_text())["runs"]) == 2
         assert command_line(["compare", "--methods", "ste", "--out", str(out)]) == 2
