@@ -44,10 +44,20 @@ def crop_and_flip(images: Tensor, generator: torch.Generator, padding: int = 4) 
         raise InputError(
             f"expected images (N, C, H, W) and padding >= 0, got {tuple(images.shape)}, {padding}"
         )
-    count, _, height, width = images.shape
+    return apply_crops(images, draw_crops(len(images), generator, padding), padding)
+
+
+def draw_crops(count: int, generator: torch.Generator, padding: int) -> Tensor:
+    """The random choices for so many images, ``(3, count)``: shifts down and right, and whether mirrored."""
     shifts = torch.randint(2 * padding + 1, (2, count), generator=generator)
     mirrored = torch.randint(2, (1, count), generator=generator)
-    down, right, mirror = torch.cat([shifts, mirrored]).to(images.device)
+    return torch.cat([shifts, mirrored])
+
+
+def apply_crops(images: Tensor, choices: Tensor, padding: int) -> Tensor:
+    """What `draw_crops` chose, done to the images."""
+    count, _, height, width = images.shape
+    down, right, mirror = choices.to(images.device)
     # A view of every crop of the padded image, of which one is copied out: no index of the size of the batch.
     crops = F.pad(images, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)
     chosen = crops[torch.arange(count, device=images.device), :, down, right]

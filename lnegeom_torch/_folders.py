@@ -52,7 +52,9 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, indices: Tensor) -> ImageFiles:
+    def __getitem__(self, indices: Tensor | slice) -> ImageFiles:
+        if isinstance(indices, slice):
+            return replace(self, paths=self.paths[indices])
         return replace(self, paths=tuple(self.paths[index] for index in indices.tolist()))
 
     @property
@@ -101,13 +103,18 @@ def _split(folder: Path, classes: list[str], size: int) -> tuple[ImageFiles, Ten
 
 
 def decoded(
-    batches: Iterator[tuple[ImageFiles, Tensor]], generator: torch.Generator | None
+    batches: Iterator[tuple[ImageFiles, Tensor]],
+    generator: torch.Generator | None,
+    share: slice = slice(None),
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of files as tensors, a few of them decoded ahead; random parts of the images if a generator."""
+    """A share of batches of files as tensors, some decoded ahead; random parts of images if a generator."""
     waiting: deque[tuple[_Files, Tensor, torch.device | str]] = deque()
-    for files, labels in batches:
-        # Drawn here, in the order of the batches: the same numbers however many threads there are.
-        chance = None if generator is None else torch.rand(len(files), 2 * _TRIES + 2, generator=generator)
+    for whole, all_labels in batches:
+        files, labels = whole[share], all_labels[share]
+        # Drawn here, in the order of the batches: the same numbers however many threads or processes.
+        chance = (
+            None if generator is None else torch.rand(len(whole), 2 * _TRIES + 2, generator=generator)[share]
+        )
         rows = [None] * len(files) if chance is None else chance.tolist()
         futures = [
             _pool().submit(_decode, path, files.size, row)

@@ -166,3 +166,17 @@ READERS: dict[str, Callable[[Path | None], tuple[Split, Split]]] = {
     "cifar10": _read_cifar10,
     "cifar100": _read_cifar100,
 }
+
+
+def standardised(train: Tensor, test: Tensor, white: int) -> tuple[Tensor, Tensor]:
+    """Standardise uint8 images ``(N, C, H, W)`` by the training set's mean and deviation of each channel."""
+    levels = torch.arange(256, dtype=torch.float64) / white
+    # Moments from the histogram: exact, so that they depend neither on threads nor on the machine.
+    counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in train.unbind(1)])
+    weights = counts.double() / counts.sum(1, keepdim=True)
+    mean = weights @ levels
+    deviation = (weights * (levels - mean[:, None]) ** 2).sum(1).sqrt()
+    deviation[deviation < 1e-6] = 1.0  # a blank channel stays blank
+    shift, scale = mean.float()[:, None, None], deviation.float()[:, None, None]
+    standard = [part.float().div_(white).sub_(shift).div_(scale) for part in (train, test)]
+    return standard[0], standard[1]

@@ -16,7 +16,7 @@ from torch import Tensor
 from lnegeom import InputError
 from lnegeom_torch.methods import Method
 
-__all__ = ["Checkpoint", "capture", "restore"]
+__all__ = ["Checkpoint", "capture", "check_same", "restore"]
 
 _FORMAT = "lnegeom training checkpoint 1"
 
@@ -111,3 +111,25 @@ def restore(
     optimizer.load_state_dict({"state": state, "param_groups": checkpoint.data["param_groups"]})
     generator.set_state(checkpoint.tensors["random.shuffle"])
     torch.set_rng_state(checkpoint.tensors["random.torch"])
+
+
+def check_same(saved: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
+    """Raise an InputError that names what differs, unless the run in a file is the one that is wanted."""
+    if saved["seed"] != wanted["seed"]:
+        raise InputError(f"{path} holds seed {saved['seed']}, not {wanted['seed']}; use another folder")
+    before, now = _leaves(saved["config"]), _leaves(wanted["config"])
+    different = [
+        f"{key} was {before.get(key)!r}, now {now.get(key)!r}"
+        for key in dict.fromkeys([*before, *now])
+        if before.get(key) != now.get(key)
+    ]
+    if different:
+        raise InputError(f"cannot resume {path}: {'; '.join(different)}; give the same options again")
+
+
+def _leaves(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested configuration as flat names and values, ``quant.method`` and so on."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

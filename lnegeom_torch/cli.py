@@ -25,6 +25,7 @@ def _configure_demo(parser: argparse.ArgumentParser) -> None:
 def _demo(options: argparse.Namespace) -> None:
     from lnegeom_torch.demo import run
 
+    _refuse_torchrun("demo", "small networks, which one process does best")
     run(options.out, seeds=options.seeds, epochs=options.epochs)
 
 
@@ -52,6 +53,7 @@ def _configure_task(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--momentum", type=float, help="Nesterov's (default: 0.9)")
     how.add_argument("--weight-decay", type=float, help="default: 0")
     how.add_argument("--seeds", type=int, help="number of runs, seeds 0, 1, …")
+    how.add_argument("--jobs", type=int, default=1, help="runs at the same time, a process each (default: 1)")
     how.add_argument("--device", default="auto", help="cpu, cuda, … (default: a GPU if there is one)")
     how.add_argument("--out", type=Path, required=True, help="folder for page, numbers and checkpoints")
 
@@ -70,12 +72,31 @@ def _configure_train(parser: argparse.ArgumentParser) -> None:
     )
     _configure_task(parser)
     parser.add_argument("--resume", action="store_true", help="go on with the interrupted run in --out")
+    parser.add_argument("--tensorboard", action="store_true", help="write files for TensorBoard too")
+    parser.add_argument(
+        "--diagnostics",
+        type=int,
+        nargs="?",
+        const=100,
+        metavar="N",
+        help="write what the metric does to each layer at each N-th step (100) to diagnostics.csv",
+    )
 
 
 def _train(options: argparse.Namespace) -> None:
+    from lnegeom_torch.distributed import process_group
     from lnegeom_torch.experiment import from_options, run, seeds_of
 
-    run(from_options(options), seeds_of(options), options.out, resume=options.resume)
+    with process_group(options.device):
+        run(
+            from_options(options),
+            seeds_of(options),
+            options.out,
+            resume=options.resume,
+            jobs=options.jobs,
+            tensorboard=options.tensorboard,
+            diagnostics=options.diagnostics,
+        )
 
 
 def _configure_compare(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +115,16 @@ def _configure_compare(parser: argparse.ArgumentParser) -> None:
 def _compare(options: argparse.Namespace) -> None:
     from lnegeom_torch.compare_page import run
 
+    _refuse_torchrun("compare", "one network at a time; --jobs runs several at once")
     run(options)
+
+
+def _refuse_torchrun(command: str, instead: str) -> None:
+    from lnegeom import InputError
+    from lnegeom_torch.distributed import launched
+
+    if launched():
+        raise InputError(f"torchrun is for lnegeom train: lnegeom {command} trains {instead}")
 
 
 DEMO = Command(
@@ -111,7 +141,9 @@ TRAIN = Command(
     "  lnegeom train --method wcg --seeds 3 --out runs/wcg\n"
     "  lnegeom train --data mnist --root data --model lenet --method dorefa --out runs/lenet\n"
     "  lnegeom train --method rf --weight-bits 2 --activation-bits 4 --option every=20 --out runs/rf\n"
-    "  lnegeom train --recipe maniquant-table1/resnet20-wcg --root data --out runs/table1\n\n"
+    "  lnegeom train --recipe maniquant-table1/resnet20-wcg --root data --out runs/table1\n"
+    "  torchrun --nproc-per-node 2 -m lnegeom train --recipe maniquant-table1/resnet20-wcg --root data \\\n"
+    "      --out runs/table1   several processes share each batch, on CUDA a GPU each\n\n"
     "Ctrl-C leaves a checkpoint of the last whole epoch in --out; the same command with --resume goes on\n"
     "and ends with the same numbers.",
     configure=_configure_train,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,10 @@ from tqdm.auto import tqdm
 from lnegeom import InputError
 from lnegeom.report import write_json
 from lnegeom_torch import data
+from lnegeom_torch._jobs import dataset_of, forget_datasets, in_processes
 from lnegeom_torch.methods import DivergedError
 from lnegeom_torch.statistics import calibration_error
-from lnegeom_torch.train import Run, TrainConfig, load_dataset, train
+from lnegeom_torch.train import Run, TrainConfig, train
 
 __all__ = ["Comparison", "Trial", "compare"]
 
@@ -34,9 +34,10 @@ class Trial:
         Mean over the last epochs, in percent; 0 for a run that diverged.
     diverged : bool
         Whether the loss stopped being finite.
-    calibration, ensemble, seconds : float
-        Expected calibration error of `Method.predict` and its accuracy, in percent; processor seconds an
-        iteration.
+    calibration, ensemble : float
+        Expected calibration error of `Method.predict`, and its accuracy, in percent.
+    seconds : float or None
+        Of an iteration (`Run.seconds`); None for a run that diverged.
     history : list of dict
         A record for each epoch.
     """
@@ -45,7 +46,7 @@ class Trial:
     diverged: bool
     calibration: float
     ensemble: float
-    seconds: float
+    seconds: float | None
     history: list[dict[str, float]]
 
 
@@ -90,11 +91,12 @@ def compare(
     *,
     tuning_seeds: int = 1,
     validation: float = 0.2,
+    jobs: int = 1,
 ) -> Comparison:
     """Tune each configuration's rate on held-out images, then train it at that rate over the seeds.
 
     Every run is written to `out` when it is done, and read from there if the same comparison is asked for
-    again: interrupted, it goes on where it was.
+    again; one that was interrupted goes on from its last whole epoch.
 
     Parameters
     ----------
@@ -110,6 +112,8 @@ def compare(
         Runs at each rate.
     validation : float
         Share of the training images held out for tuning; the test images are not looked at then.
+    jobs : int
+        Runs at the same time, each in a process of its own with its part of torch's threads.
 
     Returns
     -------
@@ -125,59 +129,79 @@ def compare(
         raise InputError("a comparison needs a method, a learning rate and a seed at least")
     if not 0 < validation < 1:
         raise InputError(f"validation must lie strictly between 0 and 1, got {validation}")
+    if len(sets := {config.data for config in configs.values()}) > 1:
+        raise InputError(f"a comparison is on one data set, got {', '.join(sorted(sets))}; see --data")
+    rates = list(dict.fromkeys(rates))
     tuning: dict[str, dict[float, list[Trial]]] = {label: {} for label in configs}
     final: dict[str, list[Trial]] = {}
-    total = len(configs) * (len(rates) * tuning_seeds + seeds)
-    with tqdm(total=total, unit="run", disable=None) as bar:
-        whole = load_dataset(replace(next(iter(configs.values())), validation=0.0))
-        held = whole.hold_out(validation)
-        for label, config in configs.items():
-            for rate in rates:
-                tuned = replace(config, lr=rate, validation=validation)
-                tuning[label][rate] = [
-                    _trial(tuned, seed, held, out / label / f"lr-{rate:g}-seed-{seed}.json", bar)
-                    for seed in range(tuning_seeds)
-                ]
-            chosen = replace(config, lr=_best(tuning[label]), validation=0.0)
-            final[label] = [
-                _trial(chosen, seed, whole, out / label / f"final-seed-{seed}.json", bar)
-                for seed in range(seeds)
-            ]
-    return Comparison(dict(configs), list(rates), tuning, final)
+    with tqdm(total=len(configs) * (len(rates) * tuning_seeds + seeds), unit="run", disable=None) as bar:
+        plan = [(label, rate, seed) for label in configs for rate in rates for seed in range(tuning_seeds)]
+        calls = [
+            (
+                replace(configs[label], lr=rate, validation=validation),
+                seed,
+                out / label / f"lr-{rate:g}-seed-{seed}.json",
+            )
+            for label, rate, seed in plan
+        ]
+        for (label, rate, _), trial in zip(plan, _trials(calls, jobs, bar), strict=True):
+            tuning[label].setdefault(rate, []).append(trial)
+        calls = [
+            (
+                replace(config, lr=_best(tuning[label]), validation=0.0),
+                seed,
+                out / label / f"final-seed-{seed}.json",
+            )
+            for label, config in configs.items()
+            for seed in range(seeds)
+        ]
+        for (_, _, file), trial in zip(calls, _trials(calls, jobs, bar), strict=True):
+            final.setdefault(file.parent.name, []).append(trial)
+    return Comparison(dict(configs), rates, tuning, final)
 
 
 def _best(by_rate: dict[float, list[Trial]]) -> float:
     return max(by_rate, key=lambda rate: statistics.mean(trial.accuracy for trial in by_rate[rate]))
 
 
-def _trial(config: TrainConfig, seed: int, dataset: data.Dataset, file: Path, bar: Any) -> Trial:
+_Call = tuple[TrainConfig, int, Path]
+
+
+def _trials(calls: Sequence[_Call], jobs: int, bar: Any) -> Iterator[Trial]:
+    """The trials of (configuration, seed, file), in their order, run where the file is not there yet."""
+    try:
+        for (config, seed, file), trial in zip(calls, in_processes(_trial, calls, jobs), strict=True):
+            bar.set_postfix_str(f"{file.parent.name}, lr {config.lr:g}, seed {seed}")
+            bar.update()
+            yield trial
+    finally:
+        forget_datasets()
+
+
+def _trial(config: TrainConfig, seed: int, file: Path) -> Trial:
     identity = {"config": config.to_data(), "seed": seed}
-    bar.set_postfix_str(f"{file.parent.name}, lr {config.lr:g}, seed {seed}")
     if file.exists():
         saved = json.loads(file.read_text())
         if saved["identity"] != identity:
             raise InputError(f"{file} is a run of another comparison; choose another --out")
-        trial = Trial(**saved["trial"])
-    else:
-        trial = _run(config, seed, dataset)
-        write_json(file, {"identity": identity, "trial": vars(trial)})
-    bar.update()
+        return Trial(**saved["trial"])
+    checkpoint = file.with_suffix(".safetensors")
+    trial = _run(config, seed, dataset_of(config), checkpoint)
+    write_json(file, {"identity": identity, "trial": vars(trial)})
+    checkpoint.unlink(missing_ok=True)
     return trial
 
 
-def _run(config: TrainConfig, seed: int, dataset: data.Dataset) -> Trial:
-    start = time.process_time()
+def _run(config: TrainConfig, seed: int, dataset: data.Dataset, checkpoint: Path) -> Trial:
     try:
-        run = train(config, seed, dataset=dataset)
+        run = train(config, seed, dataset=dataset, checkpoint=checkpoint, resume=checkpoint.exists())
     except DivergedError:
-        return Trial(0.0, True, 100.0, 0.0, 0.0, [])
-    iterations = config.epochs * max(1, len(dataset.train_labels) // config.batch_size)
-    seconds = (time.process_time() - start) / iterations
+        return Trial(0.0, True, 100.0, 0.0, None, [])
     probabilities = _predict(run, dataset)
     labels = dataset.test_labels.to(probabilities.device)
     right = float((probabilities.argmax(1) == labels).double().mean())
     calibration = calibration_error(probabilities, labels)
-    return Trial(run.accuracy, False, calibration, 100 * right, seconds, run.history)
+    return Trial(run.accuracy, False, calibration, 100 * right, run.seconds, run.history)
 
 
 def _predict(run: Run, dataset: data.Dataset) -> torch.Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import shlex
 import statistics
 import sys
@@ -13,6 +12,8 @@ from typing import Any
 from lnegeom import InputError
 from lnegeom.report import Page, text_table, write_json
 from lnegeom_torch import recipes
+from lnegeom_torch._jobs import set_up
+from lnegeom_torch._logs import write_history
 from lnegeom_torch.compare import Comparison, Trial, compare
 from lnegeom_torch.experiment import environment, from_options, mean_and_deviation
 from lnegeom_torch.figures import accuracy_by_rate, curves_by_method
@@ -25,10 +26,7 @@ __all__ = ["report", "run", "table"]
 
 def run(options: argparse.Namespace) -> Comparison:
     """``lnegeom compare``: build the configurations, run them, write the page."""
-    import torch
-
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
+    set_up(options.jobs, options.threads)
     configs = _configs(options)
     reference = options.reference or next(iter(configs))
     if reference not in configs:
@@ -40,6 +38,7 @@ def run(options: argparse.Namespace) -> Comparison:
         options.out / "runs",
         tuning_seeds=options.tuning_seeds,
         validation=options.held_out,
+        jobs=options.jobs,
     )
     report(found, reference, options.out)
     return found
@@ -59,7 +58,10 @@ def _configs(options: argparse.Namespace) -> dict[str, TrainConfig]:
                 f"--methods takes names of methods ({', '.join(METHODS)}) and of recipes, got {name!r}; "
                 f"the recipes' tables are {', '.join(sorted({r.split('/')[0] for r in recipes.names()}))}"
             )
-        configs[name.rpartition("/")[2]] = from_options(own)
+        label = name.rpartition("/")[2]
+        if label in configs:
+            raise InputError(f"--methods has two that are called {label!r}; leave one out")
+        configs[label] = from_options(own)
     return configs
 
 
@@ -70,28 +72,37 @@ def table(found: Comparison, reference: str) -> tuple[list[str], list[list[Any]]
         "learning rate",
         "accuracy (%)",
         f"against {reference}",
+        "±, all at once",
         "worst drop",
         "calibration error (%)",
         "time an iteration",
     ]
     base = [trial.accuracy for trial in found.final[reference]]
-    floor = statistics.median(trial.seconds for trial in found.final[reference]) or 1.0
+    floor = _median_seconds(found.final[reference])
     rows: list[list[Any]] = []
     for label, trials in found.final.items():
         accuracies = [trial.accuracy for trial in trials]
-        against = None if label == reference else str(paired_difference(accuracies, base))
+        against = paired_difference(accuracies, base, max(1, len(found.final) - 1))
+        width = against.simultaneous if len(found.final) > 2 else None
+        seconds = _median_seconds(trials)
         rows.append(
             [
                 label,
                 found.best_rate(label),
                 mean_and_deviation(accuracies),
-                against,
+                None if label == reference else str(against),
+                None if label == reference or width is None else f"{width:.2f}",
                 f"{found.worst_drop(label):.2f}",
                 mean_and_deviation([trial.calibration for trial in trials]),
-                f"{statistics.median(trial.seconds for trial in trials) / floor:.2f} ×",
+                None if seconds is None or floor is None else f"{seconds / floor:.2f} ×",
             ]
         )
     return headers, rows
+
+
+def _median_seconds(trials: list[Trial]) -> float | None:
+    known = [trial.seconds for trial in trials if trial.seconds is not None]
+    return statistics.median(known) if known else None
 
 
 def rate_table(found: Comparison) -> tuple[list[str], list[list[Any]]]:
@@ -130,15 +141,20 @@ def report(found: Comparison, reference: str, out: Path) -> None:
             "final": {label: [vars(trial) for trial in trials] for label, trials in found.final.items()},
         },
     )
-    _write_csv(found, out / "history.csv")
+    histories = {label: [trial.history for trial in trials] for label, trials in found.final.items()}
+    write_history(histories, out / "history.csv")
     accuracy_by_rate(found, out / "rates.png")
     curves_by_method(found, out / "curves.png")
     page = Page(f"Methods on {config.data}, {config.model}")
     page.text(
         "Each method at its own best learning rate on held-out training images; then, on test images, the "
         f"mean over the last {config.last_epochs} epochs, and mean ± standard deviation over seeds. "
-        "Differences are paired by seed, with Student's 95 % interval. The worst drop is between the best "
-        "and the worst of the learning rates. Times are processor times of these runs, evaluation included."
+        "Differences are paired by seed, with Student's 95 % interval; in the next column is half the width "
+        "of the intervals that hold for all methods at once (Bonferroni). The worst drop is between the best "
+        f"and the worst of the learning rates, {min(found.rates):g} to {max(found.rates):g}, on held-out "
+        "images, where a run that diverged counts as 0. The calibration error is the expected one, over 15 "
+        "bins of confidence. Times are medians over these runs' iterations, loading included: the "
+        "processor's, or on a GPU the wall's."
     )
     page.table(headers, rows)
     page.figure(out / "rates.png", "Accuracy on held-out images against learning rate.")
@@ -150,15 +166,3 @@ def report(found: Comparison, reference: str, out: Path) -> None:
     page.table(["environment", "value"], [[k, str(v)] for k, v in environment().items()])
     page.save(out / "index.html")
     print(f"wrote {out / 'index.html'}")
-
-
-def _write_csv(found: Comparison, path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["method", "seed", "epoch", "lr", "loss", "accuracy"])
-        for label, trials in found.final.items():
-            for seed, trial in enumerate(trials):
-                for record in trial.history:
-                    writer.writerow(
-                        [label, seed, *(record[key] for key in ("epoch", "lr", "loss", "accuracy"))]
-                    )

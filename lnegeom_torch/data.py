@@ -17,14 +17,15 @@ from torch import Tensor
 
 from lnegeom import InputError
 from lnegeom._array import positive_integer, real
-from lnegeom_torch._augment import crop_and_flip
+from lnegeom_torch._augment import apply_crops, crop_and_flip, draw_crops
 from lnegeom_torch._folders import ImageFiles, decoded, read_folders
-from lnegeom_torch._readers import READERS, DataNotFoundError
+from lnegeom_torch._readers import READERS, DataNotFoundError, standardised
 
 __all__ = [
     "DataNotFoundError",
     "Dataset",
     "ImageFiles",
+    "batch_count",
     "batches",
     "crop_and_flip",
     "evaluation_batches",
@@ -184,13 +185,13 @@ def load(name: str, root: str | Path | None = None, *, image_size: int = 224) ->
     if name not in READERS:
         raise InputError(f"unknown data set {name!r}; known: {', '.join(READERS)}, folders")
     train, test = READERS[name](folder)
-    images = _standardised(train[0], test[0], white=16 if name == "digits" else 255)
+    images = standardised(train[0], test[0], white=16 if name == "digits" else 255)
     classes = 100 if name == "cifar100" else 10
     return Dataset(name, images[0], train[1], images[1], test[1], classes=classes, augment="cifar" in name)
 
 
 def training_batches(
-    dataset: Dataset, batch_size: int, generator: torch.Generator
+    dataset: Dataset, batch_size: int, generator: torch.Generator, *, share: slice = slice(None)
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Go once through the training set, shuffled, in whole batches, augmented if the data set asks for it.
 
@@ -200,6 +201,9 @@ def training_batches(
         Its device is where augmentation happens.
     batch_size, generator
         As of `batches`.
+    share : slice
+        Which samples of each batch to give, to one of several processes; by default all. The random numbers
+        are drawn for the whole batch, so that the shares together are what one process would have.
 
     Returns
     -------
@@ -212,14 +216,23 @@ def training_batches(
     >>> sum(len(y) for _, y in training_batches(digits, 64, torch.Generator().manual_seed(0)))
     1408
     """
-    parts = batches(dataset.train_images, dataset.train_labels, batch_size, generator)
-    if isinstance(dataset.train_images, ImageFiles):
-        parts = decoded(parts, generator if dataset.augment else None)
+    files = dataset.train_images if isinstance(dataset.train_images, ImageFiles) else None
+    if files is not None:
+        parts = batches(files, dataset.train_labels, batch_size, generator)
+        parts = decoded(parts, generator if dataset.augment else None, share)
+    else:
+        parts = batches(dataset.train_images, dataset.train_labels, batch_size, generator, share=share)
+    whole = min(batch_size, len(dataset.train_labels))
+    padding = 4 if files is None else 0  # files are cropped already
     for images, labels in parts:
         if dataset.augment:
-            padding = 0 if isinstance(dataset.train_images, ImageFiles) else 4  # files are cropped already
-            images = crop_and_flip(images, generator, padding)
+            images = apply_crops(images, draw_crops(whole, generator, padding)[:, share], padding)
         yield images, labels
+
+
+def batch_count(dataset: Dataset, batch_size: int) -> int:
+    """How many batches `training_batches` gives."""
+    return max(1, len(dataset.train_labels) // batch_size)
 
 
 def evaluation_batches(
@@ -241,7 +254,7 @@ def evaluation_batches(
 
 
 def batches(
-    images: Any, labels: Tensor, batch_size: int, generator: torch.Generator
+    images: Any, labels: Tensor, batch_size: int, generator: torch.Generator, *, share: slice = slice(None)
 ) -> Iterator[tuple[Any, Tensor]]:
     """Go once through the samples, shuffled, in whole batches.
 
@@ -258,6 +271,8 @@ def batches(
         At least 2; where there are fewer samples than that, all of them make one batch.
     generator : torch.Generator
         On the CPU, so that the order is the same wherever the images are. It is used at the call.
+    share : slice
+        Which samples of each batch to give; by default all.
 
     Returns
     -------
@@ -283,7 +298,7 @@ def batches(
         )
     order = torch.randperm(count, generator=generator).to(images.device)
     size = min(batch_size, count)
-    parts = (order[start : start + size] for start in range(0, count - size + 1, size))
+    parts = (order[start : start + size][share] for start in range(0, count - size + 1, size))
     return ((images[part], labels[part]) for part in parts)
 
 
@@ -300,17 +315,3 @@ def _check_split(split: str, images: Tensor | ImageFiles, labels: Tensor, classe
         )
     if not 0 <= int(labels.min()) <= int(labels.max()) < classes:
         raise InputError(f"{split} labels: expected 0 to {classes - 1}, got {labels.min()} to {labels.max()}")
-
-
-def _standardised(train: Tensor, test: Tensor, white: int) -> tuple[Tensor, Tensor]:
-    """Standardise uint8 images ``(N, C, H, W)`` by the training set's mean and deviation of each channel."""
-    levels = torch.arange(256, dtype=torch.float64) / white
-    # Moments from the histogram: exact, so that they depend neither on threads nor on the machine.
-    counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in train.unbind(1)])
-    weights = counts.double() / counts.sum(1, keepdim=True)
-    mean = weights @ levels
-    deviation = (weights * (levels - mean[:, None]) ** 2).sum(1).sqrt()
-    deviation[deviation < 1e-6] = 1.0  # a blank channel stays blank
-    shift, scale = mean.float()[:, None, None], deviation.float()[:, None, None]
-    standard = [part.float().div_(white).sub_(shift).div_(scale) for part in (train, test)]
-    return standard[0], standard[1]

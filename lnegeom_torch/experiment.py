@@ -8,6 +8,7 @@ import shlex
 import statistics
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from tqdm.auto import tqdm
 
 from lnegeom import InputError
 from lnegeom.report import Page, text_table, write_json
-from lnegeom_torch import recipes
+from lnegeom_torch import distributed, recipes
+from lnegeom_torch._jobs import dataset_of, forget_datasets, in_processes, set_up
+from lnegeom_torch._logs import RunLog, write_history
 from lnegeom_torch.figures import learning_curves
 from lnegeom_torch.methods import QuantConfig
 from lnegeom_torch.settings import parse_options, to_config
-from lnegeom_torch.train import Run, TrainConfig, load_dataset, train
+from lnegeom_torch.train import Outcome, TrainConfig, train
 
 __all__ = ["environment", "from_options", "mean_and_deviation", "run", "seeds_of"]
 
@@ -54,33 +57,97 @@ def seeds_of(options: argparse.Namespace) -> int:
     return int(recipes.load(options.recipe).get("seeds", 1)) if options.recipe else 1
 
 
-def run(config: TrainConfig, seeds: int, out: Path, *, resume: bool = False) -> list[Run]:
-    """Train one seed after the other; write checkpoints as they go, then results.json, PNG and index.html."""
+def run(
+    config: TrainConfig,
+    seeds: int,
+    out: Path,
+    *,
+    resume: bool = False,
+    jobs: int = 1,
+    tensorboard: bool = False,
+    diagnostics: int | None = None,
+) -> list[Outcome]:
+    """Train each seed; write checkpoints as it goes, then results.json, history.csv, PNG and index.html.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        What to train, and how.
+    seeds : int
+        How many: 0, 1, …
+    out : Path
+        Folder for all of it.
+    resume : bool
+        Go on with the run in `out`.
+    jobs : int
+        Seeds to train at the same time, each in a process of its own with its part of torch's threads.
+    tensorboard : bool
+        Whether to write ``seed-0/tensorboard``, and so on.
+    diagnostics : int, optional
+        To write ``seed-0/diagnostics.csv``, what the metric does to each layer at each so many steps.
+
+    Raises
+    ------
+    InputError
+        If `out` holds a run and `resume` is not said, a number is out of range, or TensorBoard is missing.
+    """
     if seeds < 1:
         raise InputError(f"seeds must be at least 1, got {seeds}")
+    set_up(jobs)
     files = [out / f"seed-{seed}" / "checkpoint.safetensors" for seed in range(seeds)]
-    if not resume and any(file.exists() for file in files):
+    there = [file.exists() for file in files]
+    if not resume and any(there):
         raise InputError(f"{out} holds a run already; add --resume to go on with it, or choose another --out")
-    dataset = load_dataset(config)
-    runs = []
-    for seed, file in enumerate(files):
-        started = resume and file.exists()
-        title = f"{config.quant.method}, seed {seed}"
-        with tqdm(total=config.epochs, desc=title, unit="epoch", disable=None) as bar:  # None: terminals only
+    distributed.wait()  # until all processes have looked
+    calls = [(config, seed, there[seed], out, tensorboard, diagnostics, jobs > 1) for seed in range(seeds)]
+    try:
+        outcomes = list(in_processes(_train_seed, calls, jobs))
+    except KeyboardInterrupt:
+        if distributed.leads():
+            print(f"stopped; the last whole epoch is in {out}: the same command with --resume goes on")
+        raise
+    finally:
+        forget_datasets()
+    if distributed.leads():
+        _report(config, outcomes, out)
+    return outcomes
 
-            def show(record: dict[str, float], bar: Any = bar) -> None:
-                bar.update(int(record["epoch"]) - bar.n)
-                bar.set_postfix(loss=f"{record['loss']:.3f}", accuracy=f"{record['accuracy']:.2f} %")
 
-            try:
-                runs.append(
-                    train(config, seed, dataset=dataset, checkpoint=file, resume=started, on_epoch=show)
-                )
-            except KeyboardInterrupt:
-                print(f"stopped; the last whole epoch is in {file}: the same command with --resume goes on")
-                raise
-    _report(config, runs, out)
-    return runs
+def _train_seed(
+    config: TrainConfig,
+    seed: int,
+    started: bool,
+    out: Path,
+    tensorboard: bool,
+    diagnostics: int | None,
+    beside_others: bool,
+) -> Outcome:
+    folder, leads = out / f"seed-{seed}", distributed.leads()
+    log = RunLog(folder, tensorboard, diagnostics) if leads else RunLog(folder)
+    title = f"{config.quant.method}, seed {seed}"
+    hidden = None if leads else True  # None: shown in a terminal
+    place = seed if beside_others else None
+    with (
+        closing(log),
+        tqdm(total=config.epochs, desc=title, unit="epoch", disable=hidden, position=place) as bar,
+    ):
+
+        def show(record: dict[str, float]) -> None:
+            log.epoch(record)
+            bar.update(int(record["epoch"]) - bar.n)
+            bar.set_postfix(loss=f"{record['loss']:.3f}", accuracy=f"{record['accuracy']:.2f} %")
+
+        file = folder / "checkpoint.safetensors"
+        found = train(
+            config,
+            seed,
+            dataset=dataset_of(config),
+            checkpoint=file,
+            resume=started,
+            on_epoch=show,
+            watch=log.watch,
+        )
+    return Outcome(seed, found.history, config.last_epochs)
 
 
 def mean_and_deviation(accuracies: Sequence[float]) -> str:
@@ -116,7 +183,7 @@ def _device(name: str) -> str:
     return name
 
 
-def _report(config: TrainConfig, runs: list[Run], out: Path) -> None:
+def _report(config: TrainConfig, runs: list[Outcome], out: Path) -> None:
     accuracies = [run.accuracy for run in runs]
     command = shlex.join(["lnegeom", *sys.argv[1:]])
     rows = [[config.quant.method, config.lr, mean_and_deviation(accuracies), len(runs)]]
@@ -136,6 +203,7 @@ def _report(config: TrainConfig, runs: list[Run], out: Path) -> None:
             "runs": [{"seed": run.seed, "accuracy": run.accuracy, "history": run.history} for run in runs],
         },
     )
+    write_history({config.quant.method: [run.history for run in runs]}, out / "history.csv")
     learning_curves({config.quant.method: runs}, out / "curves.png")
     page = Page(f"{config.quant.method} on {config.data}")
     page.text(

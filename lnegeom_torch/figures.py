@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lnegeom_torch.compare import Comparison
-from lnegeom_torch.train import Run
+from lnegeom_torch.train import Outcome
 
 __all__ = ["accuracy_by_method", "accuracy_by_rate", "curves_by_method", "learning_curves"]
 
@@ -16,7 +16,7 @@ __all__ = ["accuracy_by_method", "accuracy_by_rate", "curves_by_method", "learni
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
-def learning_curves(runs: Mapping[str, Sequence[Run]], path: Path) -> Path:
+def learning_curves(runs: Mapping[str, Sequence[Outcome]], path: Path) -> Path:
     """Draw loss and accuracy by epoch, a colour for each method, a line for each seed; return the path."""
     from matplotlib.figure import Figure
 
@@ -39,7 +39,7 @@ def learning_curves(runs: Mapping[str, Sequence[Run]], path: Path) -> Path:
     return _save(figure, path)
 
 
-def accuracy_by_method(runs: Mapping[str, Sequence[Run]], path: Path) -> Path:
+def accuracy_by_method(runs: Mapping[str, Sequence[Outcome]], path: Path) -> Path:
     """Draw each run's accuracy as a point and each method's mean as a bar; return the PNG's path."""
     from matplotlib.figure import Figure
 

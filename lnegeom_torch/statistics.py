@@ -16,17 +16,29 @@ __all__ = ["Difference", "calibration_error", "paired_difference"]
 
 
 class Difference(NamedTuple):
-    """Mean of the paired differences, and half the width of its 95 % interval (None for one pair)."""
+    """Mean of the paired differences, and half the width of its 95 % interval (None for one pair).
+
+    `simultaneous` is half the width of the interval that holds together with those of the other comparisons:
+    in 95 % of cases all true differences are inside.
+    """
 
     mean: float
     half_width: float | None
+    simultaneous: float | None
 
     def __str__(self) -> str:
         return f"{self.mean:+.2f}" + ("" if self.half_width is None else f" ± {self.half_width:.2f}")
 
 
-def paired_difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
+def paired_difference(ours: Sequence[float], theirs: Sequence[float], comparisons: int = 1) -> Difference:
     """The mean difference of two methods over the same seeds, with Student's 95 % confidence interval.
+
+    Parameters
+    ----------
+    ours, theirs : sequence of float
+        Seed by seed.
+    comparisons : int
+        Number of comparisons made at once, over which the simultaneous interval divides its 5 % (Bonferroni).
 
     Raises
     ------
@@ -45,9 +57,10 @@ def paired_difference(ours: Sequence[float], theirs: Sequence[float]) -> Differe
     differences = [a - b for a, b in zip(ours, theirs, strict=True)]
     count = len(differences)
     if count == 1:
-        return Difference(differences[0], None)
+        return Difference(differences[0], None, None)
     error = statistics.stdev(differences) / math.sqrt(count)
-    return Difference(statistics.mean(differences), float(stdtrit(count - 1, 0.975)) * error)
+    widths = (float(stdtrit(count - 1, 1 - 0.025 / several)) * error for several in (1, comparisons))
+    return Difference(statistics.mean(differences), *widths)
 
 
 def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import math
+import statistics
+import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,105 +16,23 @@ import torch.nn.functional as F
 from torch import nn
 
 from lnegeom import InputError
-from lnegeom_torch import data, nets
-from lnegeom_torch.checkpoint import Checkpoint, capture, restore
+from lnegeom_torch import data, distributed, nets
+from lnegeom_torch._train_config import TrainConfig
+from lnegeom_torch.checkpoint import Checkpoint, capture, check_same, restore
 from lnegeom_torch.methods import Coarse, DivergedError, Method, QuantConfig, quantize_
 from lnegeom_torch.optim import ManifoldSGD
 
-__all__ = ["Run", "TrainConfig", "accuracy", "load_dataset", "train"]
+__all__ = ["Outcome", "Run", "TrainConfig", "Watch", "accuracy", "load_dataset", "train"]
+
+Watch = Callable[[Method, torch.optim.Optimizer, int], AbstractContextManager[Any]]
+"""Given a run's method, its optimizer and how many steps it has taken: what to have around the others."""
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """What to train, and how.
-
-    Parameters
-    ----------
-    data, root : str
-        A data set that `lnegeom_torch.data.load` knows, and the folder that holds it.
-    image_size : int
-        Height and width of the images of the data set ``"folders"``; the others have their own.
-    model : str
-        A network that `lnegeom_torch.nets.build` knows.
-    quant : QuantConfig
-        The method and its bit widths.
-    epochs, batch_size : int
-        At least 1, and at least 2 (batch norm).
-    lr, momentum, weight_decay : float
-        Of `ManifoldSGD`, with Nesterov's momentum.
-    milestones : tuple of int
-        Epochs after which the rate is divided by 10; if there are none, it falls from `lr` to 0 along a
-        cosine, epoch by epoch.
-    pretrained : str, optional
-        A safetensors file with the weights to start from: a checkpoint of ``lnegeom train --method fp``, or
-        the state of the network alone.
-    last_epochs : int
-        The accuracy of a run is the mean over so many last epochs, as the papers report theirs.
-    validation : float
-        Share of the training images to hold out and measure accuracy on, in place of the test images, for
-        tuning; 0 measures on the test images.
-    device : str
-        As torch names it.
-    """
-
-    data: str = "digits"
-    root: str | None = None
-    image_size: int = 224
-    model: str = "mlp"
-    quant: QuantConfig = field(default_factory=QuantConfig)
-    epochs: int = 40
-    batch_size: int = 64
-    lr: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    milestones: tuple[int, ...] = ()
-    pretrained: str | None = None
-    last_epochs: int = 5
-    validation: float = 0.0
-    device: str = "cpu"
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise InputError(f"epochs must be at least 1, got {self.epochs}")
-        if self.last_epochs < 1:
-            raise InputError(f"last_epochs must be at least 1, got {self.last_epochs}")
-        if list(self.milestones) != sorted(set(self.milestones)) or min(self.milestones, default=1) < 1:
-            raise InputError(f"milestones must be increasing epochs, got {self.milestones}")
-        if not 0 < self.lr < math.inf:
-            raise InputError(f"lr must be a positive finite number, got {self.lr}")
-        if not 0 <= self.momentum < 1:
-            raise InputError(f"momentum must be in [0, 1), got {self.momentum}")
-        if not 0 <= self.weight_decay < math.inf:
-            raise InputError(f"weight_decay must be a finite number >= 0, got {self.weight_decay}")
-        if not 0 <= self.validation < 1:
-            raise InputError(f"validation must be in [0, 1), got {self.validation}")
-
-    def rate(self, epoch: int) -> float:
-        """The learning rate of an epoch, counted from 0."""
-        if self.milestones:
-            return self.lr * 0.1 ** sum(epoch >= milestone for milestone in self.milestones)
-        return self.lr * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
-
-    def to_data(self) -> dict[str, Any]:
-        """The configuration as JSON would give it back (infinity as text)."""
-
-        def finite(value: Any) -> Any:
-            if isinstance(value, dict):
-                return {key: finite(entry) for key, entry in value.items()}
-            if isinstance(value, list | tuple):
-                return [finite(entry) for entry in value]
-            return str(value) if isinstance(value, float) and math.isinf(value) else value
-
-        plain: dict[str, Any] = finite(asdict(self))
-        return plain
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run: its model and method, and one record for each epoch."""
+class Outcome:
+    """The numbers of a finished run: one record for each epoch."""
 
     seed: int
-    method: Method
     history: list[dict[str, float]]
     last_epochs: int = 5
 
@@ -123,6 +43,21 @@ class Run:
         return sum(last) / len(last)
 
 
+@dataclass(frozen=True)
+class Run(Outcome):
+    """A finished run with its method, whose model is the trained one, and the time it took.
+
+    Attributes
+    ----------
+    seconds : float or None
+        Of an iteration, loading included, evaluation not: the processor's time, on CUDA the wall's. None for
+        a run that was resumed when all of it was done.
+    """
+
+    method: Method = field(kw_only=True)
+    seconds: float | None = field(kw_only=True)
+
+
 def train(
     config: TrainConfig,
     seed: int,
@@ -131,8 +66,14 @@ def train(
     checkpoint: Path | None = None,
     resume: bool = False,
     on_epoch: Callable[[dict[str, float]], None] = lambda record: None,
+    watch: Watch = lambda method, optimizer, steps: nullcontext(),
 ) -> Run:
     """Train one network; the same seed gives the same numbers, interrupted and resumed or not.
+
+    Where torch's process group is initialized (`lnegeom_torch.distributed`), its processes train the network
+    together, each on its share of every batch: the numbers are one process's to rounding, for a network
+    without batch norm (on CUDA, with it) and a method that draws no random numbers. Elsewhere batch norm
+    normalises by each process's share, and running statistics are their mean.
 
     Parameters
     ----------
@@ -148,6 +89,9 @@ def train(
         Go on from the checkpoint.
     on_epoch : callable
         Called with each epoch's record: epoch, lr, loss, accuracy in percent, and the method's diagnostics.
+        Of a resumed run, the records of the epochs before come first.
+    watch : Watch
+        To look on at each step, as `lnegeom_torch.diagnostics.Diagnostics` does.
 
     Returns
     -------
@@ -159,60 +103,93 @@ def train(
     DivergedError
         If the loss is no longer finite.
     InputError
-        If the checkpoint to resume from belongs to another configuration or seed.
+        If the checkpoint to resume from belongs to another configuration or seed, or several processes cannot
+        share this method or batch.
     """
     dataset = (load_dataset(config) if dataset is None else dataset).to(torch.device(config.device))
+    _check_share(config, dataset)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = nets.build(
-            config.model,
-            channels=dataset.channels,
-            image_size=dataset.image_size,
-            classes=dataset.classes,
-            activation=_activation(config.quant),
-        ).to(config.device)
-        if config.pretrained is not None:
-            model.load_state_dict(_weights(Path(config.pretrained)))
-        method = quantize_(model, config.quant)
-        optimizer = ManifoldSGD(
-            method.param_groups(),
-            lr=config.lr,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            nesterov=config.momentum > 0,
-        )
+        method, optimizer = _build(config, dataset)
         generator = torch.Generator().manual_seed(seed)
         identity = {"config": config.to_data(), "seed": seed}
         history: list[dict[str, float]] = []
+
+        def save() -> None:
+            if checkpoint is not None and distributed.leads():
+                capture(method, optimizer, generator, {**identity, "history": history}).save(checkpoint)
+
         if resume and checkpoint is not None:
             saved = Checkpoint.load(checkpoint)
-            _check_same(saved.data, identity, checkpoint)
+            check_same(saved.data, identity, checkpoint)
             restore(saved, method, optimizer, generator)
             history = saved.data["history"]
-        elif checkpoint is not None:
-            capture(method, optimizer, generator, {**identity, "history": history}).save(checkpoint)
-        for epoch in range(len(history), config.epochs):
-            try:
-                record = _epoch(config, epoch, dataset, method, optimizer, generator)
-            except DivergedError:
-                raise DivergedError(_divergence(config, seed, epoch, checkpoint)) from None
-            history.append(record)
-            if checkpoint is not None:
-                capture(method, optimizer, generator, {**identity, "history": history}).save(checkpoint)
+        else:
+            save()
+        if distributed.count() > 1:
+            method.distribute()
+        for record in history:
             on_epoch(record)
-    return Run(seed, method, history, config.last_epochs)
+        batches, times = data.batch_count(dataset, config.batch_size), []
+        with watch(method, optimizer, len(history) * batches):
+            for epoch in range(len(history), config.epochs):
+                try:
+                    record, seconds = _epoch(config, seed, epoch, dataset, method, optimizer, generator)
+                except DivergedError:
+                    raise DivergedError(_divergence(config, seed, epoch, checkpoint)) from None
+                history.append(record)
+                times.append(seconds / batches)
+                save()
+                on_epoch(record)
+    mean = statistics.mean(times) if times else None
+    return Run(seed, history, config.last_epochs, method=method, seconds=mean)
+
+
+def _check_share(config: TrainConfig, dataset: data.Dataset) -> None:
+    batch, processes = min(config.batch_size, len(dataset.train_labels)), distributed.count()
+    if processes > 1 and (batch % processes or batch < 2 * processes):
+        raise InputError(
+            f"{processes} processes cannot share batches of {batch} samples evenly, two each at least; "
+            f"choose a multiple of {processes} for --batch-size"
+        )
+
+
+def _build(config: TrainConfig, dataset: data.Dataset) -> tuple[Method, ManifoldSGD]:
+    """A fresh model, quantized, and its optimizer."""
+    model = nets.build(
+        config.model,
+        channels=dataset.channels,
+        image_size=dataset.image_size,
+        classes=dataset.classes,
+        activation=_activation(config.quant),
+    ).to(config.device)
+    if config.pretrained is not None:
+        model.load_state_dict(_weights(Path(config.pretrained)))
+    method = quantize_(model, config.quant)
+    optimizer = ManifoldSGD(
+        method.param_groups(),
+        lr=config.lr,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        nesterov=config.momentum > 0,
+    )
+    return method, optimizer
+
+
+def accuracy(model: nn.Module, images: torch.Tensor | data.ImageFiles, labels: torch.Tensor) -> float:
+    """Share of images whose largest output is their label, in percent, in evaluation mode."""
+    return 100 * int(_right(model, images, labels)) / len(labels)
 
 
 @torch.no_grad()
-def accuracy(model: nn.Module, images: torch.Tensor | data.ImageFiles, labels: torch.Tensor) -> float:
-    """Share of images whose largest output is their label, in percent, in evaluation mode."""
+def _right(model: nn.Module, images: torch.Tensor | data.ImageFiles, labels: torch.Tensor) -> torch.Tensor:
     was_training = model.training
     model.eval()
-    right = 0
+    right = torch.zeros((), dtype=torch.int64, device=labels.device)
     for x, y in data.evaluation_batches(images, labels):
-        right += int((model(x).argmax(dim=1) == y).sum())
+        right += (model(x).argmax(dim=1) == y).sum()
     model.train(was_training)
-    return 100 * right / len(labels)
+    return right
 
 
 def _weights(path: Path) -> dict[str, torch.Tensor]:
@@ -241,48 +218,45 @@ def load_dataset(config: TrainConfig) -> data.Dataset:
 
 def _epoch(
     config: TrainConfig,
+    seed: int,
     epoch: int,
     dataset: data.Dataset,
     method: Method,
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
-) -> dict[str, float]:
+) -> tuple[dict[str, float], float]:
+    """An epoch's record, and the time of its iterations."""
     lr = config.rate(epoch)
     for group in optimizer.param_groups:
         group["lr"] = lr
     method.progress(epoch / max(1, config.epochs - 1))
     method.model.train()
-    losses = []
-    for x, y in data.training_batches(dataset, config.batch_size, generator):
+    share = distributed.share()
+    if distributed.count() > 1:  # each process draws noise of its own, a resumed one the same
+        torch.manual_seed((seed * 100_003 + epoch) * 1_009 + distributed.rank())
+    losses, start = [], _clock(config.device)
+    for x, y in data.training_batches(dataset, config.batch_size, generator, share=share):
         losses.append(method.step(optimizer, F.cross_entropy, x, y)[0])
-    return {
+    seconds = _clock(config.device) - start
+    distributed.share_statistics(method.model)
+    right = [_right(method.model, dataset.test_images[share], dataset.test_labels[share]).double()]
+    distributed.mean_(right)
+    record = {
         "epoch": epoch + 1,
         "lr": lr,
         "loss": float(torch.stack(losses).mean()),
-        "accuracy": accuracy(method.model, dataset.test_images, dataset.test_labels),
+        "accuracy": 100 * round(float(right[0]) * distributed.count()) / len(dataset.test_labels),
         **method.diagnostics(),
     }
+    return record, seconds
 
 
-def _check_same(saved: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
-    if saved["seed"] != wanted["seed"]:
-        raise InputError(f"{path} holds seed {saved['seed']}, not {wanted['seed']}; use another folder")
-    before, now = _leaves(saved["config"]), _leaves(wanted["config"])
-    different = [
-        f"{key} was {before.get(key)!r}, now {now.get(key)!r}"
-        for key in dict.fromkeys([*before, *now])
-        if before.get(key) != now.get(key)
-    ]
-    if different:
-        raise InputError(f"cannot resume {path}: {'; '.join(different)}; give the same options again")
-
-
-def _leaves(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested configuration as flat names and values, ``quant.method`` and so on."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
+def _clock(device: str) -> float:
+    """Seconds of this process, whatever else the processor does; for CUDA the wall's, its work done."""
+    if not device.startswith("cuda"):
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def _divergence(config: TrainConfig, seed: int, epoch: int, checkpoint: Path | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm, parametrize
 
 from lnegeom import InputError
+from lnegeom_torch import distributed
 from lnegeom_torch.methods.config import QuantConfig
 from lnegeom_torch.methods.selection import Target
 from lnegeom_torch.metrics import metric_to_data
@@ -41,8 +42,12 @@ class Method:
     quantizer_class: type[WeightQuantizer] = WeightQuantizer
     """What stands between a latent weight and the layer."""
 
+    undistributable: str | None = None
+    """Why several processes cannot train by this method; None if they can."""
+
     def __init__(self, model: nn.Module, config: QuantConfig, targets: dict[str, Target]):
         self.model = model
+        self._wrapped: nn.Module | None = None  # by `distribute`
         self.config = config
         self.layers = tuple(targets)
         self._targets = targets
@@ -122,6 +127,24 @@ class Method:
         self._optimize(optimizer)
         return loss, outputs
 
+    def distribute(self) -> None:
+        """Let the processes of torch's process group share each batch that is given to `step`.
+
+        Gradients and losses are averaged over them, by torch's DDP. To be called before the first step, by
+        all of them, with equal models; then each calls `step` with its own part of every batch, of one size.
+
+        Raises
+        ------
+        InputError
+            If the method needs whole batches.
+        """
+        if self.undistributable is not None:
+            raise InputError(
+                f"method {self.config.method!r} cannot be trained by several processes: "
+                f"{self.undistributable}; start one process, without torchrun"
+            )
+        self._wrapped = distributed.wrap(self.model)
+
     def attach(self, optimizer: torch.optim.Optimizer) -> None:
         """Let ``optimizer.step()`` do what `step` does around it, for loops and trainers that are not ours.
 
@@ -192,15 +215,22 @@ class Method:
                 f"inputs have shape {tuple(inputs.shape)}, an empty batch: expected a sample at least"
             )
         optimizer.zero_grad()
-        outputs = self.model(inputs)
+        outputs = (self.model if self._wrapped is None else self._wrapped)(inputs)
         loss = loss_function(outputs, targets)
-        if not torch.isfinite(loss):
+        mean = loss.detach().clone()
+        self._average_([mean])  # so that all processes stop where one has to
+        if not torch.isfinite(mean):
             raise DivergedError(
-                f"the loss is {loss.item()}: expected a finite one, so no step was taken; look for bad "
+                f"the loss is {mean.item()}: expected a finite one, so no step was taken; look for bad "
                 "values in the batch, or lower the learning rate"
             )
         loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach(), outputs.detach()
+        return mean, outputs.detach()
+
+    def _average_(self, tensors: Sequence[Tensor]) -> None:
+        """Average over the processes that share a batch, in place; nothing if one has it whole."""
+        if self._wrapped is not None:
+            distributed.mean_(tensors)
 
     def _learning_rate(self, optimizer: torch.optim.Optimizer) -> float | Tensor:
         """The optimizer's current rate for the latent weights."""

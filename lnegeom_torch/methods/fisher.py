@@ -28,6 +28,8 @@ class FisherMethod(Method):
     ManiQuant Lemma 1, Eqs. 8–10.
     """
 
+    undistributable = "the Fisher information is that of a whole batch"
+
     def __init__(self, model: nn.Module, config: QuantConfig, targets: dict[str, Target]):
         super().__init__(model, config, targets)
         self._iteration = 0

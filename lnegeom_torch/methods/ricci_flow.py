@@ -115,10 +115,12 @@ class RicciFlowMethod(Method):
         with torch.random.fork_rng(devices=devices):
             loss = loss_function(functional_call(self.model, buffers, (inputs,)), targets)
             found = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
-        return {
+        gradients = {
             name: torch.zeros_like(weight) if gradient is None else gradient
             for (name, weight), gradient in zip(trained.items(), found, strict=True)
         }
+        self._average_(list(gradients.values()))
+        return gradients
 
     def _follow_flow(self, name: str, weight: nn.Parameter, steps: list[Tensor]) -> None:
         """Add ``α ∂N/∂W`` to a layer's gradient, gate it by N ≤ ε, and keep its metrics for the next time.

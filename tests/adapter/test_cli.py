@@ -8,6 +8,8 @@ import sys
 import time
 
 import pytest
+import torch
+from joblib.externals.loky import get_reusable_executor
 
 from lnegeom.cli import main
 from lnegeom_torch.checkpoint import Checkpoint
@@ -82,6 +84,21 @@ def test_ctrl_c_leaves_a_checkpoint_and_resume_ends_with_the_same_numbers(tmp_pa
     subprocess.run(lnegeom(*options, "--out", whole), check=True, capture_output=True)
     interrupted, uninterrupted = (json.loads((d / "results.json").read_text())["runs"] for d in (out, whole))
     assert interrupted == uninterrupted
+
+
+def test_seeds_in_processes_of_their_own_have_the_same_numbers(tmp_path):
+    command = [*TRAIN, "--method", "spin", "--seeds", "3", "--device", "cpu"]
+    threads, runs = torch.get_num_threads(), []
+    torch.set_num_threads(1)  # sums depend on it
+    try:
+        for jobs in ("1", "2"):
+            assert main([*command, "--jobs", jobs, "--out", str(tmp_path / jobs)]) == 0
+            runs.append(json.loads((tmp_path / jobs / "results.json").read_text())["runs"])
+    finally:
+        torch.set_num_threads(threads)
+        get_reusable_executor().shutdown()
+    assert (tmp_path / "2" / "seed-2" / "checkpoint.safetensors").exists()
+    assert runs[0] == runs[1]
 
 
 BAD = {

@@ -12,7 +12,8 @@ import torch
 import lnegeom
 from lnegeom.cli import main
 from lnegeom_torch import data, recipes
-from lnegeom_torch.methods import METHODS, MetaQuant
+from lnegeom_torch.checkpoint import Checkpoint
+from lnegeom_torch.methods import METHODS, MetaQuant, Method
 from lnegeom_torch.metrics import NormalizedLNE
 from lnegeom_torch.settings import parse_options, to_config, to_quant
 from lnegeom_torch.statistics import calibration_error, paired_difference
@@ -80,12 +81,41 @@ def test_an_interrupted_comparison_goes_on_where_it_was(compared, monkeypatch):
     assert after["tuning"] == before["tuning"]
 
 
+def test_a_run_that_was_interrupted_goes_on_from_its_last_whole_epoch(compared, tmp_path, monkeypatch):
+    _, before = compared
+    step, taken = Method.step, []
+
+    def interrupted(*arguments):
+        taken.append(1)
+        if len(taken) == 30:  # in the second epoch of the first run
+            raise KeyboardInterrupt
+        return step(*arguments)
+
+    monkeypatch.setattr(Method, "step", interrupted)
+    assert main([*ARGUMENTS, "--out", str(tmp_path)]) == 130
+    (checkpoint,) = tmp_path.rglob("*.safetensors")
+    assert len(Checkpoint.load(checkpoint).data["history"]) == 1
+    assert main([*ARGUMENTS, "--out", str(tmp_path)]) == 0
+    assert len(taken) == 30 + 18 + 3 * 36 + 4 * 44  # one more epoch, and the seven runs that were left
+    after = json.loads((tmp_path / "results.json").read_text())
+    assert after["tuning"] == before["tuning"]
+    for label, trials in after["final"].items():
+        assert [t["history"] for t in trials] == [t["history"] for t in before["final"][label]]
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--methods", "hope"], "--methods takes names of methods"),
         (["--methods", "ste", "--reference", "wcg"], "--reference must be one of ste, got 'wcg'"),
         (["--methods", "ste", "--held-out", "1"], "validation must lie strictly between 0 and 1"),
+        (["--methods", "rf", "digits-mlp/rf"], "--methods has two that are called 'rf'; leave one out"),
+        (["--methods", "ste", "mnist-lenet/wcg"], "a comparison is on one data set, got digits, mnist"),
+        (["--methods", "ste", "--seeds", "0"], "a comparison needs a method, a learning rate and a seed"),
+        (["--methods", "ste", "--rates", "0.1", "-1"], "lr must be a positive finite number, got -1.0"),
+        (["--methods", "ste", "--jobs", "0"], "jobs must be a positive integer, got 0"),
+        (["--methods", "ste", "--threads", "0"], "threads must be a positive integer, got 0"),
         (["--methods", "no/row"], "unknown recipe 'no/row'; the tables are"),
         (["--methods", "digits-mlp/no"], "table 'digits-mlp' has no row 'no'"),
     ],
@@ -110,9 +140,21 @@ def test_paired_intervals_cover_the_true_difference_nineteen_times_in_twenty():
         found = paired_difference(list(common + noise[0] + 0.7), list(common + noise[1]))
         covered += abs(found.mean - 0.7) <= found.half_width
     assert abs(covered / 2000 - 0.95) < 0.015
-    assert paired_difference([1.0], [3.0]) == (-2.0, None)
+    assert paired_difference([1.0], [3.0]) == (-2.0, None, None)
     with pytest.raises(lnegeom.InputError, match="expected pairs, got 1 and 2"):
         paired_difference([1.0], [1.0, 2.0])
+
+
+def test_simultaneous_intervals_have_all_true_differences_inside():
+    rng = np.random.default_rng(0)
+    one_by_one = together = 0
+    for _ in range(1000):
+        base, *others = rng.normal(0, 1, (7, 4)).tolist()
+        found = [paired_difference(other, base, comparisons=6) for other in others]
+        one_by_one += all(abs(d.mean) <= d.half_width for d in found)
+        together += all(abs(d.mean) <= d.simultaneous for d in found)
+    assert together > 950 - 3 * 7  # Bonferroni's inequality, less three standard errors
+    assert one_by_one < 900  # what it is for
 
 
 def test_calibration_error_of_known_predictors():

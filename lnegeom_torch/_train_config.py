@@ -1,0 +1,95 @@
+"""What a training run is asked to be: plain data, checked where it is made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from lnegeom import InputError
+from lnegeom_torch.methods import QuantConfig
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What to train, and how.
+
+    Parameters
+    ----------
+    data, root : str
+        A data set that `lnegeom_torch.data.load` knows, and the folder that holds it.
+    image_size : int
+        Height and width of the images of the data set ``"folders"``; the others have their own.
+    model : str
+        A network that `lnegeom_torch.nets.build` knows.
+    quant : QuantConfig
+        The method and its bit widths.
+    epochs, batch_size : int
+        At least 1, and at least 2 (batch norm). Several processes share a batch of this size.
+    lr, momentum, weight_decay : float
+        Of `ManifoldSGD`, with Nesterov's momentum.
+    milestones : tuple of int
+        Epochs after which the rate is divided by 10; if there are none, it falls from `lr` to 0 along a
+        cosine, epoch by epoch.
+    pretrained : str, optional
+        A safetensors file with the weights to start from: a checkpoint of ``lnegeom train --method fp``, or
+        the state of the network alone.
+    last_epochs : int
+        The accuracy of a run is the mean over so many last epochs, as the papers report theirs.
+    validation : float
+        Share of the training images to hold out and measure accuracy on, in place of the test images, for
+        tuning; 0 measures on the test images.
+    device : str
+        As torch names it.
+    """
+
+    data: str = "digits"
+    root: str | None = None
+    image_size: int = 224
+    model: str = "mlp"
+    quant: QuantConfig = field(default_factory=QuantConfig)
+    epochs: int = 40
+    batch_size: int = 64
+    lr: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    milestones: tuple[int, ...] = ()
+    pretrained: str | None = None
+    last_epochs: int = 5
+    validation: float = 0.0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise InputError(f"epochs must be at least 1, got {self.epochs}")
+        if self.last_epochs < 1:
+            raise InputError(f"last_epochs must be at least 1, got {self.last_epochs}")
+        if list(self.milestones) != sorted(set(self.milestones)) or min(self.milestones, default=1) < 1:
+            raise InputError(f"milestones must be increasing epochs, got {self.milestones}")
+        if not 0 < self.lr < math.inf:
+            raise InputError(f"lr must be a positive finite number, got {self.lr}")
+        if not 0 <= self.momentum < 1:
+            raise InputError(f"momentum must be in [0, 1), got {self.momentum}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise InputError(f"weight_decay must be a finite number >= 0, got {self.weight_decay}")
+        if not 0 <= self.validation < 1:
+            raise InputError(f"validation must be in [0, 1), got {self.validation}")
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch, counted from 0."""
+        if self.milestones:
+            return self.lr * 0.1 ** sum(epoch >= milestone for milestone in self.milestones)
+        return self.lr * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
+
+    def to_data(self) -> dict[str, Any]:
+        """The configuration as JSON would give it back (infinity as text)."""
+
+        def finite(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {key: finite(entry) for key, entry in value.items()}
+            if isinstance(value, list | tuple):
+                return [finite(entry) for entry in value]
+            return str(value) if isinstance(value, float) and math.isinf(value) else value
+
+        plain: dict[str, Any] = finite(asdict(self))
+        return plain
