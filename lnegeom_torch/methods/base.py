@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import torch
@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm, parametrize
 
 from lnegeom import InputError
+from lnegeom._array import positive_integer
 from lnegeom_torch.methods.config import QuantConfig
 from lnegeom_torch.methods.selection import Target
 from lnegeom_torch.metrics import metric_to_data
 from lnegeom_torch.quant.modules import WeightQuantizer
 
-__all__ = ["DivergedError", "LossFunction", "Method", "check_gradients"]
+__all__ = ["DivergedError", "LossFunction", "Method", "check_gradients", "split"]
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
@@ -93,9 +94,17 @@ class Method:
         return [group for group in groups if group["params"]]
 
     def step(
-        self, optimizer: torch.optim.Optimizer, loss_function: LossFunction, inputs: Tensor, targets: Tensor
+        self,
+        optimizer: torch.optim.Optimizer,
+        loss_function: LossFunction,
+        inputs: Tensor,
+        targets: Tensor,
+        *,
+        parts: int = 1,
     ) -> tuple[Tensor, Tensor]:
         """One training iteration: gradients, then the optimizer's step.
+
+        What is left of earlier gradients is dropped first: to accumulate, give the whole batch and `parts`.
 
         Parameters
         ----------
@@ -105,6 +114,10 @@ class Method:
             Maps (outputs, targets) to a scalar loss, as `torch.nn.functional.cross_entropy` does.
         inputs, targets : Tensor
             A mini-batch.
+        parts : int
+            In how many parts, one after the other, the batch goes through the model: their gradients add up
+            to the batch's, in the memory of one. `loss_function` has to be a mean over samples, and batch
+            norm takes the statistics of each part.
 
         Returns
         -------
@@ -114,11 +127,11 @@ class Method:
         Raises
         ------
         InputError
-            If the batch is empty.
+            If the batch is empty, or has fewer samples than parts.
         DivergedError
             If the loss, or the norm of its gradient, is not finite; no step is taken.
         """
-        loss, outputs = self._backward(optimizer, loss_function, inputs, targets)
+        loss, outputs = self._backward(optimizer, loss_function, inputs, targets, parts)
         self._optimize(optimizer)
         return loss, outputs
 
@@ -127,8 +140,8 @@ class Method:
 
         A closure given to it is called first, so that the gradients are there.
 
-        Two need more, the batch itself: without `step`, ``"rf"`` trains by RF-DNN's Algorithm 1, and for
-        ``"fim"`` the loop has to call `lnegeom_torch.optim.estimate_fisher`.
+        Two need more, the batch itself: ``"rf"`` has to be trained by `step` and refuses, and for ``"fim"``
+        the loop has to call `lnegeom_torch.optim.estimate_fisher`.
         """
         if optimizer in self._attached:
             return
@@ -184,23 +197,31 @@ class Method:
             check_gradients(optimizer)  # it may have rewritten them
 
     def _backward(
-        self, optimizer: torch.optim.Optimizer, loss_function: LossFunction, inputs: Tensor, targets: Tensor
+        self,
+        optimizer: torch.optim.Optimizer,
+        loss_function: LossFunction,
+        inputs: Tensor,
+        targets: Tensor,
+        parts: int = 1,
     ) -> tuple[Tensor, Tensor]:
         """Leave the gradients of a batch in the parameters, or raise if there is nothing good to leave."""
-        if inputs.numel() == 0:
-            raise InputError(
-                f"inputs have shape {tuple(inputs.shape)}, an empty batch: expected a sample at least"
-            )
         optimizer.zero_grad()
-        outputs = self.model(inputs)
-        loss = loss_function(outputs, targets)
-        if not torch.isfinite(loss):
-            raise DivergedError(
-                f"the loss is {loss.item()}: expected a finite one, so no step was taken; look for bad "
-                "values in the batch, or lower the learning rate"
-            )
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach(), outputs.detach()
+        losses, outputs = [], []
+        for share, x, y in split(inputs, targets, parts):
+            found = self.model(x)
+            loss = loss_function(found, y)
+            if not torch.isfinite(loss):
+                raise DivergedError(
+                    f"the loss is {loss.item()}: expected a finite one, so no step was taken; look for bad "
+                    "values in the batch, or lower the learning rate"
+                )
+            loss = loss if share == 1 else share * loss
+            loss.backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
+            outputs.append(found.detach())
+        if len(losses) == 1:
+            return losses[0], outputs[0]
+        return torch.stack(losses).sum(), torch.cat(outputs)
 
     def _learning_rate(self, optimizer: torch.optim.Optimizer) -> float | Tensor:
         """The optimizer's current rate for the latent weights."""
@@ -223,6 +244,18 @@ class Method:
     def diagnostics(self) -> dict[str, float]:
         """Numbers to report about the last epoch; reading them starts the next one."""
         return {}
+
+
+def split(inputs: Tensor, targets: Tensor, parts: int) -> Iterator[tuple[float, Tensor, Tensor]]:
+    """A batch in nearly equal parts: each one's share of the samples, its inputs and its targets."""
+    if inputs.numel() == 0:
+        raise InputError(
+            f"inputs have shape {tuple(inputs.shape)}, an empty batch: expected a sample at least"
+        )
+    if positive_integer("parts", parts) > len(inputs):
+        raise InputError(f"a batch of {len(inputs)} cannot be split into {parts} parts; give fewer")
+    pieces = zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True)
+    return ((len(x) / len(inputs), x, y) for x, y in pieces)
 
 
 def check_gradients(optimizer: torch.optim.Optimizer) -> None:
