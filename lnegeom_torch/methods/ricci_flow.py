@@ -53,13 +53,13 @@ class RicciFlowMethod(Method):
     ) -> tuple[Tensor, Tensor]:
         """One iteration of Algorithm 2; see `Method.step`. Inputs are images ``(N, …, H, W)``."""
         self._check_images(inputs)
+        split(inputs, targets, parts)  # raises before anything is done
         lr = self._virtual_lr(optimizer)
         anchors = self._iteration % self.flow.every == 0
         count = 4 if anchors else 1 if self._previous else 0
         shifts = self.flow.translations[:count]
         share, samples = self._samples(inputs, targets)
-        size = len(samples[0][0])
-        pieces = min(size, math.ceil(parts * size / len(inputs)))  # not larger than a part of the batch
+        pieces = math.ceil(parts * len(samples[0][0]) / len(inputs))  # none larger than a part of the batch
         virtual = self._virtual(loss_function, samples, shifts, pieces)
         loss, outputs = self._backward(optimizer, loss_function, inputs, targets, parts)
         check_gradients(optimizer)  # before they reach the factors that the next iteration is measured from
