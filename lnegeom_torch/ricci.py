@@ -13,7 +13,7 @@ from lnegeom import InputError
 from lnegeom._array import positive_integer, real
 from lnegeom.flow import discrete_flow_residual
 
-__all__ = ["Factors", "RicciFlow", "residual", "translate"]
+__all__ = ["Factors", "RicciFlow", "residual", "translate", "whole_batch_residual"]
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,15 @@ class RicciFlow:
     virtual_lr : float, optional
         Step of the virtual update whose metric is taken; by default the optimizer's current learning rate.
     every : int
-        N is computed once in so many iterations, and exactly then, with α as many times as large; 1 is the
-        algorithm as printed. It costs five passes each time: 20 makes an iteration 1¼ times as long.
+        N is computed once in so many iterations, with α as many times as large; 1 is the algorithm as
+        printed. With the other defaults it costs five passes each time and is exact: 20 makes an iteration
+        1¼ times as long.
+    share : float
+        Share of each batch, its first samples, that is translated, in (0, 1]; of less than all of them N is
+        an estimate.
+    batched : bool
+        Whether the translations go through the model in one pass, by `torch.func.vmap`. On a CPU that pays
+        for small networks only.
 
     Notes
     -----
@@ -50,9 +57,13 @@ class RicciFlow:
     - *Metric*: the layer-normalised one (ManiQuant Eq. 16), which is ``I − τ² p pᵀ`` with the layer's τ
       adjusted so that it stays positive definite, as RF-DNN asks of τ.
     - *A cheap flow*, ``every > 1``: N needs two iterations in a row, the first with all four translated
-      passes, the second with k₁ alone. Translating a part of the batch instead would be no cheaper N but
-      another one: N is dominated by the sampling noise of the translated gradients, and on a quarter of the
-      batch it is half as large again (``docs/benchmarks.md``).
+      passes, the second with k₁ alone.
+    - *A part of the batch*, ``share < 1``: N has a part that falls as 1/samples, the noise of the translated
+      gradients, and on a quarter of the batch it comes out half as large again. So it is taken on both
+      halves of the part, too, and extrapolated to the whole batch (`whole_batch_residual`).
+    - *No translation*: where k₂ or j₂ is 0 its gradient is the real one, and costs no pass. With both 0 the
+      flow as printed takes three passes instead of five.
+    - ``docs/methods.md`` has the measured errors and times of all these.
     - *Batch norm and random numbers*: the virtual passes leave running statistics and the random state as
       they found them.
 
@@ -69,6 +80,8 @@ class RicciFlow:
     columns: tuple[int, int] = (1, -1)
     virtual_lr: float | None = None
     every: int = 1
+    share: float = 1.0
+    batched: bool = False
 
     def __post_init__(self) -> None:
         for name in ("alpha", "epsilon") if self.virtual_lr is None else ("alpha", "epsilon", "virtual_lr"):
@@ -80,6 +93,8 @@ class RicciFlow:
         if self.virtual_lr is not None and not 0 < self.virtual_lr < math.inf:
             raise InputError(f"virtual_lr must be a positive finite number, got {self.virtual_lr}")
         positive_integer("every", self.every)
+        if not 0 < real("share", self.share) <= 1:
+            raise InputError(f"share must be in (0, 1], got {self.share}")
         for name in ("rows", "columns"):
             pair = getattr(self, name)
             whole = isinstance(pair, tuple | list) and all(isinstance(k, int) for k in pair)
@@ -123,3 +138,20 @@ def residual(flow: RicciFlow, newest: Tensor, previous: Factors) -> Tensor:
     rows, columns = flow.rows, flow.columns
     value: Tensor = discrete_flow_residual(newest, *previous, rows[0] - rows[1], columns[0] - columns[1])
     return value
+
+
+def whole_batch_residual(part: Tensor, halves: tuple[Tensor, Tensor], share: float) -> Tensor:
+    """N on a whole batch, extrapolated from N on a part of it and on that part's two halves.
+
+    Where ``N = A + C/samples``, the part's excess is ``C/share − C`` and the halves' mean exceeds the part by
+    ``C/share``. An estimate of so small an N may be negative.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lnegeom_torch.ricci import whole_batch_residual
+    >>> n = lambda share: torch.tensor(3.0 + 0.5 / share)  # 3.5 on the whole batch
+    >>> whole_batch_residual(n(0.25), (n(0.125), n(0.125)), share=0.25)
+    tensor(3.5000)
+    """
+    return part - (1 - share) * ((halves[0] + halves[1]) / 2 - part)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import torch
@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm, parametrize
 
 from lnegeom import InputError
+from lnegeom._array import positive_integer
 from lnegeom_torch import distributed
 from lnegeom_torch.methods.config import QuantConfig
 from lnegeom_torch.methods.selection import Target
 from lnegeom_torch.metrics import metric_to_data
 from lnegeom_torch.quant.modules import WeightQuantizer
 
-__all__ = ["DivergedError", "LossFunction", "Method", "check_gradients"]
+__all__ = ["DivergedError", "LossFunction", "Method", "check_gradients", "split"]
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
@@ -98,9 +99,17 @@ class Method:
         return [group for group in groups if group["params"]]
 
     def step(
-        self, optimizer: torch.optim.Optimizer, loss_function: LossFunction, inputs: Tensor, targets: Tensor
+        self,
+        optimizer: torch.optim.Optimizer,
+        loss_function: LossFunction,
+        inputs: Tensor,
+        targets: Tensor,
+        *,
+        parts: int = 1,
     ) -> tuple[Tensor, Tensor]:
         """One training iteration: gradients, then the optimizer's step.
+
+        What is left of earlier gradients is dropped first: to accumulate, give the whole batch and `parts`.
 
         Parameters
         ----------
@@ -110,6 +119,10 @@ class Method:
             Maps (outputs, targets) to a scalar loss, as `torch.nn.functional.cross_entropy` does.
         inputs, targets : Tensor
             A mini-batch.
+        parts : int
+            In how many parts, one after the other, the batch goes through the model: their gradients add up
+            to the batch's, in the memory of one. `loss_function` has to be a mean over samples, and batch
+            norm takes the statistics of each part.
 
         Returns
         -------
@@ -119,11 +132,11 @@ class Method:
         Raises
         ------
         InputError
-            If the batch is empty.
+            If the batch is empty, or has fewer samples than parts.
         DivergedError
             If the loss, or the norm of its gradient, is not finite; no step is taken.
         """
-        loss, outputs = self._backward(optimizer, loss_function, inputs, targets)
+        loss, outputs = self._backward(optimizer, loss_function, inputs, targets, parts)
         self._optimize(optimizer)
         return loss, outputs
 
@@ -150,8 +163,8 @@ class Method:
 
         A closure given to it is called first, so that the gradients are there.
 
-        Two need more, the batch itself: without `step`, ``"rf"`` trains by RF-DNN's Algorithm 1, and for
-        ``"fim"`` the loop has to call `lnegeom_torch.optim.estimate_fisher`.
+        Two need more, the batch itself: ``"rf"`` has to be trained by `step` and refuses, and for ``"fim"``
+        the loop has to call `lnegeom_torch.optim.estimate_fisher`.
         """
         if optimizer in self._attached:
             return
@@ -207,25 +220,34 @@ class Method:
             check_gradients(optimizer)  # it may have rewritten them
 
     def _backward(
-        self, optimizer: torch.optim.Optimizer, loss_function: LossFunction, inputs: Tensor, targets: Tensor
+        self,
+        optimizer: torch.optim.Optimizer,
+        loss_function: LossFunction,
+        inputs: Tensor,
+        targets: Tensor,
+        parts: int = 1,
     ) -> tuple[Tensor, Tensor]:
         """Leave the gradients of a batch in the parameters, or raise if there is nothing good to leave."""
-        if inputs.numel() == 0:
-            raise InputError(
-                f"inputs have shape {tuple(inputs.shape)}, an empty batch: expected a sample at least"
-            )
         optimizer.zero_grad()
-        outputs = (self.model if self._wrapped is None else self._wrapped)(inputs)
-        loss = loss_function(outputs, targets)
-        mean = loss.detach().clone()
-        self._average_([mean])  # so that all processes stop where one has to
-        if not torch.isfinite(mean):
-            raise DivergedError(
-                f"the loss is {mean.item()}: expected a finite one, so no step was taken; look for bad "
-                "values in the batch, or lower the learning rate"
-            )
-        loss.backward()  # type: ignore[no-untyped-call]
-        return mean, outputs.detach()
+        model = self.model if self._wrapped is None else self._wrapped
+        losses, outputs = [], []
+        for share, x, y in split(inputs, targets, parts):
+            found = model(x)
+            loss = loss_function(found, y)
+            mean = loss.detach().clone()
+            self._average_([mean])  # so that all processes stop where one has to
+            if not torch.isfinite(mean):
+                raise DivergedError(
+                    f"the loss is {mean.item()}: expected a finite one, so no step was taken; look for bad "
+                    "values in the batch, or lower the learning rate"
+                )
+            loss = loss if share == 1 else share * loss
+            loss.backward()  # type: ignore[no-untyped-call]
+            losses.append(share * mean)
+            outputs.append(found.detach())
+        if len(losses) == 1:
+            return losses[0], outputs[0]
+        return torch.stack(losses).sum(), torch.cat(outputs)
 
     def _average_(self, tensors: Sequence[Tensor]) -> None:
         """Average over the processes that share a batch, in place; nothing if one has it whole."""
@@ -253,6 +275,18 @@ class Method:
     def diagnostics(self) -> dict[str, float]:
         """Numbers to report about the last epoch; reading them starts the next one."""
         return {}
+
+
+def split(inputs: Tensor, targets: Tensor, parts: int) -> Iterator[tuple[float, Tensor, Tensor]]:
+    """A batch in nearly equal parts: each one's share of the samples, its inputs and its targets."""
+    if inputs.numel() == 0:
+        raise InputError(
+            f"inputs have shape {tuple(inputs.shape)}, an empty batch: expected a sample at least"
+        )
+    if positive_integer("parts", parts) > len(inputs):
+        raise InputError(f"a batch of {len(inputs)} cannot be split into {parts} parts; give fewer")
+    pieces = zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True)
+    return ((len(x) / len(inputs), x, y) for x, y in pieces)
 
 
 def check_gradients(optimizer: torch.optim.Optimizer) -> None:

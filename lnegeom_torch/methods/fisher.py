@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from lnegeom_torch.methods.base import LossFunction, Method
+from lnegeom_torch.methods.base import LossFunction, Method, split
 from lnegeom_torch.methods.config import QuantConfig
 from lnegeom_torch.methods.options import FisherEmbedding
 from lnegeom_torch.methods.selection import Target
@@ -35,12 +35,22 @@ class FisherMethod(Method):
         self._iteration = 0
 
     def step(
-        self, optimizer: torch.optim.Optimizer, loss_function: LossFunction, inputs: Tensor, targets: Tensor
+        self,
+        optimizer: torch.optim.Optimizer,
+        loss_function: LossFunction,
+        inputs: Tensor,
+        targets: Tensor,
+        *,
+        parts: int = 1,
     ) -> tuple[Tensor, Tensor]:
-        """One iteration, before which F may be estimated anew; see `Method.step`."""
-        loss, outputs = self._backward(optimizer, loss_function, inputs, targets)
+        """One iteration, before which F may be estimated anew; see `Method.step`.
+
+        Each of several parts is a batch of F's running mean.
+        """
+        loss, outputs = self._backward(optimizer, loss_function, inputs, targets, parts)
         if self._iteration % cast(FisherEmbedding, self.config.chosen_options).every == 0:
-            estimate_fisher(optimizer, self.model, inputs)
+            for _, part, _ in split(inputs, targets, parts):
+                estimate_fisher(optimizer, self.model, part)
         self._iteration += 1
         self._optimize(optimizer)
         return loss, outputs

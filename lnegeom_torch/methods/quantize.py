@@ -27,7 +27,7 @@ from lnegeom_torch.methods.options import (
 )
 from lnegeom_torch.methods.proxquant import ProxQuantMethod
 from lnegeom_torch.methods.ricci_flow import RicciFlowMethod
-from lnegeom_torch.methods.selection import Target, select
+from lnegeom_torch.methods.selection import Target, find_relus, select
 from lnegeom_torch.methods.spin import SpinMethod
 from lnegeom_torch.quant.modules import ActivationQuantizer, QuantizedReLU, WeightQuantizer
 from lnegeom_torch.ricci import RicciFlow
@@ -52,8 +52,9 @@ def quantize_(model: nn.Module, config: QuantConfig) -> Method:
     By default the layers are every `nn.Linear`, `nn.Conv1d` and `nn.Conv2d`; ``config.include`` may add
     embeddings and the projections of `nn.MultiheadAttention`, whose own input activations stay as they are.
     The activations that come into the first layer, in the order in which the model registers them, stay too.
-    For ``"coarse"`` and ``"bcgd"`` a quantized ReLU takes the place of every `nn.ReLU` instead. Layers that
-    share a weight go on sharing it.
+    For ``"coarse"`` and ``"bcgd"`` a quantized ReLU takes the place of every `nn.ReLU` instead, and
+    `nn.Hardtanh` does for activations of one bit, or two bits of ``"rf"``, to which all that a ReLU leaves is
+    the same; ``config.exclude`` knows ReLUs too. Layers that share a weight go on sharing it.
 
     Weights become torch parametrizations: `layer.weight` is the quantized weight, and the latent one is
     `layer.parametrizations.weight.original`, the same Parameter as before. A full-precision checkpoint
@@ -144,25 +145,23 @@ def _quantize_activations(model: nn.Module, config: QuantConfig, layers: list[nn
     if bits is None:
         return
     if isinstance(config.chosen_options, Coarse):
-        _replace_relus(model, bits, config.chosen_options)
+        _replace_relus(model, config, bits, config.chosen_options)
         return
     others = (nn.MultiheadAttention, nn.Embedding, nn.EmbeddingBag)
     quantized = [layer for layer in layers if not isinstance(layer, others)]
     for layer in quantized[1:]:  # the first layer sees the data itself
         layer.activation_quantizer = ActivationQuantizer(bits, config.chosen_quantizer)
         layer.register_forward_pre_hook(_quantize_input, with_kwargs=True)
+    if ActivationQuantizer(bits, config.chosen_quantizer).needs_both_signs:
+        for module, key in find_relus(model, config):
+            setattr(module, key, nn.Hardtanh())
     for module in model.modules():
         if isinstance(module, nn.TransformerEncoder):  # it would turn padded inputs into nested tensors,
             module.use_nested_tensor = False  # for a fast path that reads weights and calls no layer
 
 
-def _replace_relus(model: nn.Module, bits: int, options: Coarse) -> None:
-    found = [
-        (module, key)
-        for module in model.modules()
-        for key, child in module.named_children()
-        if isinstance(child, nn.ReLU)
-    ]
+def _replace_relus(model: nn.Module, config: QuantConfig, bits: int, options: Coarse) -> None:
+    found = find_relus(model, config)
     if not found:
         raise InputError(
             "the coarse gradient quantizes ReLUs, and the model has no nn.ReLU module: make its ReLUs "

@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 from lnegeom import InputError
 from lnegeom_torch.methods.config import QuantConfig
 
-__all__ = ["Target", "select"]
+__all__ = ["Target", "find_relus", "select"]
 
 _KINDS = {
     "Linear": nn.Linear,
@@ -93,6 +93,19 @@ def select(model: nn.Module, config: QuantConfig) -> tuple[dict[str, Target], li
             "least, or other include and exclude"
         )
     return _targets(chosen, config), [module for module, _, _ in chosen.values()]
+
+
+def find_relus(model: nn.Module, config: QuantConfig) -> list[tuple[nn.Module, str]]:
+    """The ReLUs and ReLU6s of a model that are not excluded: their parents and their names there."""
+    found = []
+    for path, parent in model.named_modules():
+        for key, child in parent.named_children():
+            name, kind = f"{path}.{key}" if path else key, type(child).__name__
+            if isinstance(child, nn.ReLU | nn.ReLU6) and not any(
+                _matches(name, kind, pattern) for pattern in config.exclude
+            ):
+                found.append((parent, key))
+    return found
 
 
 def _kind(module: nn.Module) -> str | None:

@@ -30,8 +30,9 @@ def build(
     ----------
     name : str
         ``"mlp"``, ``"lenet"``, ``"vgg16"``, and ``"resnet20"``, 32, 44, 56 or 110 of the paper's for small
-        images; or torchvision's ``"alexnet"``, ``"mobilenet_v2"``, ``"resnet18"`` and ``"resnet50"``, whose
-        layers have biases or no batch norm here and there.
+        images and ``"resnet18_small"``, as wide as ResNet-18; or torchvision's ``"alexnet"``,
+        ``"mobilenet_v2"``, ``"resnet18"`` and ``"resnet50"``, whose layers have biases or no batch norm here
+        and there.
     channels, image_size, classes : int
         As in `lnegeom_torch.data.Dataset`.
     activation : type of module
@@ -58,6 +59,7 @@ def build(
         "lenet": lambda: LeNet(channels, image_size, classes),
         "vgg16": lambda: VGG16(channels, classes),
         **{f"resnet{depth}": partial(ResNet, channels, classes, depth) for depth in _DEPTHS},
+        "resnet18_small": lambda: ResNet(channels, classes, 18, (64, 128, 256, 512)),
         **{
             name: partial(_torchvision.torchvision_network, name, channels, image_size, classes)
             for name in _torchvision.NAMES

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,8 +17,8 @@ __all__ = ["ResNet"]
 class ResNet(nn.Module):
     """Residual network of 6n + 2 layers: 0.27 million parameters at depth 20, 1.7 million at 110.
 
-    A 3×3 convolution, three stages of n blocks at 16, 32 and 64 channels, the mean over the image, and a
-    linear layer. Each convolution is without bias and followed by batch norm; so is the linear layer, since
+    A 3×3 convolution, stages of n blocks at 16, 32 and 64 channels, the mean over the image, and a linear
+    layer. Each convolution is without bias and followed by batch norm; so is the linear layer, since
     weights of ±1 have no scale of their own. Shortcuts are He et al.'s option A, without parameters: a
     projection there would be quantized too, and the identity path is what survives quantization.
 
@@ -28,11 +30,14 @@ class ResNet(nn.Module):
         Number of logits.
     depth : int
         6n + 2: the paper has 20, 32, 44, 56 and 110.
+    widths : sequence of int
+        Channels of each stage. ``(64, 128, 256, 512)`` with depth 18 is what papers on small images call
+        ResNet-18, but for its shortcuts; with k stages the depth is 2kn + 2.
 
     Raises
     ------
     InputError
-        If a number is not a positive integer, or the depth not 6n + 2.
+        If a number is not a positive integer, or the depth does not fit the number of stages.
 
     Examples
     --------
@@ -44,17 +49,22 @@ class ResNet(nn.Module):
     269732
     """
 
-    def __init__(self, channels: int, classes: int, depth: int = 20):
+    def __init__(self, channels: int, classes: int, depth: int = 20, widths: Sequence[int] = (16, 32, 64)):
         super().__init__()
-        if positive_integer("depth", depth) < 8 or depth % 6 != 2:
-            raise InputError(f"depth must be 6n + 2, as 20, 32, 44, 56 and 110 are, got {depth}")
-        blocks, width = [], 16
-        for stage_width in (16, 32, 64):
-            for _ in range((depth - 2) // 6):
+        step = 2 * len([positive_integer("widths", width) for width in widths])
+        if positive_integer("depth", depth) < step + 2 or (depth - 2) % step:
+            raise InputError(
+                f"depth must be {step}n + 2 with {len(widths)} stages, as 20, 32, 44, 56 and 110 are with "
+                f"three, got {depth}"
+            )
+        blocks, width = [], widths[0]
+        for stage_width in widths:
+            for _ in range((depth - 2) // step):
                 blocks.append(_Block(width, stage_width))
                 width = stage_width
+        first = widths[0]
         self.stem = nn.Sequential(
-            _conv(positive_integer("channels", channels), 16), nn.BatchNorm2d(16), nn.ReLU()
+            _conv(positive_integer("channels", channels), first), nn.BatchNorm2d(first), nn.ReLU()
         )
         self.blocks = nn.Sequential(*blocks)
         self.pool = nn.AdaptiveAvgPool2d(1)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import json
-import logging
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +14,12 @@ from torch import Tensor, nn
 
 from lnegeom import InputError
 from lnegeom_torch.quant.freeze import freeze, weight_quantizers
-from lnegeom_torch.quant.packing import Packing, find_codes, pack_codes, packed_bytes, unpack_codes
+from lnegeom_torch.quant.onnx_file import write_onnx
+from lnegeom_torch.quant.packing import Packing, how_to_pack, pack_codes, unpack_codes
 
 __all__ = ["export", "unpack"]
 
 _FORMAT = "lnegeom packed weights 1"
-_MOST_LEVELS = 256
 
 
 def export(model: nn.Module, path: str | Path, inputs: Tensor | tuple[Tensor, ...] | None = None) -> Path:
@@ -34,10 +31,11 @@ def export(model: nn.Module, path: str | Path, inputs: Tensor | tuple[Tensor, ..
       model's state, to the last bit.
     - ``.safetensors``: the frozen model's state, each weight as floating numbers, for
       `safetensors.torch.load_model` into the plain model.
-    - ``.onnx``: for onnxruntime and other engines, in floating numbers too; the first axis of each input may
-      be of any size. Others sum in another order: outputs agree to rounding, in float32 to some millionths of
-      the largest; where activations are quantized, one within rounding of the middle between two levels may
-      go to the other.
+    - ``.onnx``: for onnxruntime and other engines; the first axis of each input may be of any size. Weights
+      are kept as bytes of as many codes as fit, eight for two levels, five for three, two for up to 16; the
+      graph turns them into the same floating numbers, which onnxruntime does once, as it loads. Others sum in
+      another order: outputs agree to rounding, in float32 to some millionths of the largest; where
+      activations are quantized, one within rounding of the middle between two levels may go to the other.
 
     Parameters
     ----------
@@ -80,7 +78,7 @@ def export(model: nn.Module, path: str | Path, inputs: Tensor | tuple[Tensor, ..
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".partial")
     if path.suffix == ".onnx":
-        _onnx(frozen, temporary, inputs)
+        write_onnx(frozen, temporary, inputs)
     elif path.suffix == ".packed":
         temporary.write_bytes(_packed(frozen))
     else:
@@ -130,7 +128,7 @@ def _packed(model: nn.Module) -> bytes:
             shared[name] = first
             continue
         owner, _, own = name.rpartition(".")
-        packing, codes = _how_to_pack(value, getattr(model.get_submodule(owner), "packing", {}).get(own))
+        packing, codes = how_to_pack(value, getattr(model.get_submodule(owner), "packing", {}).get(own))
         if packing is None or codes is None:
             tensors[name] = value.detach().cpu().contiguous()
             continue
@@ -141,54 +139,3 @@ def _packed(model: nn.Module) -> bytes:
         tensors[f"{name}:scale"] = packing.scale.cpu().contiguous()
     metadata = {"format": _FORMAT, "packed": json.dumps(packed), "shared": json.dumps(shared)}
     return safetensors.torch.save(tensors, metadata)
-
-
-def _how_to_pack(value: Tensor, packing: Packing | None) -> tuple[Packing | None, Tensor | None]:
-    """Levels, scale and codes of any floating tensor of few values, if they take less room than it does."""
-    if not value.is_floating_point() or value.numel() == 0:
-        return None, None
-    codes = None if packing is None else find_codes(value, packing)
-    if codes is None:  # nothing is known of its levels, or it has been changed since
-        levels = torch.unique(value)
-        if len(levels) > _MOST_LEVELS or levels.isnan().any():
-            return None, None
-        packing = Packing(levels, torch.ones((), dtype=value.dtype, device=value.device))
-        codes = find_codes(value, packing)
-    assert packing is not None
-    numbers = packing.levels.numel() + packing.scale.numel()
-    size = packed_bytes(value.numel(), len(packing.levels)) + numbers * value.element_size()
-    return (packing, codes) if size < value.numel() * value.element_size() else (None, None)
-
-
-def _onnx(model: nn.Module, path: Path, inputs: Tensor | tuple[Tensor, ...] | None) -> None:
-    if inputs is None:
-        raise InputError("ONNX needs a batch of inputs to trace the model with: export(model, path, inputs)")
-    try:
-        import onnxscript  # noqa: F401
-    except ImportError:
-        raise InputError('writing ONNX needs onnxscript; get it with: pip install "lnegeom[onnx]"') from None
-    given = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-    # An axis of one entry would be taken for a constant.
-    given = tuple(torch.cat([x, x]) if len(x) == 1 else x for x in given)
-    batch = torch.export.Dim("batch")
-    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = registration.level
-    registration.setLevel(logging.ERROR)  # it misses torchvision's operators, which the model does not
-    try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporter's own, about its own code
-            torch.onnx.export(
-                copy.deepcopy(model).eval(),
-                given,
-                path,
-                dynamo=True,
-                verbose=False,
-                optimize=False,  # onnxscript 0.7 makes an invalid graph of a ReLU before a clamp
-                external_data=False,
-                dynamic_shapes=tuple({0: batch} for _ in given),
-            )
-    except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
-        reason = str(error.__cause__ or error).strip().splitlines()[0]
-        raise InputError(f"torch cannot write this model as ONNX: {reason}") from error
-    finally:
-        registration.setLevel(level)

@@ -14,6 +14,9 @@ from lnegeom_torch.quant.quantizers import (
     QUANTIZERS,
     binarize,
     check_bits,
+    largest,
+    maniquant,
+    rf_levels,
     staircase,
     straight_through,
     ternary,
@@ -193,9 +196,10 @@ class ActivationQuantizer(nn.Module):
     """Activation to quantized activation.
 
     The gradient is dropped where ``|a| > 1`` (ManiQuant Eq. 10), except by ``"rf"`` with two bits and more,
-    which scales by the largest entry and clips nothing. Both quantizers are symmetric about 0, so that a ReLU
-    before them wastes half of their levels: of one bit it leaves a constant, of two bits of ``"rf"`` next to
-    one. There use `nn.Hardtanh` before them, as `lnegeom train` does, or `QuantizedReLU` in the ReLU's place.
+    which clips nothing: it divides by the largest entry, and so does its gradient. (Passed through unchanged
+    it would grow by that entry in every layer.) Both quantizers are symmetric about 0, so that a ReLU before
+    them wastes half of their levels: of one bit it leaves a constant, of two bits of ``"rf"`` next to one.
+    There `quantize_` puts `nn.Hardtanh` in the ReLU's place.
 
     Parameters
     ----------
@@ -217,8 +221,16 @@ class ActivationQuantizer(nn.Module):
 
     def forward(self, activation: Tensor) -> Tensor:
         """Quantize an activation of any shape."""
-        levels = binarize(activation) if self.bits == 1 else QUANTIZERS[self.quantizer](activation, self.bits)
-        return straight_through(levels, activation.clamp(-1, 1) if self.gate else activation)
+        if not self.gate:
+            ratio = activation / largest(activation.detach())
+            return straight_through(rf_levels(ratio, self.bits), ratio)
+        levels = binarize(activation) if self.bits == 1 else maniquant(activation, self.bits)
+        return straight_through(levels, activation.clamp(-1, 1))
+
+    @property
+    def needs_both_signs(self) -> bool:
+        """Whether it sees next to nothing of what a ReLU leaves."""
+        return self.bits == 1 or (self.bits == 2 and self.quantizer == "rf")
 
 
 class QuantizedReLU(nn.Module):

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Packing", "find_codes", "pack_codes", "packed_bytes", "unpack_codes"]
+__all__ = ["Packing", "byte_codes", "find_codes", "how_to_pack", "pack_codes", "packed_bytes", "unpack_codes"]
+
+_MOST_LEVELS = 256
 
 
 class Packing(NamedTuple):
@@ -80,10 +82,43 @@ def unpack_codes(packed: Tensor, levels: int, shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(table.reshape(-1)[: int(np.prod(shape))].reshape(shape))
 
 
-def _digits(levels: int) -> int:
-    """How many digits of base `levels` a word of 64 bits holds."""
+def how_to_pack(value: Tensor, packing: Packing | None) -> tuple[Packing | None, Tensor | None]:
+    """Levels, scale and codes of any floating tensor of few values, if they take less room than it does."""
+    if not value.is_floating_point() or value.numel() == 0:
+        return None, None
+    codes = None if packing is None else find_codes(value, packing)
+    if codes is None:  # nothing is known of its levels, or it has been changed since
+        levels = torch.unique(value)
+        if len(levels) > _MOST_LEVELS or levels.isnan().any():
+            return None, None
+        packing = Packing(levels, torch.ones((), dtype=value.dtype, device=value.device))
+        codes = find_codes(value, packing)
+    assert packing is not None
+    numbers = packing.levels.numel() + packing.scale.numel()
+    size = packed_bytes(value.numel(), len(packing.levels)) + numbers * value.element_size()
+    return (packing, codes) if size < value.numel() * value.element_size() else (None, None)
+
+
+def byte_codes(codes: Tensor, levels: int) -> tuple[np.ndarray[Any, Any], list[int]]:
+    """Codes below `levels` as the digits of bytes, lowest first, and what each digit counts.
+
+    Examples
+    --------
+    >>> byte_codes(torch.tensor([1, 0, 1, 1, 0, 0, 0, 0, 1]), levels=2)
+    (array([13,  1], dtype=uint8), [1, 2, 4, 8, 16, 32, 64, 128])
+    """
+    digits = _digits(levels, bits=8)
+    values = [max(levels, 2) ** place for place in range(digits)]
+    flat = codes.cpu().numpy().reshape(-1)
+    table = np.zeros((-(-len(flat) // digits), digits), np.int64)
+    table.reshape(-1)[: len(flat)] = flat
+    return (table @ np.array(values)).astype(np.uint8), values
+
+
+def _digits(levels: int, bits: int = 64) -> int:
+    """How many digits of base `levels` a word holds."""
     digits, base = 1, max(levels, 2)
-    while base ** (digits + 1) <= 2**64:
+    while base ** (digits + 1) <= 2**bits:
         digits += 1
     return digits
 

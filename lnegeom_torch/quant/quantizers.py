@@ -17,8 +17,10 @@ __all__ = [
     "QUANTIZERS",
     "binarize",
     "check_bits",
+    "largest",
     "maniquant",
     "rf",
+    "rf_levels",
     "staircase",
     "straight_through",
     "ternary",
@@ -102,10 +104,19 @@ def rf(x: Tensor, bits: int) -> Tensor:
     >>> rf(torch.tensor([-3.0, -0.9, 0.0, 3.0]), bits=2)
     tensor([-1.0000, -0.3333,  0.3333,  1.0000])
     """
+    return rf_levels(x / largest(x), bits)
+
+
+def rf_levels(ratio: Tensor, bits: int) -> Tensor:
+    """`rf` of what has been divided by its largest entry, and lies in [−1, 1]."""
     steps: int = 2 ** check_bits("bits", bits, least=2) - 1
-    largest = x.abs().max()  # of amax without an axis, the ONNX exporter knows nothing
-    largest = torch.where(largest > 0, largest, torch.ones_like(largest))
-    return torch.round(steps * (x / largest / 2 + 0.5)) * (2 / steps) - 1
+    return torch.round(steps * (ratio / 2 + 0.5)) * (2 / steps) - 1
+
+
+def largest(x: Tensor) -> Tensor:
+    """The size of the largest entry, 0-d; 1 for a tensor of zeros, which it is there to divide."""
+    found = x.abs().max()  # of amax without an axis, the ONNX exporter knows nothing
+    return torch.where(found > 0, found, torch.ones_like(found))
 
 
 QUANTIZERS: dict[str, Callable[[Tensor, int], Tensor]] = {"maniquant": maniquant, "rf": rf}

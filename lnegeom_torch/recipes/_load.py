@@ -10,6 +10,8 @@ from lnegeom import InputError
 
 __all__ = ["load", "names"]
 
+_SMALL = "-small"
+
 
 def names() -> list[str]:
     """All recipes, as ``table/row``.
@@ -20,11 +22,11 @@ def names() -> list[str]:
     >>> recipes.names()[:2]
     ['digits-mlp/bcgd', 'digits-mlp/coarse']
     """
-    return sorted(f"{path.stem}/{row}" for path in _files() for row in _read(path)["rows"])
+    return sorted(f"{table}/{row}" for table, settings in _tables().items() for row in settings["rows"])
 
 
 def load(name: str) -> dict[str, Any]:
-    """The settings of a recipe, given as ``table/row``.
+    """The settings of a recipe, given as ``table/row``, or ``table-small/row`` for a small machine.
 
     Raises
     ------
@@ -39,21 +41,30 @@ def load(name: str) -> dict[str, Any]:
     ('resnet20', 200, {'method': 'wcg'})
     """
     table, _, row = name.partition("/")
-    files = {path.stem: path for path in _files()}
-    if table not in files:
-        raise InputError(f"unknown recipe {name!r}; the tables are {', '.join(sorted(files))}")
-    settings = _read(files[table])
-    rows = settings.pop("rows")
+    tables = _tables()
+    if table not in tables:
+        raise InputError(f"unknown recipe {name!r}; the tables are {', '.join(sorted(tables))}")
+    settings = tables[table]
+    rows, small = settings.pop("rows"), settings.pop("small", {})
     if row not in rows:
         raise InputError(f"table {table!r} has no row {row!r}; its rows are {', '.join(rows)}")
     own = rows[row]
     quant = {**settings.pop("quant", {}), **own.pop("quant", {})}
     settings.pop("source", None)
-    return {**settings, **own, "quant": quant}
+    settings = {**settings, **own, **(small if table.endswith(_SMALL) else {}), "quant": quant}
+    if "pretrained" in settings:
+        settings["pretrained"] = f"runs/{table}/{settings['pretrained']}/seed-0/checkpoint.safetensors"
+    return settings
 
 
-def _files() -> list[Path]:
-    return sorted(Path(__file__).parent.glob("*.toml"))
+def _tables() -> dict[str, dict[str, Any]]:
+    """What each table's file holds, by the table's name; twice where it has a smaller form."""
+    tables = {}
+    for path in Path(__file__).parent.glob("*.toml"):
+        tables[path.stem] = _read(path)
+        if "small" in tables[path.stem]:
+            tables[path.stem + _SMALL] = _read(path)
+    return tables
 
 
 def _read(path: Path) -> dict[str, Any]:

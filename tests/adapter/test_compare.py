@@ -172,12 +172,8 @@ def test_calibration_error_of_known_predictors():
 def test_every_recipe_is_a_configuration(name):
     settings = recipes.load(name)
     seeds = settings.pop("seeds")
-    config = to_config(settings)
+    to_config(settings)
     assert seeds >= 3
-    if "table" in name or name.startswith("rf-dnn"):
-        assert (config.epochs, config.milestones, config.batch_size) == (200, (80, 150, 190), 128)
-        assert config.rate(0) == 0.1
-        assert math.isclose(config.rate(195), 1e-4)
 
 
 @pytest.fixture
@@ -198,8 +194,7 @@ def tiny(monkeypatch):
 SHORT = [
     "digits-mlp/rf",
     "maniquant-table1/resnet20-multifcg",
-    "maniquant-table4/vgg16-md",
-    "maniquant-table5/resnet20-proxquant",
+    "maniquant-table1-small/resnet20-dorefa",
     "mnist-lenet/spin",
     "rf-dnn-cifar10/resnet20-rf",
     "rf-dnn-cifar100/resnet56-fcgrad",

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from lnegeom import InputError
 from lnegeom_torch import LogCoshHessian, ManifoldSGD, NormalizedLNE, QuantConfig, RicciFlow, quantize_
 from lnegeom_torch.methods import (
     METHODS,
@@ -18,6 +19,7 @@ from lnegeom_torch.methods import (
 )
 from lnegeom_torch.metrics import Fisher
 from lnegeom_torch.nets import build
+from lnegeom_torch.optim import estimate_fisher
 from lnegeom_torch.ricci_step import RicciStep
 
 # Every method with its defaults, and the variants that its constants choose.
@@ -31,6 +33,7 @@ VARIANTS = {name: QuantConfig(name) for name in METHODS} | {
     "spin gumbel": QuantConfig("spin", options=Spin("gumbel")),
     "fim diagonal": QuantConfig("fim", metric=Fisher("diagonal", damping=0.1)),
     "rf cheap": QuantConfig("rf", options=RicciFlow(every=2)),
+    "rf estimated": QuantConfig("rf", options=RicciFlow(every=2, share=0.5, batched=True)),
     "ste ternary": QuantConfig("ste", weight_bits="ternary", scale="channel"),
     "ste learned": QuantConfig("ste", weight_bits=2, scale="channel", learned_scale=True),
     "dorefa learned": QuantConfig("dorefa", scale="tensor", learned_scale=True),
@@ -179,6 +182,51 @@ def test_a_loop_of_ones_own_trains_alike_once_attached(config):
             closure()
             optimizer.step()
     assert torch.equal(state(ours.model), state(theirs.model))
+
+
+# The others draw random numbers: noise and samples by part, labels of the Fisher information likewise.
+DETERMINISTIC = [name for name, config in VARIANTS.items() if config.method not in ("spin", "fim")]
+
+
+@pytest.mark.parametrize("name", DETERMINISTIC)
+def test_parts_of_a_batch_add_up_to_it(name):
+    found = []
+    for parts in (1, 3):
+        torch.manual_seed(0)
+        layers = nn.Linear(64, 12), nn.ReLU(), nn.Linear(12, 10)  # no batch norm: it looks at each part
+        method = quantize_(nn.Sequential(nn.Flatten(), *layers).double(), VARIANTS[name])
+        optimizer = optimizer_of(method)
+        for seed in (1, 2, 3):
+            x, y = batch(seed)
+            loss, outputs = method.step(optimizer, nn.functional.cross_entropy, x.double(), y, parts=parts)
+        found.append((loss, outputs, state(method.model)))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-9, atol=1e-9)
+
+
+def test_each_part_is_a_batch_of_the_fisher_information():
+    found = []
+    for parts in (1, 2):
+        method = quantize_(network("mlp"), QuantConfig("fim"))
+        optimizer = optimizer_of(method)
+        x, y = batch()
+        if parts == 1:
+            method._backward(optimizer, nn.functional.cross_entropy, x, y)
+            for half in x.chunk(2):
+                estimate_fisher(optimizer, method.model, half)
+        else:
+            method.step(optimizer, nn.functional.cross_entropy, x, y, parts=2)
+        weight = next(iter(method.latents.values()))
+        found.append(optimizer.state[weight]["fisher_input"])
+    torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"), [(0, "parts must be a positive"), (17, "batch of 16 cannot be")]
+)
+def test_impossible_parts_are_refused(config, parts, message):
+    method = quantize_(network(), config)
+    with pytest.raises(InputError, match=message):
+        method.step(optimizer_of(method), nn.functional.cross_entropy, *batch(), parts=parts)
 
 
 def test_frozen_layers_stay_and_copies_are_independent(config):

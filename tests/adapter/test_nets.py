@@ -25,7 +25,10 @@ def name(request):
     return request.param
 
 
-CASES = [(name, shape) for name in NAMES for shape in SHAPES] + [("vgg16", (3, 8))]
+CASES = [(name, shape) for name in NAMES for shape in SHAPES] + [
+    ("vgg16", (3, 8)),
+    ("resnet18_small", (3, 8)),
+]
 
 
 @pytest.fixture(params=CASES, ids=str)
@@ -89,6 +92,16 @@ def test_resnets_have_the_parameters_of_the_paper(depth, millions):
     count = sum(parameter.numel() for parameter in network.parameters())
     assert count == convolutions + norms + 64 * 10 + 2 * 10
     assert float(f"{count / 1e6:.2g}") == millions
+
+
+def test_the_small_resnet18_has_the_layers_and_parameters_of_the_large_one_less_stem_and_shortcuts():
+    """Torchvision's has 11,689,512, of which a 7×7 stem, three projections, and 1000 classes with biases."""
+    with torch.device("meta"):
+        network = nets.build("resnet18_small", channels=3, image_size=32, classes=10)
+    assert sum(isinstance(layer, WEIGHTED) for layer in network.modules()) == 18
+    projections = sum(a * b + 2 * b for a, b in ((64, 128), (128, 256), (256, 512)))
+    expected = 11689512 - 64 * 3 * 49 + 64 * 3 * 9 - projections - 513 * 1000 + 512 * 10 + 2 * 10
+    assert sum(parameter.numel() for parameter in network.parameters()) == expected
 
 
 def test_vgg16_has_the_parameters_and_products_of_the_pruning_paper():
@@ -214,6 +227,8 @@ def test_unknown_network_lists_the_known_ones():
         (lambda: nets.ResNet(1.0, 10), "channels"),
         (lambda: nets.ResNet(3, 10, depth=2), r"6n \+ 2.* got 2"),
         (lambda: nets.ResNet(3, 10, depth=21), r"6n \+ 2.* got 21"),
+        (lambda: nets.ResNet(3, 10, depth=20, widths=(4, 8)), r"4n \+ 2 with 2 stages.* got 20"),
+        (lambda: nets.ResNet(3, 10, widths=(4, 0, 8)), "widths"),
         (lambda: nets.VGG16(0, 10), "channels"),
         (lambda: nets.build("resnet18", channels=1, image_size=224, classes=10), "3 channels, got 1"),
         (lambda: nets.build("alexnet", channels=3, image_size=32, classes=10), "63 pixels or more, got 32"),

@@ -56,6 +56,25 @@ def test_param_groups_put_the_metric_on_latent_weights_only():
     assert norms == {id(p) for p in others["params"]}
 
 
+@pytest.mark.parametrize(
+    ("bits", "quantizer", "replaced"),
+    [(1, "rf", True), (1, "maniquant", True), (2, "rf", True), (2, "maniquant", False), (3, "rf", False)],
+)
+def test_relus_become_hardtanh_where_a_symmetric_quantizer_would_see_a_constant(bits, quantizer, replaced):
+    torch.manual_seed(0)
+    layers = [nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU6(), nn.Linear(4, 4), nn.ReLU()]
+    model = nn.Sequential(*layers)
+    config = QuantConfig("ste", activation_bits=bits, quantizer=quantizer, scale="tensor", exclude=("5",))
+    quantize_(model, config)
+    kinds = [type(model[place]) for place in (1, 3, 5)]
+    assert kinds == [*([nn.Hardtanh] * 2 if replaced else [nn.ReLU, nn.ReLU6]), nn.ReLU]
+    seen = []
+    model[2].register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))  # after the quantizer
+    model(torch.randn(1000, 4))
+    counts = seen[0].unique(return_counts=True)[1]
+    assert counts.max() < 0.95 * counts.sum()  # behind the ReLU it would be 1, and 0.999 of two bits
+
+
 def test_activations_are_quantized_except_the_first_input():
     model = network()
     quantize_(model, QuantConfig("ste", activation_bits=2, quantizer="maniquant"))

@@ -6,8 +6,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 import lnegeom
+from lnegeom_torch import QuantConfig, quantize_
+from lnegeom_torch.nets import build
 from lnegeom_torch.quant import (
     ActivationQuantizer,
     QuantizedReLU,
@@ -113,10 +116,31 @@ def test_rf_does_not_overflow_in_half_precision():
     assert rf(torch.tensor([6e4, -6e4, 1.0]).half(), 2).tolist() == pytest.approx([1, -1, 1 / 3], abs=1e-3)
 
 
-def test_rf_scales_activations_and_so_gates_none():
-    a = torch.tensor([0.0, 0.5, 3.0, 10.0], requires_grad=True)
-    ActivationQuantizer(4, "rf")(a).sum().backward()
-    assert torch.equal(a.grad, torch.ones(4))
+def test_rf_scales_activations_and_their_gradient_and_gates_none():
+    """The slope of a straight line through the staircase, by differences over whole steps."""
+    a = torch.tensor([-10.0, 0.5, 3.0, 10.0], requires_grad=True)
+    quantizer = ActivationQuantizer(8, "rf")
+    quantizer(a).sum().backward()
+    step = 20 / 255  # a step of the levels, at the scale of a
+    moved = a.detach() + torch.tensor([0, 25, 25, 0]) * step
+    slope = ((quantizer(moved) - quantizer(a)) / (25 * step))[1:3].detach()
+    torch.testing.assert_close(a.grad[1:3], slope, rtol=1e-4, atol=0)
+    assert torch.equal(a.grad, a.grad[0].expand(4))
+
+
+@pytest.mark.parametrize("quantizer", ["rf", "maniquant"])
+def test_fine_activations_do_not_change_the_size_of_gradients(quantizer):
+    """Behind ReLUs too, over many layers, each of which would multiply a gradient that is scaled wrongly."""
+    activation = {"rf": nn.ReLU, "maniquant": nn.Hardtanh}[quantizer]  # the latter clips at 1
+    norms = []
+    for bits in (8, 32):
+        torch.manual_seed(0)
+        model = build("resnet20", channels=1, image_size=8, classes=10, activation=activation)
+        config = QuantConfig("ste", activation_bits=bits, quantizer=quantizer)
+        method = quantize_(model, config)
+        nn.functional.cross_entropy(model(torch.randn(32, 1, 8, 8)), torch.arange(32) % 10).backward()
+        norms.append(torch.stack([weight.grad.norm() for weight in method.latents.values()]))
+    torch.testing.assert_close(*norms, rtol=0.3, atol=0)
 
 
 def test_activations_are_gated_at_one():

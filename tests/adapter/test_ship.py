@@ -202,6 +202,38 @@ def test_onnxruntime_gives_the_same_outputs_for_batches_of_any_size(tmp_path):
     assert model.training
 
 
+def test_an_onnx_file_holds_the_weights_to_the_last_bit_in_fewer_bytes(tmp_path):
+    """Times the unit matrix, without the engine's own rewriting of the graph, each layer gives its weight."""
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+
+    class Side(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList(nn.Linear(150, 301, bias=False) for _ in range(7))
+
+        def forward(self, x):
+            return torch.stack([layer(x) for layer in self.layers])
+
+    torch.manual_seed(0)
+    model = Side()
+    widths = {1: 1, "ternary": 1.6, 2: 2, 3: 4, 4: 4, 8: 8}  # bits that a code takes in a byte
+    for layer, width in zip(model.layers, widths, strict=False):
+        quantize_(layer, QuantConfig("dorefa", weight_bits=width, quantizer="rf", scale="channel"))
+    model.layers[6].weight.data[:, 100:] = 0.0  # in full precision: as it is
+    frozen = freeze(model)
+    path = export(frozen, tmp_path / "model.onnx", torch.zeros(2, 150))
+    options = runtime.SessionOptions()
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = runtime.InferenceSession(path, options)
+    (found,) = session.run(None, {session.get_inputs()[0].name: torch.eye(150).numpy()})
+    expected = torch.stack([layer.weight.T for layer in frozen.layers])
+    assert torch.equal(torch.from_numpy(found), expected)
+    count = 150 * 301
+    most = sum(widths.values()) * count / 8 + 4 * count + len(widths) * 4 * (301 + 256) + 15_000
+    assert path.stat().st_size <= most
+
+
 def test_recalibration_measures_batch_norm_on_the_discrete_weights():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(8, 5, bias=False), nn.BatchNorm1d(5))

@@ -43,11 +43,15 @@ def sizes(folder):
                 path = export(frozen, folder / "model.packed")
                 state = unpack(path)
                 assert all(torch.equal(state[key], value) for key, value in frozen.state_dict().items())
-                whole = freeze(model).state_dict().values()
-                ratio = sum(v.numel() * v.element_size() for v in whole) / path.stat().st_size
-                row.append(f"1/{ratio:.1f}")
+                whole = sum(v.numel() * v.element_size() for v in freeze(model).state_dict().values())
+                row.append(f"1/{whole / path.stat().st_size:.1f}")
+            path = export(frozen, folder / "model.onnx", torch.zeros(2, 3, 32, 32))
+            row.append(f"1/{whole / path.stat().st_size:.1f}")
         rows.append(row)
-    return markdown(["bits", "ResNet-20", "folded", "VGG-16", "folded"], rows)
+    one = ["", "folded", "folded, ONNX"]
+    return markdown(
+        ["bits", *(f"{net} {what}".strip() for net in ("ResNet-20", "VGG-16") for what in one)], rows
+    )
 
 
 def paired(first, second, repeat=1):
