@@ -37,6 +37,14 @@ class RankOne(Metric):
         """A dot product from its terms, in a shape that broadcasts against the weight."""
         return torch.sum(products)
 
+    def scale(self, weight: Tensor) -> Tensor:
+        """The factor, at most 1, that the metric puts on τ or φ at a weight to be positive definite."""
+        return torch.ones((), dtype=wide(weight).dtype, device=weight.device)
+
+    def squared_covector(self, weight: Tensor, origin: Tensor) -> Tensor:
+        """The ``|u|²`` of ``g = I − u uᵀ``, scaled as at the origin; 0 for a metric without an edge at 1."""
+        return torch.zeros((), dtype=wide(weight).dtype, device=weight.device)
+
     def natural_gradient(self, weight: Tensor, gradient: Tensor) -> Tensor:
         """``∂L/∂W + s p (p · ∂L/∂W)``, of the shape and dtype of the gradient, as a new tensor."""
         p = self._covector(wide(weight))
