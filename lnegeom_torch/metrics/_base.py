@@ -13,7 +13,15 @@ from torch import Tensor
 from lnegeom import InputError
 from lnegeom_torch.metrics._room import Room
 
-__all__ = ["Metric", "metric_from_data", "metric_to_data", "register_metric", "wide"]
+__all__ = [
+    "RUNGE_KUTTA_STEPS",
+    "Metric",
+    "metric_from_data",
+    "metric_to_data",
+    "register_metric",
+    "runge_kutta",
+    "wide",
+]
 
 
 class Metric(abc.ABC):
@@ -81,15 +89,7 @@ class Metric(abc.ABC):
 
         For velocities up to about |W|, as an optimizer's are; nothing is checked.
         """
-        x, v, step = wide(weight), wide(velocity), 1 / _RUNGE_KUTTA_STEPS
-        for _ in range(_RUNGE_KUTTA_STEPS):
-            a1 = self.acceleration(x, v, weight)
-            a2 = self.acceleration(x + step / 2 * v, v + step / 2 * a1, weight)
-            a3 = self.acceleration(x + step / 2 * v + step**2 / 4 * a1, v + step / 2 * a2, weight)
-            a4 = self.acceleration(x + step * v + step**2 / 2 * a2, v + step * a3, weight)
-            x = x + step * v + step**2 / 6 * (a1 + a2 + a3)
-            v = v + step / 6 * (a1 + 2 * a2 + 2 * a3 + a4)
-        return x.to(weight.dtype)
+        return runge_kutta(self, weight, velocity, RUNGE_KUTTA_STEPS)
 
     def eigenvalues(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor | None] | None:
         """Least and largest eigenvalue of g, and the one that is not 1 if g is rank one; None if unknown."""
@@ -103,7 +103,7 @@ class Metric(abc.ABC):
         return {"name": type(self).__name__, **dataclasses.asdict(self)}  # type: ignore[call-overload]
 
 
-_RUNGE_KUTTA_STEPS = 8
+RUNGE_KUTTA_STEPS = 8
 _KINDS: dict[str, type[Metric]] = {}
 _M = TypeVar("_M", bound=type[Metric])
 
@@ -163,6 +163,19 @@ def metric_from_data(data: dict[str, Any] | None) -> Metric | None:
         return _KINDS[name](**numbers)
     except TypeError:
         raise InputError(f"metric data for {name} has unknown entries: {sorted(numbers)}") from None
+
+
+def runge_kutta(metric: Metric, weight: Tensor, velocity: Tensor, steps: int) -> Tensor:
+    """The geodesic from a weight at time 1, by the classical Runge–Kutta method in so many steps."""
+    x, v, step = wide(weight), wide(velocity), 1 / steps
+    for _ in range(steps):
+        a1 = metric.acceleration(x, v, weight)
+        a2 = metric.acceleration(x + step / 2 * v, v + step / 2 * a1, weight)
+        a3 = metric.acceleration(x + step / 2 * v + step**2 / 4 * a1, v + step / 2 * a2, weight)
+        a4 = metric.acceleration(x + step * v + step**2 / 2 * a2, v + step * a3, weight)
+        x = x + step * v + step**2 / 6 * (a1 + a2 + a3)
+        v = v + step / 6 * (a1 + 2 * a2 + 2 * a3 + a4)
+    return x.to(weight.dtype)
 
 
 def wide(tensor: Tensor) -> Tensor:

@@ -15,9 +15,9 @@ from lnegeom_torch.metrics._base import register_metric, wide
 from lnegeom_torch.metrics._room import Room, tanh_
 from lnegeom_torch.metrics.rank_one import RankOne, at_least
 
-__all__ = ["LNE", "Graph"]
+__all__ = ["EDGE", "LNE", "Graph"]
 
-_EDGE = 1e-3  # least 1 − |u|² that a geodesic from |u|² ≤ ½ is taken to meet
+EDGE = 1e-3  # least 1 − |u|² that a geodesic from |u|² ≤ ½ is taken to meet
 
 
 @register_metric
@@ -66,6 +66,14 @@ class LNE(RankOne):
         tau: Tensor = (math.sqrt(0.5) / length).clamp_max(self.tau)
         return tau
 
+    def scale(self, weight: Tensor) -> Tensor:
+        """``τ'/τ``."""
+        return self.effective_tau(weight) / self.tau
+
+    def squared_covector(self, weight: Tensor, origin: Tensor) -> Tensor:
+        """``|u|²``, for the τ' of the origin."""
+        return torch.tanh(self.effective_tau(origin) * wide(weight)).square().sum()
+
     def factor(self, weight: Tensor) -> Tensor:
         """The ρ of ``g = I − ρρᵀ``, which is u, of the shape and dtype of the weight."""
         return self._covector(wide(weight)).to(weight.dtype)
@@ -76,7 +84,7 @@ class LNE(RankOne):
         v = wide(velocity)
         u = torch.tanh(tau * wide(weight))
         bend = tau * torch.sum((1 - u * u) * v * v)
-        return (u * (bend / at_least(1 - torch.sum(u * u), _EDGE))).to(velocity.dtype)
+        return (u * (bend / at_least(1 - torch.sum(u * u), EDGE))).to(velocity.dtype)
 
     def _covector(self, weight: Tensor) -> Tensor:
         return torch.tanh(weight * self.effective_tau(weight))
@@ -166,14 +174,23 @@ class Graph(RankOne):
         shrink = 0.5 / at_least(squared, 0.5)
         return shrink / (1 - shrink * squared)
 
+    def scale(self, weight: Tensor) -> Tensor:
+        """The factor on φ², 1 in Euclidean space."""
+        squared = self._covector(wide(weight)).square().sum()
+        return torch.ones_like(squared) if self.sign > 0 else 0.5 / at_least(squared, 0.5)
+
+    def squared_covector(self, weight: Tensor, origin: Tensor) -> Tensor:
+        """``|p|²`` of a weight, φ being scaled as at the origin, in Minkowski space; 0 in Euclidean space."""
+        squared = self._covector(wide(weight)).square().sum()
+        return torch.zeros_like(squared) if self.sign > 0 else self.scale(origin) * squared
+
     def acceleration(self, weight: Tensor, velocity: Tensor, origin: Tensor | None = None) -> Tensor:
         """``−Γ(v, v) = −ε p (vᵀ ∂p v) / (1 + ε |p|²)``, φ being scaled as at the origin."""
         w, v = wide(weight), wide(velocity)
         p = self._covector(w)
-        at_origin = p if origin is None else self._covector(wide(origin))
-        scale = 1.0 if self.sign > 0 else 0.5 / at_least(torch.sum(at_origin * at_origin), 0.5)
+        scale = self.scale(weight if origin is None else origin)
         bend = scale * torch.sum(self.phi._hessian_diagonal(torch, w) * v * v)
-        size = at_least(1 + self.sign * scale * torch.sum(p * p), _EDGE)
+        size = at_least(1 + self.sign * scale * torch.sum(p * p), EDGE)
         return (p * (-self.sign * bend / size)).to(velocity.dtype)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lnegeom._array import positive
 from lnegeom_torch.metrics._base import Metric, register_metric, wide
+from lnegeom_torch.metrics._room import Room, squared_cosh_
 
 __all__ = ["LogCoshHessian"]
 
@@ -53,9 +56,24 @@ class LogCoshHessian(Metric):
 
     def natural_gradient(self, weight: Tensor, gradient: Tensor) -> Tensor:
         """``cosh²(τW) ∘ ∂L/∂W``, of the shape and dtype of the gradient, as a new tensor."""
-        scaled = self.tau * wide(weight)
-        largest = math.log(torch.finfo(gradient.dtype).max) / 2 - 1
+        scaled, largest = self.tau * wide(weight), _largest(gradient.dtype)
         return (torch.cosh(scaled.clamp(-largest, largest)).square() * gradient).to(gradient.dtype)
+
+    def natural_gradients(
+        self,
+        weights: Sequence[Tensor],
+        gradients: Sequence[Tensor],
+        room: Room | None = None,
+        states: Sequence[Any] | None = None,
+    ) -> list[Tensor]:
+        """`natural_gradient` of each tensor of a list, in the room where that is given."""
+        if room is None or not all(room.takes(gradient) for gradient in gradients):
+            return super().natural_gradients(weights, gradients)
+        largest = _largest(room.flat.dtype)
+        torch._foreach_copy_(room.shaped, list(weights))
+        squared_cosh_(room.flat.mul_(self.tau).clamp_(-largest, largest))
+        torch._foreach_mul_(room.shaped, list(gradients))
+        return list(room.shaped)
 
     def eigenvalues(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Least and largest of the diagonal."""
@@ -78,3 +96,8 @@ class LogCoshHessian(Metric):
         line = 2 * torch.atan(torch.tanh(half)) + self.tau * v / torch.cosh(2 * half.clamp(-40, 40))
         end = math.pi / 2 * (1 - 4 * torch.finfo(w.dtype).eps)
         return (2 * torch.atanh(torch.tan(line.clamp(-end, end) / 2)) / self.tau).to(weight.dtype)
+
+
+def _largest(dtype: torch.dtype) -> float:
+    """The largest τ|W| whose cosh² times a gradient of size 1 is finite."""
+    return math.log(torch.finfo(dtype).max) / 2 - 1

@@ -16,6 +16,8 @@ from lnegeom_torch.metrics.rank_one import RankOne, at_least
 
 __all__ = ["NormalizedLNE"]
 
+_TINY_32, _TINY_64 = torch.finfo(torch.float32).tiny, torch.finfo(torch.float64).tiny
+
 
 @register_metric
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ class NormalizedLNE(RankOne):
         chi = self._chi(weight)
         scale = chi / (1 - chi) if self.inverse == "exact" else chi
         # p·∂L vanishes with p, so that any finite divisor makes the preconditioner the identity there.
-        return scale / at_least(squared, _tiny(torch.promote_types(weight.dtype, torch.float32)))
+        return scale / at_least(squared, _tiny(weight.dtype))
 
     def _sum(self, products: Tensor) -> Tensor:
         if self.per == "layer":
@@ -139,4 +141,5 @@ class NormalizedLNE(RankOne):
 
 
 def _tiny(dtype: torch.dtype) -> float:
-    return torch.finfo(dtype).tiny
+    """The least normal number of a sum over a weight of this dtype."""
+    return _TINY_64 if dtype is torch.float64 else _TINY_32

@@ -37,6 +37,14 @@ class RankOne(Metric):
         """A dot product from its terms, in a shape that broadcasts against the weight."""
         return torch.sum(products)
 
+    def scale(self, weight: Tensor) -> Tensor:
+        """The factor, at most 1, that the metric puts on τ or φ at a weight to be positive definite."""
+        return torch.ones((), dtype=wide(weight).dtype, device=weight.device)
+
+    def squared_covector(self, weight: Tensor, origin: Tensor) -> Tensor:
+        """The ``|u|²`` of ``g = I − u uᵀ``, scaled as at the origin; 0 for a metric without an edge at 1."""
+        return torch.zeros((), dtype=wide(weight).dtype, device=weight.device)
+
     def natural_gradient(self, weight: Tensor, gradient: Tensor) -> Tensor:
         """``∂L/∂W + s p (p · ∂L/∂W)``, of the shape and dtype of the gradient, as a new tensor."""
         p = self._covector(wide(weight))
@@ -60,13 +68,13 @@ class RankOne(Metric):
         states: Sequence[Any] | None = None,
     ) -> list[Tensor]:
         """`natural_gradient` of each tensor of a list, in no memory but the room where that is given."""
-        if room is None or not all(_adds_up(gradient, room.flat) for gradient in gradients):
+        if room is None or not all(room.takes(gradient) for gradient in gradients):
             return super().natural_gradients(weights, gradients)
         torch._foreach_copy_(room.shaped, list(weights))
         self._to_covectors_(room)
         # In processor memory a number costs nothing to read: two dot products and one sum a tensor.
         for weight, gradient, p in zip(weights, gradients, room.pieces, strict=True):
-            flat = gradient.view(-1)
+            flat = gradient if gradient.ndim == 1 else gradient.view(-1)
             squared, product = torch.dot(p, p).item(), torch.dot(p, flat).item()
             torch.add(flat, p, alpha=self._strength(squared, weight) * product, out=p)
         return list(room.shaped)
@@ -74,8 +82,3 @@ class RankOne(Metric):
     @abc.abstractmethod
     def _to_covectors_(self, room: Room) -> None:
         """Turn the weights in a room into their p."""
-
-
-def _adds_up(gradient: Tensor, room: Tensor) -> bool:
-    """Whether a gradient is a dense tensor, in order, of the room's dtype."""
-    return type(gradient) is Tensor and gradient.dtype is room.dtype and gradient.is_contiguous()

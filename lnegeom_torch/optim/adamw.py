@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Literal
@@ -16,6 +17,8 @@ from lnegeom import InputError
 from lnegeom_torch.optim._step import ManifoldStep, evaluate
 
 __all__ = ["ManifoldAdamW"]
+
+_ASKS_FOR_AMSGRAD = "amsgrad" in inspect.signature(torch.optim.AdamW._init_group).parameters  # torch 2.6
 
 
 class ManifoldAdamW(ManifoldStep, torch.optim.AdamW):
@@ -105,6 +108,11 @@ class ManifoldAdamW(ManifoldStep, torch.optim.AdamW):
             has_complex = self._begin(group, lists)
             self._move(group, lists, partial(self._torch_step, group, has_complex))
         return loss
+
+    def _init_group(self, group: dict[str, Any], params: Any, grads: Any, *state: Any) -> Any:
+        begin: Any = super()._init_group
+        lists = (params, grads, group["amsgrad"]) if _ASKS_FOR_AMSGRAD else (params, grads)
+        return begin(group, *lists, *state)
 
     def _torch_step(self, group: dict[str, Any], has_complex: bool, decay: Any, *lists: list[Any]) -> None:
         beta1, beta2 = group["betas"]

@@ -91,7 +91,12 @@ class Precondition(torch.optim.Optimizer):
         self.base_optimizer = base_optimizer
         self._options = options
         self._scratch: dict[int, Scratch] = {}
-        self._torch_decouples = "decoupled_weight_decay" in base_optimizer.defaults
+        # torch 2.6's AdamW decouples, and has no option that says so.
+        self._always_decouples = (
+            isinstance(base_optimizer, torch.optim.AdamW)
+            and "decoupled_weight_decay" not in base_optimizer.defaults
+        )
+        self._torch_decouples = self._always_decouples or "decoupled_weight_decay" in base_optimizer.defaults
         super().__setstate__({})
         for group in self.param_groups:
             self._complete(group)
@@ -99,8 +104,14 @@ class Precondition(torch.optim.Optimizer):
     def _complete(self, group: dict[str, Any]) -> None:
         # The wrapped optimizer knows one of the options itself, and has put it into the group.
         group.update({key: self._options[key] for key in ("decoupled_weight_decay",) if key in self._options})
-        for key, value in {**DEFAULTS, **self._options}.items():
+        own = {"decoupled_weight_decay": self._always_decouples}
+        for key, value in {**DEFAULTS, **own, **self._options}.items():
             group.setdefault(key, value)
+        if self._always_decouples and not group["decoupled_weight_decay"]:
+            raise InputError(
+                "this version's AdamW always decouples weight decay, got decoupled_weight_decay=False; "
+                "wrap torch.optim.Adam, or take torch 2.7"
+            )
         group["metric"] = metric_to_data(group["metric"])
         check_group(group)
         check_parameters(group)

@@ -121,9 +121,71 @@ def test_log_cosh_is_flat_in_closed_form():
     close(manifold.component_inner(x, x).sum(dim=(1, 2)), manifold.inner(x, x))
 
 
-def test_others_say_that_they_have_no_logarithm():
-    with pytest.raises(NotImplementedError):
-        LNEManifold(ndim=2).logmap(normal(0, 3, 4), normal(1, 3, 4))
+def test_the_logarithm_is_the_exponentials_inverse(manifold):
+    x, v = normal(0, 5, 3, 4), 0.2 * normal(1, 5, 3, 4)
+    y = manifold.expmap(x, v)
+    close(manifold.logmap(x, y), v, rtol=1e-10, atol=1e-10)
+    near = x + 0.1 * v
+    close(manifold.expmap(x, manifold.logmap(x, near)), near, rtol=1e-12, atol=1e-12)
+    close(manifold.logmap(x[0], y[0]), manifold.logmap(x, y)[0])
+    assert torch.equal(manifold.logmap(x, x), torch.zeros_like(x))
+    single = manifold.logmap(x.float(), y.float())
+    assert single.dtype == torch.float32
+    close(single.double(), v, rtol=1e-3, atol=1e-4)
+
+
+def test_the_logarithm_can_be_differentiated(manifold):
+    """One derivative forward, by differences, against the same backward."""
+    x, y, a, b, c = 0.3 * normal(0, 5, 1, 3)
+    ends = x.requires_grad_(), y.requires_grad_()
+    slopes = torch.autograd.grad((manifold.logmap(*ends) * c).sum(), ends)
+    with torch.no_grad():
+        up, down = (manifold.logmap(x + h * a, y + h * b) for h in (1e-5, -1e-5))
+    close(sum((s * d).sum() for s, d in zip(slopes, (a, b), strict=True)), ((up - down) * c).sum() / 2e-5)
+
+
+ONE_FIELD = [
+    (NormalizedLNEManifold(0.6), None),
+    (LNEManifold(0.2), lnegeom.LNE(0.2)),
+    (GraphManifold(lnegeom.LogCosh(0.7)), lnegeom.Graph(lnegeom.LogCosh(0.7))),
+    (LogCoshManifold(0.5), lnegeom.Hessian(lnegeom.LogCosh(0.5))),
+]
+
+
+@pytest.mark.parametrize(("manifold", "core"), ONE_FIELD, ids=lambda value: type(value).__name__)
+def test_distance_is_the_geodesics_length(manifold, core):
+    x, y, z = 0.5 + 0.3 * normal(0, 3, 4, 5)
+    there, back = manifold.dist(x, y), manifold.dist(y, x)
+    close(there, manifold.norm(x, manifold.logmap(x, y)))
+    close(there, back, rtol=1e-4, atol=0)  # the error of expmap's eight steps
+    assert (there <= manifold.dist(x, z) + manifold.dist(z, y)).all()
+    close(manifold.dist2(x, y, keepdim=True), there[:, None] ** 2)
+    if core is not None:
+        close(there[0], lnegeom.distance(core, x[0], y[0]), rtol=1e-5, atol=0)
+    # First variation: along the geodesic, away from x, distance grows as fast as one goes.
+    end = y.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(manifold.dist(x, end).sum(), end)
+    close(manifold.egrad2rgrad(y, slope), -manifold.logmap(y, x) / back[:, None], rtol=1e-3, atol=3e-4)
+    (at_rest,) = torch.autograd.grad(manifold.dist(y, end).sum(), end)
+    assert torch.equal(at_rest, torch.zeros_like(y))
+
+
+def test_a_logarithm_in_many_dimensions():
+    manifold = LNEManifold(1.0)
+    x, v = normal(0, 20_000), 0.3 * normal(1, 20_000)
+    close(manifold.logmap(x, manifold.expmap(x, v)), v)
+
+
+def test_where_there_is_no_logarithm_it_says_so():
+    x = torch.tensor([[0.1, 0.0], [0.6, 0.1]], dtype=torch.float64)
+    for call, message in (
+        (lambda: LNEManifold().logmap(x, x + torch.tensor([[0.0], [2.0]])), r"reaches y\[1\]: .*below 1"),
+        (lambda: LNEManifold().dist(x, 5 * x), r"y\[1\] lies where LNE\(tau=1.0\) is scaled by 0.2"),
+        (lambda: NormalizedLNEManifold(0.9).logmap(x[0], x[0].flip(0)), "no geodesic was found from x to y"),
+        (lambda: NormalizedLNEManifold(0.9).logmap(x[:, None], -x), r"no geodesic was found from x\[0, 1\]"),
+    ):
+        with pytest.raises(lnegeom.GeometryError, match=message):
+            call()
 
 
 def test_random_and_origin(manifold):

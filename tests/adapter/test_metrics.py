@@ -20,7 +20,7 @@ from lnegeom_torch.metrics import (
     metric_to_data,
     register_metric,
 )
-from lnegeom_torch.metrics._room import tanh_
+from lnegeom_torch.metrics._room import squared_cosh_, tanh_
 
 METRICS = [
     NormalizedLNE(0.6),
@@ -84,21 +84,33 @@ def test_acceleration_is_the_levi_civita_connections(metric, tensors):
     torch.testing.assert_close(metric.acceleration(w, v).flatten(), expected)
 
 
+def units_in_the_last_place(found, truth):
+    least = np.finfo(found.dtype).smallest_subnormal
+    return np.abs(found - truth) / np.spacing(np.maximum(np.abs(truth), least).astype(found.dtype))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_tanh_of_a_room_is_tanh(dtype):
-    """To four units in the last place at every size, where numpy's long double is the truth."""
+def test_functions_of_a_room_are_good_to_four_units(dtype):
+    """At every size, subnormal ones too, where numpy's long double is the truth."""
     generator = torch.Generator().manual_seed(0)
-    sizes = (0.0, 1e-300, 1e-30, 1e-8, 1e-3, 0.3, 5.0, 1e3, 1e30)
+    sizes = (0.0, 1e-310, 1e-40, 1e-30, 1e-8, 1e-3, 0.3, 5.0, 40.0)
     x = torch.cat([s * torch.randn(20_000, generator=generator, dtype=torch.float64) for s in sizes]).to(
         dtype
     )
-    truth = np.tanh(x.numpy().astype(np.longdouble))
-    found = tanh_(x.clone()).numpy()
-    error = np.abs(found - truth) / np.spacing(
-        np.maximum(np.abs(truth), np.finfo(found.dtype).tiny).astype(found.dtype)
-    )
-    assert error[np.abs(truth) > 4 * np.finfo(found.dtype).tiny].max() < 4
-    assert np.isfinite(found).all()
+    exact = x.numpy().astype(np.longdouble)
+    assert units_in_the_last_place(tanh_(x.clone()).numpy(), np.tanh(exact)).max() < 4
+    inside = np.abs(exact) < 40
+    found = squared_cosh_(x[torch.from_numpy(inside)]).numpy()
+    assert units_in_the_last_place(found, np.cosh(exact[inside]) ** 2).max() < 4
+
+
+def test_functions_of_a_room_at_the_ends_raise_no_warning():
+    ends = torch.tensor([math.inf, -math.inf, 1e30, -1e-45, 0.0, math.nan])
+    with np.errstate(all="raise"):
+        tanh = tanh_(ends.clone())
+        assert torch.isposinf(squared_cosh_(ends.clone())[:3]).all()
+    expected = torch.tensor([1.0, -1.0, 1.0, -1e-45, 0.0, math.nan])
+    torch.testing.assert_close(tanh, expected, rtol=0, atol=0, equal_nan=True)
 
 
 def test_lne_of_a_small_layer_is_the_cores(tensors):
