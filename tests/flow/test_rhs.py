@@ -173,6 +173,20 @@ def test_where_torch_cannot_compile_it_says_so(monkeypatch):
     assert double(4) == 8  # and does not warn again
 
 
+def test_the_benchmark_of_a_device_runs(monkeypatch, capsys):
+    torch = pytest.importorskip("torch")
+    import bench_flow
+
+    monkeypatch.setattr(torch, "compile", lambda function, **options: function)  # it takes too long here
+    bench_flow.device_table("cpu", [(12, 10)], count=1)
+    header, _, *rows = capsys.readouterr().out.splitlines()
+    assert [row.split(" | ")[1] for row in rows] == ["float64", "float32"]
+    for row in rows:
+        cells = row.strip("| ").split(" | ")
+        assert len(cells) == header.count("|") - 1
+        assert all(float(cell) > 0 for cell in cells[4:])
+
+
 def test_gradients_flow_through_a_flow_of_tensors():
     torch = pytest.importorskip("torch")
     grid = TorusGrid((8, 8))
