@@ -90,8 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except RuntimeError as error:
         return _complain(options.command, str(error), _FAILED)
-    except KeyboardInterrupt:
-        return _complain(options.command, "interrupted", _INTERRUPTED)
+    except KeyboardInterrupt as error:
+        return _complain(options.command, str(error) or "interrupted", _INTERRUPTED)
     return 0
 
 

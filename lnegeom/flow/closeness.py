@@ -10,8 +10,9 @@ __all__ = ["closeness", "rank_one_closeness"]
 def closeness(metric: Array, background: Array | None = None) -> Array:
     """Least ε with ``(1 + ε)⁻¹ ḡ ≤ g ≤ (1 + ε) ḡ`` at each point, as quadratic forms.
 
-    The stability theorems for the Ricci–DeTurck flow, and RF-DNN after them (Definition 21), ask for metrics
-    that are ε-close to a background. With the eigenvalues μ of ``ḡ⁻¹ g`` it is
+    The stability theorems for the Ricci–DeTurck flow ask for metrics that are ε-close to a background in this
+    sense. RF-DNN (arXiv 2302.03390) builds on them; the text of its own Definition 21 was not at hand, and
+    what is here is the theorems'. With the eigenvalues μ of ``ḡ⁻¹ g`` it is
     ``ε = max(μ_max, 1/μ_min) − 1``: symmetric in the two metrics, and 0 only where they are equal.
 
     Parameters
@@ -34,7 +35,7 @@ def closeness(metric: Array, background: Array | None = None) -> Array:
     References
     ----------
     O. C. Schnürer, F. Schulze and M. Simon, "Stability of Euclidean space under Ricci flow", Comm. Anal.
-    Geom. 16 (2008); J. Chen et al., arXiv 2302.03390, Definition 21.
+    Geom. 16 (2008).
 
     Examples
     --------

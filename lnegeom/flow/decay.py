@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,8 @@ class DecayRate:
     Attributes
     ----------
     rate : float
-        Minus the slope of the logarithm of the L² norm, mean-free where the mean stays.
+        Minus the slope of the logarithm of what was fitted: by default the L² norm, mean-free where the mean
+        stays.
     standard_error : float
         Standard error of the slope by least squares. It measures the scatter about a straight line, not the
         bias of the modes that the window has not outlived: see `drift`.
@@ -60,7 +62,7 @@ class DecayRate:
     limit_shift: float
 
 
-def decay_rate(solution: Solution) -> DecayRate:
+def decay_rate(solution: Solution, of: Literal["norm", "max_riemann"] = "norm") -> DecayRate:
     """Fit ``‖h − mean h‖₂ ∝ exp(−rate · t)`` to the late part of a solution.
 
     The window starts at ``t = log(1000) / (λ₂ − λ₁)``, when the linear flow has reduced the second shell of
@@ -68,17 +70,26 @@ def decay_rate(solution: Solution) -> DecayRate:
     taken to start with amplitudes of one order). It stops where the norm meets a thousand rounding errors of
     the metric, ``1000 eps √volume``.
 
+    Plain Ricci flow does not move pure gauge, so that h stays; its geometry decays: there fit
+    ``of="max_riemann"``, the invariant ``sup |Rm|``.
+
     What to expect: for mean-free data of size ε in the lowest shell of a rectangular torus the rate is
     ``λ₁ (1 + O(ε²))``, on a hexagonal one only late. A mean of size ε shifts it by O(ε), because the limit is
     then another flat torus: `limit_theory` is its λ₁. Data without modes in the lowest shell decay at the
     rate of the lowest shell they have.
 
+    Parameters
+    ----------
+    solution : Solution
+    of : {"norm", "max_riemann"}, default: "norm"
+        What decays: the perturbation's norm, or the curvature, which the flow must have recorded.
+
     Raises
     ------
     InputError
-        If the window holds fewer than 8 samples or less than one e-folding: the run is too short, sampled
-        too coarsely, or meets the rounding errors too early. The message says how long it should be. Also on
-        a domain whose spectrum is not known.
+        If `of` is unknown or was not recorded. If the window holds fewer than 8 samples or less than one
+        e-folding: the run is too short, sampled too coarsely, or meets the rounding errors too early; the
+        message says how long it should be. On a domain whose spectrum is not known.
 
     Examples
     --------
@@ -92,12 +103,12 @@ def decay_rate(solution: Solution) -> DecayRate:
     domain = solution.grid
     if not isinstance(domain, SpectralDomain):
         raise InputError(f"no spectrum to compare with is known on {domain!r}: fit a torus or a box")
-    norm = to_numpy(solution.perturbation_norm("l2", mean_free=domain.keeps_mean))
+    norm, scale = _decaying(solution, domain, of)
     first, second = domain.eigenvalues(2)
     start = -math.log(CONTAMINATION) / (second - first)
-    floor = FLOOR * float(np.finfo(norm.dtype).eps) * math.sqrt(domain.volume)
+    floor = FLOOR * float(np.finfo(norm.dtype).eps) * scale
     above = norm > floor
-    # The norm only falls, so the first sample below the floor ends the window.
+    # It only falls, so the first sample below the floor ends the window.
     end = len(norm) if bool(above.all()) else int(np.argmin(above))
     inside = np.flatnonzero(times[:end] >= start)
     if len(inside) < MIN_SAMPLES or first * (times[inside[-1]] - times[inside[0]]) < MIN_DECAY:
@@ -108,6 +119,19 @@ def decay_rate(solution: Solution) -> DecayRate:
     drift = _slope(t[:half], y[:half])[0] - _slope(t[half:], y[half:])[0]
     window = (float(t[0]), float(t[-1]))
     return DecayRate(-slope, error, first, -slope / first - 1, window, drift, *_limit(solution, first))
+
+
+def _decaying(solution: Solution, domain: SpectralDomain, of: str) -> tuple[NDArray[Any], float]:
+    """What is fitted, and how many rounding errors of the metric it takes at most."""
+    if of == "norm":
+        norm = solution.perturbation_norm("l2", mean_free=domain.keeps_mean)
+        return to_numpy(norm), math.sqrt(domain.volume)
+    if of != "max_riemann":
+        raise InputError(f'of must be "norm" or "max_riemann", got {of!r}')
+    if of not in solution.invariants or not isinstance(domain, TorusGrid):
+        raise InputError('sup |Rm| was not recorded: run the flow on a torus with invariants="max_riemann"')
+    # Second derivatives multiply the errors of the shortest waves.
+    return to_numpy(solution.invariants[of]), sum((math.pi / h) ** 2 for h in domain.spacing)
 
 
 def _limit(solution: Solution, theory: float) -> tuple[float, float]:
@@ -142,7 +166,7 @@ def _too_short(times: NDArray[np.float64], end: int, start: float, first: float)
         return f"{expected}; the run ends at t = {times[-1]:.4g}: run it to t_end = {needed:.4g} or longer"
     if end < len(times):
         return (
-            f"{expected}; the norm meets the rounding errors at t = {times[end]:.4g}: start from a larger "
+            f"{expected}; what decays meets the rounding errors at t = {times[end]:.4g}: start from a larger "
             "perturbation, use float64, or sample more finely"
         )
     return f"{expected}; the samples lie {times[1] - times[0]:.4g} apart: raise `samples`"

@@ -11,10 +11,10 @@ import time
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lnegeom import flow
-from lnegeom._array import InputError, to_numpy
+from lnegeom._array import InputError, positive, to_numpy
 from lnegeom.flow.decay import CONTAMINATION
 from lnegeom.flow.domain import SpectralDomain
 from lnegeom.flow.solution import Solution
@@ -32,30 +32,38 @@ TAKES = {
     "homogeneous": ("group", "metric", "normalised"),
     "rotational": ("dim", "size", "neck", "normalised"),
 }
+MAX_DIM = {"deturck": 4, "ricci": 4, "box": 3}
 # Points an axis, by dimension.
 TORUS_SIZE = {1: 64, 2: 48, 3: 24, 4: 12}
 BOX_SIZE = {1: 16, 2: 14, 3: 9}
 INVARIANTS = ("volume", "closeness", "min_scalar_curvature", "max_riemann")
-ON_A_GRID = (
-    "The perturbation's norm against time, and a component of the metric at the first and the last time."
-)
+ON_A_GRID = "What decays against time, and a component of the metric at the first and the last time."
 PICTURES = {
     "homogeneous": "The lengths of the frame, and the scalar curvature.",
     "rotational": "Outlines at successive times, the later the darker, and the scalar curvature.",
 }
+Decaying = Literal["norm", "max_riemann"]
+NAMES = {"norm": "the norm", "max_riemann": "sup |Rm|"}
 FOLDINGS = 5.0
 """E-foldings of the first mode after the others have died away, in the default time."""
 
 
 def run(options: argparse.Namespace) -> Solution:
     """Run the flow that the options ask for, or go on with it; print its table and write the folder."""
-    _refuse_others(options)
+    _check(options)
+    try:
+        return _run(options)
+    except KeyboardInterrupt:
+        if (options.out / "run" / "checkpoint.npz").exists():
+            raise KeyboardInterrupt("interrupted; the same command with --resume goes on from here") from None
+        raise
+
+
+def _run(options: argparse.Namespace) -> Solution:
     out: Path = options.out
-    if not options.resume and any((out / name).exists() for name in ("run", "solution.npz")):
-        raise InputError(f"{out} holds a run already; add --resume to go on with it, or choose another --out")
     start = time.perf_counter()
     solution = _solve(options)
-    numbers = _numbers(solution)
+    numbers = _numbers(solution, "max_riemann" if options.kind == "ricci" else "norm")
     results = {
         "command": _command(options),
         "seconds": time.perf_counter() - start,
@@ -67,8 +75,7 @@ def run(options: argparse.Namespace) -> Solution:
     }
     solution.save(out / "solution.npz")
     write_json(out / "results.json", results)
-    picture = solution.plot()
-    picture.savefig(out / "picture.png", dpi=150)
+    solution.plot().savefig(out / "picture.png", dpi=150)
     if options.frames:
         solution.animate(out / "animation.gif", frames=options.frames, progress=sys.stderr.isatty())
     headers, rows = _table(solution, numbers)
@@ -79,14 +86,28 @@ def run(options: argparse.Namespace) -> Solution:
     return solution
 
 
+def _check(options: argparse.Namespace) -> None:
+    """Raise at the first bad option, in the command line's words."""
+    _refuse_others(options)
+    out, dim, largest = options.out, options.dim, MAX_DIM.get(options.kind)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out takes a folder, and {out} is a file")
+    if largest is not None and dim is not None and not 1 <= dim <= largest:
+        raise InputError(f"--dim must be 1 to {largest} for {options.kind}, got {dim}")
+    if options.length is not None:
+        positive("--length", options.length)
+    if options.frames < 0:
+        raise InputError(f"--frames must not be negative, got {options.frames}")
+    if not options.resume and any((out / name).exists() for name in ("run", "solution.npz")):
+        raise InputError(f"{out} holds a run already; add --resume to go on with it, or choose another --out")
+
+
 def _refuse_others(options: argparse.Namespace) -> None:
     """Raise for an option that the kind does not take: it would be ignored."""
     for name in sorted({name for names in TAKES.values() for name in names}):
         if name not in TAKES[options.kind] and _given(options, name):
             takers = ", ".join(kind for kind, names in TAKES.items() if name in names)
             raise InputError(f"--{name} is for --kind {takers}; leave it out for {options.kind}")
-    if options.frames < 0:
-        raise InputError(f"frames must not be negative, got {options.frames}")
 
 
 def _given(options: argparse.Namespace, name: str) -> bool:
@@ -116,7 +137,7 @@ def _solve(options: argparse.Namespace) -> Solution:
 def _solve_on_grid(options: argparse.Namespace, common: dict[str, Any]) -> Solution:
     boxed = options.kind == "box"
     dim = 2 if options.kind == "conformal" else _or(options.dim, 2)
-    shape = (_or(options.size, (BOX_SIZE if boxed else TORUS_SIZE).get(dim, 8)),) * dim
+    shape = (_or(options.size, (BOX_SIZE if boxed else TORUS_SIZE)[dim]),) * dim
     lengths = None if options.length is None else (options.length,) * dim
     grid: Any = flow.BoxGrid(shape, lengths) if boxed else flow.TorusGrid(shape, lengths)
     metric = flow.perturbed_flat(grid, _or(options.amplitude, 0.1), seed=_or(options.seed, 0))
@@ -139,7 +160,7 @@ def _or(value: Any, default: Any) -> Any:
     return default if value is None else value
 
 
-def _numbers(solution: Solution) -> dict[str, Any]:
+def _numbers(solution: Solution, decaying: Decaying) -> dict[str, Any]:
     invariants = {name: to_numpy(values) for name, values in solution.invariants.items()}
     numbers: dict[str, Any] = {"times": to_numpy(solution.times), "invariants": invariants}
     if not isinstance(solution.grid, SpectralDomain):
@@ -148,10 +169,10 @@ def _numbers(solution: Solution) -> dict[str, Any]:
     if solution.grid.keeps_mean:
         norms["norm with mean"] = to_numpy(solution.perturbation_norm("l2", mean_free=False))
     try:
-        fit = flow.decay_rate(solution)
+        fit = flow.decay_rate(solution, decaying)
     except InputError as error:
         return {**numbers, "norms": norms, "decay": None, "no_fit": str(error)}
-    return {**numbers, "norms": norms, "decay": asdict(fit)}
+    return {**numbers, "norms": norms, "decay": {"of": NAMES[decaying], **asdict(fit)}}
 
 
 def _table(solution: Solution, numbers: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
@@ -164,7 +185,8 @@ def _table(solution: Solution, numbers: dict[str, Any]) -> tuple[list[str], list
     end = float(solution.times[-1])
     rows: list[list[Any]] = [[name, float(values[0]), float(values[-1])] for name, values in series.items()]
     if numbers.get("decay"):
-        rows.append(["decay rate: theory, measured", numbers["decay"]["theory"], numbers["decay"]["rate"]])
+        decay = numbers["decay"]
+        rows.append([f"decay rate of {decay['of']}: theory, measured", decay["theory"], decay["rate"]])
     if solution.singular_time is not None:
         rows.append(["singular time", None, solution.singular_time])
     return ["quantity", "t = 0", f"t = {end:.6g}"], rows
@@ -183,9 +205,9 @@ def _page(
     if results.get("decay"):
         decay = results["decay"]
         page.text(
-            f"Rate {decay['rate']:.8g} ± {decay['standard_error']:.1e} (standard error of the fit), "
-            f"{decay['relative_difference']:+.1e} from the linear theory's {decay['theory']:.8g}, fitted "
-            f"over t = {decay['window'][0]:.4g} … {decay['window'][1]:.4g}."
+            f"Rate of {decay['of']}: {decay['rate']:.8g} ± {decay['standard_error']:.1e} (standard error of "
+            f"the fit), {decay['relative_difference']:+.1e} from the linear theory's {decay['theory']:.8g}, "
+            f"fitted over t = {decay['window'][0]:.4g} … {decay['window'][1]:.4g}."
         )
         if "norm with mean" in results["norms"]:
             page.text(

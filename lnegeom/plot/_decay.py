@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def plot_decay(solution: Solution, ax: Axes | None = None) -> Axes:
+def plot_decay(
+    solution: Solution, ax: Axes | None = None, of: Literal["norm", "max_riemann"] = "norm"
+) -> Axes:
     """Plot the L² norm of the perturbation against time, on a logarithmic axis: of what decays.
 
-    On a torus that is the mean-free part, in a box with values given on its boundary all of it.
+    On a torus that is the mean-free part, in a box with values given on its boundary all of it; under plain
+    Ricci flow only the curvature decays.
 
     A dashed line of slope −λ₁, the linear theory, goes through the fit's window (shaded), or through the last
     sample where the run is too short to fit a rate. The legend gives the fitted rate.
@@ -30,6 +33,8 @@ def plot_decay(solution: Solution, ax: Axes | None = None) -> Axes:
     solution : Solution
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
+    of : {"norm", "max_riemann"}, default: "norm"
+        The perturbation's norm, or the recorded ``sup |Rm|``: see `lnegeom.flow.decay_rate`.
 
     Returns
     -------
@@ -57,11 +62,16 @@ def plot_decay(solution: Solution, ax: Axes | None = None) -> Axes:
     if not isinstance(domain, SpectralDomain):
         raise InputError(f"the decay on {domain!r} has no theory to draw: expected a torus or a box")
     times = to_numpy(solution.times)
-    norm = to_numpy(solution.perturbation_norm("l2", mean_free=domain.keeps_mean))
+    curvature = of == "max_riemann"
+    norm = to_numpy(
+        solution.invariants[of]
+        if curvature
+        else solution.perturbation_norm("l2", mean_free=domain.keeps_mean)
+    )
     shown = norm > 0
     if not shown.any():
         raise InputError("the perturbation is zero at all times: there is no decay to plot")
-    fit = _fit(solution)
+    fit = _fit(solution, of)
     if ax is None:
         ax = new_axes(figsize=(5.4, 3.6))
     theory = domain.eigenvalues(1)[0]
@@ -77,7 +87,7 @@ def plot_decay(solution: Solution, ax: Axes | None = None) -> Axes:
     ax.set(
         yscale="log",
         xlabel="time $t$",
-        ylabel=r"$\|h - \overline{h}\|_{L^2}$" if domain.keeps_mean else r"$\|h\|_{L^2}$",
+        ylabel=r"$\sup |Rm|$" if curvature else norm_name(domain),
         title="Decay to a flat metric",
         xlim=(float(times[0]), float(times[-1])),
     )
@@ -86,9 +96,14 @@ def plot_decay(solution: Solution, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _fit(solution: Solution) -> DecayRate | None:
+def norm_name(domain: SpectralDomain) -> str:
+    """Of the norm of what decays."""
+    return r"$\|h - \overline{h}\|_{L^2}$" if domain.keeps_mean else r"$\|h\|_{L^2}$"
+
+
+def _fit(solution: Solution, of: Literal["norm", "max_riemann"]) -> DecayRate | None:
     try:
-        return decay_rate(solution)
+        return decay_rate(solution, of)
     except InputError:  # too short to fit: the curve is still worth drawing
         return None
 

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from lnegeom._array import to_numpy
+from lnegeom._array import InputError, to_numpy
+from lnegeom.flow.decay import decay_rate
 from lnegeom.flow.domain import SpectralDomain
 from lnegeom.flow.solution import Solution
 from lnegeom.flow.warped import WarpedGrid
 from lnegeom.plot._curves import plot_curvature, plot_lengths, plot_profiles
-from lnegeom.plot._decay import plot_decay
+from lnegeom.plot._decay import norm_name, plot_decay
 from lnegeom.plot._fields import plot_component
 from lnegeom.plot._style import BLUE, pyplot, tidy
 
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 def plot_solution(solution: Solution, component: tuple[int, int] = (0, 0)) -> Figure:
     """Draw a solution as its kind asks for: `Solution.plot`.
 
-    On tori and boxes, the decay and a component of the metric at the first and the last time; of homogeneous
-    metrics, the lengths of the frame and the scalar curvature; of rotationally symmetric ones, the outline at
-    successive times and the scalar curvature.
+    On tori and boxes, the decay (of the curvature, where the perturbation itself stays) and a component of
+    the metric at the first and the last time; of homogeneous metrics, the lengths of the frame and the scalar
+    curvature; of rotationally symmetric ones, the outline at successive times and the scalar curvature.
 
     Parameters
     ----------
@@ -70,12 +71,27 @@ def plot_solution(solution: Solution, component: tuple[int, int] = (0, 0)) -> Fi
 
 
 def _norm(solution: Solution, ax: Axes) -> None:
-    """The decay where the perturbation decays, its norm otherwise (as under moving boundary values)."""
-    keeps_mean = cast("SpectralDomain", solution.grid).keeps_mean
-    norm = to_numpy(solution.perturbation_norm("l2", mean_free=keeps_mean))
+    """The decay of the perturbation, or else of the curvature; the perturbation's norm if neither decays."""
+    domain = cast("SpectralDomain", solution.grid)
+    norm = to_numpy(solution.perturbation_norm("l2", mean_free=domain.keeps_mean))
     if 0 < norm[-1] < 0.5 * norm[0]:
         plot_decay(solution, ax)
         return
+    if _curvature_decays(solution):
+        plot_decay(solution, ax, of="max_riemann")
+        return
     ax.plot(to_numpy(solution.times), norm, color=BLUE, linewidth=2)
-    ax.set(xlabel="time $t$", ylabel=r"$\|h\|_{L^2}$", ylim=(0, 1.1 * float(np.max(norm)) or 1.0))
+    ax.set(
+        xlabel="time $t$",
+        ylabel=norm_name(domain),
+        title="Norm of the perturbation",
+        ylim=(0, 1.1 * float(np.max(norm)) or 1.0),
+    )
     tidy(ax)
+
+
+def _curvature_decays(solution: Solution) -> bool:
+    try:
+        return decay_rate(solution, of="max_riemann").rate > 0
+    except InputError:  # not recorded, or too short to tell
+        return False

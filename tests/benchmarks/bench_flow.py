@@ -1,12 +1,16 @@
 """The Ricci–DeTurck flow on a torus against its Fourier transforms.
 
     OMP_NUM_THREADS=1 python tests/benchmarks/bench_flow.py [--picture docs/images/flow_scaling.png]
+    python tests/benchmarks/bench_flow.py --device cuda
 
 The reference is the 2m(n + 1) real transforms of a right-hand side, m = n(n + 1)/2 (18 in two dimensions,
 48 in three), by the fastest of numpy, scipy, ducc0 and FFTW (pyfftw, plans measured) that are installed, on
 arrays that are there already. Each round times every candidate in turn, by a few calls in a row; ratios are
 medians over rounds of the ratio to the same round's reference. One thread: processor time of the thread,
-which a busy machine disturbs least; more: wall time.
+which a busy machine disturbs least; more: wall time, and ratios of the least times, for the same reason.
+
+With a device the flow of torch tensors there, compiled by ``torch.compile``, is timed instead: against
+torch's own transforms there, and its step against the CPU's on numpy arrays, all cores.
 """
 
 import argparse
@@ -17,13 +21,14 @@ import subprocess
 import sys
 import time
 
+import array_api_compat
 import numpy as np
 import scipy.fft
 
 from lnegeom.flow import TorusGrid, king_conformal, perturbed_flat, ricci_deturck
 from lnegeom.flow.torus.integrators import METHODS
 from lnegeom.flow.torus.march import March
-from lnegeom.flow.torus.rhs import Plain
+from lnegeom.flow.torus.rhs import Compiled, Plain
 from lnegeom.flow.torus.run import Run, Settings
 
 SHAPES = [(64, 64), (128, 128), (32, 32, 32), (64, 64, 64)]
@@ -101,7 +106,7 @@ def rounds(candidates, clock, count):
 
 def stepper(run):
     """A function that takes one step of fixed length, from the same state."""
-    method = METHODS["ifrk4"](np, run.linear, run.rhs)
+    method = METHODS["ifrk4"](run.xp, run.linear, run.rhs)
     march = March(method, run.modes, run.start, 0.02, 1e9, 1e9)
     start, first = march.u, march.first
 
@@ -122,23 +127,83 @@ def measured(shape, dtype, workers, count, plain):
     }
     clock = time.thread_time if workers == 1 else time.perf_counter
     times = rounds(candidates, clock, count)
-    fastest = min(names, key=lambda name: statistics.median(times[name]))
+    middle = statistics.median if workers == 1 else min
+    fastest = min(names, key=lambda name: middle(times[name]))
 
-    def ratio(name, times=times, scale=1.0):
-        pairs = zip(times[name], times[fastest], strict=True)
-        return statistics.median(mine / (scale * theirs) for mine, theirs in pairs)
+    def ratio(name, scale=1.0):
+        if workers > 1:
+            return min(times[name]) / (scale * min(times[fastest]))
+        return median_ratio(times[name], times[fastest]) / scale
 
     uncompiled = ""
     if plain:
         slow = Plain(np, run.modes, run.rhs.equation)
-        few = {fastest: names[fastest], "plain": lambda: slow(run.start)}
-        uncompiled = f"{ratio('plain', rounds(few, clock, 5)):.1f}"
+        few = rounds({"reference": names[fastest], "plain": lambda: slow(run.start)}, clock, 5)
+        uncompiled = f"{median_ratio(few['plain'], few['reference']):.1f}"
     return {
-        "reference": f"{1e3 * statistics.median(times[fastest]):.2f} ms, {fastest}",
+        "threads": str(workers) if run.rhs.workers == workers else f"{workers}, uses {run.rhs.workers}",
+        "reference": f"{1e3 * middle(times[fastest]):.2f} ms, {fastest}",
         "right-hand side": f"{ratio('right-hand side'):.2f}",
         "step": f"{ratio('step', scale=4):.2f}",
         "plain": uncompiled,
     }
+
+
+def median_ratio(mine, theirs):
+    return statistics.median(a / b for a, b in zip(mine, theirs, strict=True))
+
+
+def on_device(device, shape, dtype, count):
+    """Ratios of the flow of torch tensors on a device, compiled, and of its parts."""
+    import torch
+
+    def synchronous(function):
+        def call():
+            function()
+            if device == "cuda":
+                torch.cuda.synchronize()
+
+        return call
+
+    cpu = run_of(shape, dtype, len(os.sched_getaffinity(0)))
+    metric = torch.asarray(cpu.metric, device=device)
+    xp, grid = array_api_compat.array_namespace(metric), cpu.grid
+    run = Run(xp, metric, grid, "flat", None, Settings(t_end=1.0))
+    slow = run.rhs = Plain(xp, run.modes, run.rhs.equation)
+    uncompiled = stepper(run)
+    run.rhs = Compiled(xp, run.modes, slow.equation)
+    n = len(shape)
+    axes = tuple(range(1, n + 1))
+    x = torch.randn((n + 1) * n * (n + 1) // 2, *shape, dtype=metric.dtype, device=device)
+    candidates = {
+        "reference": lambda: torch.fft.irfftn(torch.fft.rfftn(x, dim=axes), s=shape, dim=axes),
+        "right-hand side": lambda: run.rhs(run.start),
+        "step": stepper(run),
+        "uncompiled": uncompiled,
+    }
+    candidates = {name: synchronous(function) for name, function in candidates.items()}
+    times = rounds({**candidates, "CPU": stepper(cpu)}, time.perf_counter, count)
+    return {
+        "reference": f"{1e3 * statistics.median(times['reference']):.2f} ms",
+        "right-hand side": f"{median_ratio(times['right-hand side'], times['reference']):.2f}",
+        "step": f"{median_ratio(times['step'], times['reference']) / 4:.2f}",
+        "uncompiled": f"{median_ratio(times['uncompiled'], times['reference']) / 4:.2f}",
+        "CPU": f"{median_ratio(times['CPU'], times['step']):.2f}",
+    }
+
+
+def device_table(device, shapes, count=15):
+    print(
+        "| grid | dtype | device | reference | right-hand side | step | uncompiled step | CPU step / step |"
+    )
+    print("|---|---|---|---:|---:|---:|---:|---:|")
+    for shape in shapes:
+        for dtype in ("float64", "float32"):
+            row = on_device(device, shape, dtype, count)
+            print(
+                f"| {'×'.join(map(str, shape))} | {dtype} | {device} | {' | '.join(row.values())} |",
+                flush=True,
+            )
 
 
 def speed_table(cores):
@@ -149,12 +214,7 @@ def speed_table(cores):
             for dtype in ("float64", "float32"):
                 count = 9 if len(shape) == 3 and shape[0] >= 64 else 25
                 row = measured(shape, dtype, workers, count, plain=workers == 1)
-                size = "×".join(map(str, shape))
-                print(
-                    f"| {size} | {dtype} | {workers} | {row['reference']} | {row['right-hand side']} | "
-                    f"{row['step']} | {row['plain']} |",
-                    flush=True,
-                )
+                print(f"| {'×'.join(map(str, shape))} | {dtype} | {' | '.join(row.values())} |", flush=True)
 
 
 def accuracy_table():
@@ -227,9 +287,13 @@ def scaling(path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--picture", help="where to draw the scaling, as PNG")
+    parser.add_argument("--device", help="of torch, such as cuda or cpu: time its flow instead")
     options = parser.parse_args()
     cores = len(os.sched_getaffinity(0))
     print(f"numpy {np.__version__}, scipy {scipy.__version__}, {platform.machine()}, {cores} cores\n")
+    if options.device:
+        device_table(options.device, [(64,) * 3] if options.device == "cpu" else [(64,) * 3, LARGE])
+        return
     speed_table(cores)
     accuracy_table()
     memory()

@@ -1,6 +1,7 @@
 """The fit alone, on solutions made by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -90,6 +91,21 @@ def test_runs_that_cannot_be_fitted(times, amplitude, words):
         return
     with pytest.raises(InputError, match=words):
         decay_rate(solution)
+
+
+def test_the_decay_of_curvature():
+    times = np.linspace(0, 12, 61)
+    solution = decaying(GRID, times, (0.1, (1, 0), 0.5))
+    with pytest.raises(InputError, match=r"sup \|Rm\| was not recorded: run the flow"):
+        decay_rate(solution, of="max_riemann")
+    with pytest.raises(InputError, match=r'of must be "norm" or "max_riemann", got .volume.'):
+        decay_rate(solution, of="volume")
+    recorded = replace(solution, invariants={"max_riemann": 0.2 * np.exp(-0.9 * times)})
+    assert decay_rate(recorded, of="max_riemann").rate == pytest.approx(0.9, rel=1e-9)
+    assert decay_rate(recorded).rate == pytest.approx(0.5, rel=1e-6)
+    # Rounding errors of second derivatives end the fit earlier than those of the metric would.
+    noisy = replace(recorded, invariants={"max_riemann": 0.2 * np.exp(-2.2 * times)})
+    assert decay_rate(noisy, of="max_riemann").window[1] < 11
 
 
 def test_the_advice_suffices():

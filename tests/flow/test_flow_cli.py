@@ -14,7 +14,7 @@ pytest.importorskip("matplotlib").use("Agg")
 
 TINY = {
     "deturck": ["--size", "12", "--amplitude", "0.05"],
-    "ricci": ["--size", "12", "--t-end", "0.5"],
+    "ricci": ["--size", "24", "--amplitude", "0.02"],
     "conformal": ["--size", "12", "--length", "3.0", "--seed", "4"],
     "box": ["--size", "8", "--dim", "1"],
     "homogeneous": ["--group", "Nil", "--metric", "1", "2", "3", "--normalised"],
@@ -49,10 +49,10 @@ def test_a_run_leaves_its_folder(kind, tmp_path, capsys):
     assert "--samples 31 --frames 2 --out" in page
     if kind in ("deturck", "conformal", "box"):
         assert results["decay"]["rate"] == pytest.approx(results["decay"]["theory"], rel=5e-3)
-        assert "decay rate: theory, measured" in printed
-    if kind == "ricci":
-        assert results["decay"] is None
-        assert "No rate was fitted" in page
+        assert "decay rate of the norm: theory, measured" in printed
+    if kind == "ricci":  # which leaves pure gauge where it is
+        assert results["decay"]["rate"] == pytest.approx(results["decay"]["theory"], rel=5e-3)
+        assert "decay rate of sup |Rm|: theory, measured" in printed
     if kind == "rotational":
         assert "singular time" in printed
 
@@ -72,6 +72,7 @@ def test_an_interrupted_run_resumes_to_the_same_numbers(kind, stepper, name, tmp
     with monkeypatch.context() as patch:
         patch.setattr(stepper, name, interrupted)
         assert flow(tmp_path / "part", kind, "--frames", "0") == 130
+    assert "interrupted; the same command with --resume goes on from here" in capsys.readouterr().err
     assert not (tmp_path / "part" / "index.html").exists()
     assert flow(tmp_path / "part", kind, "--frames", "0") == 2
     assert "holds a run already; add --resume to go on with it" in capsys.readouterr().err
@@ -94,7 +95,11 @@ def test_an_interrupted_run_resumes_to_the_same_numbers(kind, stepper, name, tmp
         (["--normalised"], "--normalised is for --kind homogeneous, rotational"),
         (["--kind", "homogeneous", "--group", "SO(4)"], "unknown group 'SO(4)'"),
         (["--kind", "rotational", "--seed", "0"], "--seed is for --kind deturck, ricci, conformal, box"),
-        (["--frames", "-1"], "frames must not be negative, got -1"),
+        (["--dim", "5"], "--dim must be 1 to 4 for deturck, got 5"),
+        (["--kind", "box", "--dim", "4"], "--dim must be 1 to 3 for box, got 4"),
+        (["--length", "nan"], "--length must be a positive finite number, got nan"),
+        (["--seed", "-1"], "seed must be an integer that is not negative, got -1"),
+        (["--frames", "-1"], "--frames must not be negative, got -1"),
         (["--size", "2"], "at least 4 points"),
         (["--amplitude", "1.5"], "amplitude must be in [0, 1)"),
     ],
@@ -102,6 +107,18 @@ def test_an_interrupted_run_resumes_to_the_same_numbers(kind, stepper, name, tmp
 def test_bad_options(arguments, words, tmp_path, capsys):
     assert main(["flow", "--out", str(tmp_path / "run"), *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_run_too_short_to_fit_says_so(tmp_path):
+    assert flow(tmp_path / "run", "deturck", "--t-end", "0.5", "--frames", "0") == 0
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["decay"] is None
+    assert "No rate was fitted: the fit starts at" in (tmp_path / "run" / "index.html").read_text()
+
+
+def test_out_must_be_a_folder(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["flow", "--out", str(tmp_path / "file")]) == 2
+    assert "--out takes a folder, and" in capsys.readouterr().err
 
 
 def test_the_help_teaches(capsys):

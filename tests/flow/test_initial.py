@@ -49,6 +49,8 @@ def test_band_limited():
         ({"amplitude": 1.0}, r"amplitude must be in \[0, 1\).*got 1.0"),
         ({"amplitude": -0.1}, r"amplitude must be in \[0, 1\)"),
         ({"amplitude": float("nan")}, r"amplitude must be in \[0, 1\)"),
+        ({"seed": -1}, "seed must be an integer that is not negative, got -1"),
+        ({"seed": 1.5}, "seed must be an integer"),
         ({"modes": 0}, "modes must be a positive integer"),
         ({"modes": 4}, "modes = 4 needs more than 8 points.*lower modes or refine"),
     ],

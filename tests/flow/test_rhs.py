@@ -1,12 +1,19 @@
 """The compiled right-hand side is the plain one, whatever the dimension, gauge, dtype and threads."""
 
+import importlib.util
+import warnings
+from dataclasses import replace
+
+import array_api_compat
 import numpy as np
 import pytest
+from conftest import to_numpy
 
-from lnegeom.flow import TorusGrid, perturbed_flat
+from lnegeom.flow import TorusGrid, perturbed_flat, ricci_deturck
 from lnegeom.flow.small import pack, upper_pairs
 from lnegeom.flow.torus import fft
-from lnegeom.flow.torus.rhs import Equation, Fused, LeftCone, Plain, right_hand_side
+from lnegeom.flow.torus.compiled import TorchCompiled
+from lnegeom.flow.torus.rhs import Borrowed, Compiled, Equation, Fused, LeftCone, Plain, right_hand_side
 from lnegeom.flow.torus.spectral import Modes
 
 CASES = [
@@ -82,10 +89,125 @@ def test_metrics_that_are_none_are_noticed(kind, bad):
     side(u)  # and what is left behind does no harm
 
 
+def moved(library, shape, gauge, dtype, device=None):
+    """The problem on another library's arrays: its modes, equation and state, and N by numpy."""
+    xp = array_namespace(library)
+    modes, equation, u = problem(shape, gauge, True, dtype)
+    expected = Plain(np, modes, equation)(u)
+    symbols = None if equation.symbols is None else xp.asarray(equation.symbols, device=device)
+    there = Modes(modes._grid, xp, xp.asarray(np.zeros(1, dtype), device=device), dealias=True)
+    return xp, there, replace(equation, symbols=symbols), xp.asarray(u, device=device), expected
+
+
+def array_namespace(library):
+    module = pytest.importorskip("jax.numpy" if library == "jax" else library)
+    return array_api_compat.array_namespace(module.asarray(np.zeros(1)))
+
+
+@pytest.mark.parametrize("library", ["torch", "jax"])
+@pytest.mark.parametrize(
+    ("shape", "gauge", "dtype"),
+    [((12, 9), "background", np.float64), ((16, 15), "flat", np.float32), ((6, 5, 7), "flat", np.float64)],
+)
+def test_borrowed_memory_gives_numpys_numbers(library, shape, gauge, dtype):
+    pytest.importorskip("numba")
+    xp, modes, equation, u, expected = moved(library, shape, gauge, dtype)
+    side = right_hand_side(xp, modes, equation)
+    assert isinstance(side, Borrowed)
+    got = side(u)
+    assert type(got) is type(u)
+    assert got.dtype == u.dtype
+    tolerance = 20 * np.finfo(dtype).eps * np.max(np.abs(expected))
+    np.testing.assert_allclose(to_numpy(got), expected, rtol=0, atol=tolerance)
+    with np.errstate(all="ignore"), pytest.raises(LeftCone) as caught:
+        side(1e3 * u)
+    assert type(caught.value.coefficients) is type(u)
+
+
+@pytest.mark.filterwarnings("ignore:`torch:DeprecationWarning")  # torch's compiler, of torch itself
+@pytest.mark.parametrize(
+    ("library", "shape", "gauge"),
+    [("torch", (12, 9), "background"), ("jax", (12, 9), "background"), ("jax", (6, 5, 7), "ricci")],
+)
+def test_compilers_of_other_libraries(monkeypatch, library, shape, gauge):
+    xp, modes, equation, u, expected = moved(library, shape, gauge, np.float64)
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "numba" else find(name))
+    monkeypatch.setattr("lnegeom.flow.torus.rhs.COMPILE_POINTS", 1)
+    side = right_hand_side(xp, modes, equation)
+    assert isinstance(side, Compiled)
+    np.testing.assert_allclose(to_numpy(side(u)), expected, rtol=0, atol=1e-14)
+    with pytest.raises(LeftCone):
+        side(1e3 * u)
+    if library == "torch":  # small grids are not worth its while
+        monkeypatch.setattr("lnegeom.flow.torus.rhs.COMPILE_POINTS", 10**3)
+        assert type(right_hand_side(xp, modes, equation)) is Plain
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("gauge", ["flat", "background"])
+def test_torch_compiles_for_a_gpu(monkeypatch, gauge):
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    xp, modes, equation, u, expected = moved("torch", (6, 5, 7), gauge, np.float64, "cuda")
+    monkeypatch.setattr("lnegeom.flow.torus.rhs.COMPILE_POINTS", 1)
+    side = right_hand_side(xp, modes, equation)
+    assert isinstance(side, Compiled)
+    np.testing.assert_allclose(side(u).cpu(), expected, rtol=0, atol=1e-14)
+
+
+def test_where_torch_cannot_compile_it_says_so(monkeypatch):
+    torch = pytest.importorskip("torch")
+
+    def broken(function, **options):
+        def call(*arguments):
+            raise RuntimeError("inductor raised:\nno C++ compiler\nand a long trace")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    double = TorchCompiled(lambda x: 2 * x)
+    with pytest.warns(RuntimeWarning, match=r"torch\.compile failed \(inductor raised: no C\+\+ compiler\)"):
+        assert double(21) == 42
+    assert double(4) == 8  # and does not warn again
+
+
+def test_the_benchmark_of_a_device_runs(monkeypatch, capsys):
+    torch = pytest.importorskip("torch")
+    import bench_flow
+
+    monkeypatch.setattr(torch, "compile", lambda function, **options: function)  # it takes too long here
+    bench_flow.device_table("cpu", [(12, 10)], count=1)
+    header, _, *rows = capsys.readouterr().out.splitlines()
+    assert [row.split(" | ")[1] for row in rows] == ["float64", "float32"]
+    for row in rows:
+        cells = row.strip("| ").split(" | ")
+        assert len(cells) == header.count("|") - 1
+        assert all(float(cell) > 0 for cell in cells[4:])
+
+
+def test_gradients_flow_through_a_flow_of_tensors():
+    torch = pytest.importorskip("torch")
+    grid = TorusGrid((8, 8))
+    start, direction = (torch.asarray(perturbed_flat(grid, 0.2, seed=seed)) for seed in (0, 1))
+
+    def energy(g):
+        return (ricci_deturck(g, grid, 0.2, samples=2, dt=0.05).metrics[-1] ** 2).sum()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's, that the checks look at values
+        g = start.clone().requires_grad_()
+        energy(g).backward()
+    step = 1e-4 * direction
+    difference = (energy(start + step) - energy(start - step)) / 2e-4
+    assert float((g.grad * direction).sum()) == pytest.approx(float(difference), rel=1e-6)
+
+
 def test_numpy_is_compiled_where_numba_is_installed(monkeypatch):
     modes, equation, _ = problem((16, 15), "flat", False, np.float64)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert isinstance(right_hand_side(np, modes, equation), Plain)
+    assert type(right_hand_side(np, modes, equation)) is Plain
     pytest.importorskip("numba")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     assert isinstance(right_hand_side(np, modes, equation), Fused)

@@ -234,7 +234,7 @@ def test_a_folder_serves_one_run(tmp_path):
         ricci_deturck(1.01 * start, grid, 0.1, samples=2, out=tmp_path)
     header = np.array(json.dumps({"format": "something else"}))
     np.savez(tmp_path / "checkpoint.npz", header=header)
-    with pytest.raises(InputError, match=r"checkpoint\.npz is not a checkpoint of a flow"):
+    with pytest.raises(InputError, match=r"checkpoint\.npz is no checkpoint of this kind of flow"):
         ricci_deturck(start, grid, 0.1, samples=2, out=tmp_path)
 
 

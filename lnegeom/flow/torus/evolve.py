@@ -45,8 +45,9 @@ def ricci_deturck(
     ----------
     metric : array
         Initial metric in Cartesian components, shape ``(*grid.shape, n, n)``, symmetric positive definite at
-        every point; numpy, torch, or another array-API library, float32 or float64. For numpy arrays the
-        algebra is compiled where numba is installed.
+        every point; numpy, torch, or another array-API library, float32 or float64. The algebra is compiled
+        by numba for arrays of numpy, torch and JAX in the CPU's memory, where it is installed; else by torch
+        on grids of 2¹⁸ points or more, and by JAX.
     grid : TorusGrid
     t_end : float
         Final time, positive.
@@ -69,7 +70,7 @@ def ricci_deturck(
     invariants : sequence of str or "all", default: ("volume", "closeness")
         What to record at the sampled times: see `measure`.
     workers : int, default: 1
-        Threads, for numpy arrays.
+        Most threads, where numba compiles.
     out : path, optional
         A folder that keeps samples and a checkpoint as the run goes. A call with the same arguments goes on
         from there, to the numbers of an uninterrupted run; `Solution.metrics` then stays on disk.

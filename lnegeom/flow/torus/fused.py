@@ -1,8 +1,4 @@
-"""The algebra of `lnegeom.flow.deturck` as one compiled loop over the points.
-
-`flux_and_source` is run once on symbols that write down each operation; the lines become the body of a loop,
-compiled by numba for numpy arrays. One formula thus serves every array library and the compiled loop.
-"""
+"""The algebra of a right-hand side as one loop over the points, compiled by numba."""
 
 from __future__ import annotations
 
@@ -11,68 +7,11 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from lnegeom.flow.deturck import Gauge, flux_and_source
+from lnegeom.flow.deturck import Gauge
+from lnegeom.flow.torus.program import written
 
 BLOCK = 128
 """Points a block: the components of one, copied to a scratch array, stay in the innermost cache."""
-
-
-class _Program:
-    """Lines of straight code, each the assignment of one operation."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.numbers: dict[float, str] = {}
-        self.known: dict[str, _Symbol] = {}
-
-    def emit(self, expression: str) -> _Symbol:
-        if expression not in self.known:
-            name = f"v{len(self.lines)}"
-            self.lines.append(f"{name} = {expression}")
-            self.known[expression] = _Symbol(self, name)
-        return self.known[expression]
-
-    def text(self, operand: Any) -> str:
-        if isinstance(operand, _Symbol):
-            return operand.name
-        # A bare literal is a float64 and would widen float32.
-        return self.numbers.setdefault(float(operand), f"c{len(self.numbers)}")
-
-
-class _Symbol:
-    """A value at a point, of which only its name is known."""
-
-    def __init__(self, program: _Program, name: str):
-        self.program = program
-        self.name = name
-
-    def _emit(self, pattern: str, other: Any = None) -> _Symbol:
-        program = self.program
-        return program.emit(pattern.format(self.name, None if other is None else program.text(other)))
-
-    def __add__(self, other: Any) -> _Symbol:
-        return self._emit("{0} + {1}", other)
-
-    def __sub__(self, other: Any) -> _Symbol:
-        return self._emit("{0} - {1}", other)
-
-    def __mul__(self, other: Any) -> _Symbol:
-        return self._emit("{0} * {1}", other)
-
-    def __rmul__(self, other: Any) -> _Symbol:
-        return self._emit("{1} * {0}", other)
-
-    def __rtruediv__(self, other: Any) -> _Symbol:
-        return self._emit("{1} / {0}", other)
-
-    def __neg__(self) -> _Symbol:
-        return self._emit("-{0}")
-
-    def __gt__(self, other: Any) -> _Symbol:
-        return self._emit("({0} > {1})", other)
-
-    def __and__(self, other: Any) -> _Symbol:
-        return self._emit("{0} & {1}", other)
 
 
 def source(n: int, gauge: Gauge) -> str:
@@ -83,33 +22,25 @@ def source(n: int, gauge: Gauge) -> str:
     gauge of a background, is ``(n, m, all points)``, of which those from `offset` on are used.
     """
     m = n * (n + 1) // 2
-    program = _Program()
 
-    def cell(row: int) -> str:
+    def cell(row: int, s: int) -> str:
         # Offsets that are constants let the compiler see that rows do not overlap, so that it vectorizes.
-        return f"scratch[{row * BLOCK} + p]"
+        return f"scratch[{(row * m + s) * BLOCK} + p]"
 
-    h, *D = [[program.emit(cell(a * m + s)) for s in range(m)] for a in range(n + 1)]
-    christoffel = [
-        [program.emit(cell((n + 1 + k) * m + s)) for s in range(m)] for k in range(n) if gauge == "background"
-    ]
-    constant = [_Symbol(program, f"constant_{s}") for s in range(m)]
-    inverse = [_Symbol(program, f"inverse_{s}") for s in range(m)]
-    first, flux, valid = flux_and_source(n, h, D, constant, inverse, gauge, christoffel)
+    algebra = written(n, gauge, cell)
     stores = [
-        f"{cell(row * m + s)} = {entry.name}"
-        for row, entries in enumerate([first, *flux])
-        for s, entry in enumerate(entries)
+        f"{cell(row, s)} = {name}"
+        for row, names in enumerate(algebra.results)
+        for s, name in enumerate(names)
     ]
-    numbers = [f"{name} = number({value})" for value, name in program.numbers.items()]
+    # A bare literal is a float64 and would widen float32.
+    numbers = [f"{name} = number({value})" for value, name in algebra.numbers.items()]
     unpacked = [f"constant_{s}, inverse_{s} = constant[{s}], inverse_constant[{s}]" for s in range(m)]
-    body = "\n            ".join([*program.lines, *stores, f"bad += 0 if {valid.name} else 1"])
-    load = f"""
-        for k in range({n}):
-            for s in range({m}):
-                row = (({n + 1} + k) * {m} + s) * {BLOCK}
-                for p in range(width):
-                    scratch[row + p] = symbols[k, s, offset + start + p]"""
+    body = "\n            ".join([*algebra.lines, *stores, f"bad += 0 if {algebra.valid} else 1"])
+    here, there = "scratch[row + p]", "fields[a, s, start + p]"
+    load = _copy(n + 1, m, here, there)
+    if gauge == "background":
+        load += _copy(n, m, here, "symbols[a, s, offset + start + p]", first=n + 1)
     return f"""
 def kernel(fields, constant, inverse_constant, symbols, offset):
     number = fields.dtype.type
@@ -117,21 +48,21 @@ def kernel(fields, constant, inverse_constant, symbols, offset):
     scratch = empty({(2 * n + 1) * m * BLOCK}, fields.dtype)
     bad = 0
     for start in range(0, fields.shape[2], {BLOCK}):
-        width = min({BLOCK}, fields.shape[2] - start)
-        for a in range({n + 1}):
-            for s in range({m}):
-                row = (a * {m} + s) * {BLOCK}
-                for p in range(width):
-                    scratch[row + p] = fields[a, s, start + p]{load if gauge == "background" else ""}
+        width = min({BLOCK}, fields.shape[2] - start){load}
         for p in range(width):
-            {body}
-        for a in range({n + 1}):
-            for s in range({m}):
-                row = (a * {m} + s) * {BLOCK}
-                for p in range(width):
-                    fields[a, s, start + p] = scratch[row + p]
+            {body}{_copy(n + 1, m, there, here)}
     return bad
 """
+
+
+def _copy(sets: int, m: int, target: str, value: str, first: int = 0) -> str:
+    """Loops that copy a block's components, to or from the rows of the scratch array from `first` on."""
+    return f"""
+        for a in range({sets}):
+            for s in range({m}):
+                row = (({first} + a) * {m} + s) * {BLOCK}
+                for p in range(width):
+                    {target} = {value}"""
 
 
 @functools.cache

@@ -31,7 +31,7 @@ def perturbed_flat(
         Supremum over the grid of the operator norm of h, ``0 ≤ amplitude < 1`` (which keeps g positive
         definite).
     seed : int
-        Seed of the random numbers.
+        Seed of the random numbers, not negative.
     modes : int, default: 3
         Largest wavenumber on an axis, in multiples of 2π/L.
 
@@ -43,7 +43,7 @@ def perturbed_flat(
     Raises
     ------
     InputError
-        If the amplitude is outside [0, 1), or the grid does not resolve the modes.
+        If the amplitude is outside [0, 1), the seed is negative, or the grid does not resolve the modes.
 
     Examples
     --------
@@ -62,6 +62,8 @@ def perturbed_flat(
             f"modes = {modes} needs more than {2 * modes} points on each axis, got shape {grid.shape}; "
             "lower modes or refine the grid"
         )
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise InputError(f"seed must be an integer that is not negative, got {seed!r}")
     rng = np.random.default_rng(seed)
     if isinstance(grid, BoxGrid):
         h = _random_sines(grid, rng, modes)

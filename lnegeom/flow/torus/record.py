@@ -74,7 +74,7 @@ class Record:
         saved = read_archive(path, "run")
         header = json.loads(str(saved["header"]))
         if header.get("format") != FORMAT:
-            raise InputError(f"{path} is not a checkpoint of a flow: choose another folder")
+            raise InputError(f"{path} is no checkpoint of this kind of flow: choose another folder")
         differing = [key for key, value in self.arguments.items() if header["arguments"].get(key) != value]
         if differing:
             raise InputError(

@@ -6,14 +6,14 @@ import importlib.util
 import math
 import queue
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import array_api_compat
 import numpy as np
 from numpy.typing import NDArray
 
-from lnegeom._array import Array
+from lnegeom._array import Array, to_numpy
 from lnegeom.flow.deturck import Gauge, flux_and_source
 from lnegeom.flow.small import total
 from lnegeom.flow.torus.spectral import Modes
@@ -26,6 +26,8 @@ CHUNK = 1 << 11
 """Points whose algebra numpy does at a time."""
 THREAD_BYTES = 1 << 21
 """Below this size of all fields, handing slabs to threads costs more than it gains."""
+COMPILE_POINTS = 1 << 18
+"""From this size of grid on torch's compiler, which takes seconds to minutes, is worth its while."""
 
 
 class LeftCone(Exception):
@@ -60,11 +62,18 @@ class Equation:
 def right_hand_side(xp: Any, modes: Modes, equation: Equation, workers: int = 1) -> Any:
     """Return the map from coefficients of h to those of N(h), both ``(n(n+1)/2, *kept)``.
 
-    It raises `LeftCone` where the metric is not positive definite. Compiled for numpy arrays where numba is
-    installed.
+    It raises `LeftCone` where the metric is not positive definite. Where numba is installed it serves arrays
+    of numpy, and those of torch and JAX that lie in the CPU's memory; else torch's compiler, on large grids,
+    and JAX's.
     """
-    if array_api_compat.is_numpy_namespace(xp) and importlib.util.find_spec("numba") is not None:
-        return Fused(modes, equation, workers)
+    torch, jax = array_api_compat.is_torch_namespace(xp), array_api_compat.is_jax_namespace(xp)
+    if importlib.util.find_spec("numba") is not None:
+        if array_api_compat.is_numpy_namespace(xp):
+            return Fused(modes, equation, workers)
+        if (torch or jax) and modes.on_host:
+            return Borrowed(xp, modes, equation, workers)
+    if jax or (torch and math.prod(modes.shape) >= COMPILE_POINTS):
+        return Compiled(xp, modes, equation)
     return Plain(xp, modes, equation)
 
 
@@ -110,6 +119,24 @@ class Plain:
             sets - 1, rows[0], rows[1:], constant, inverse, equation.gauge, christoffel
         )
         return xp.stack([xp.stack(row) for row in [source, *flux]]), valid
+
+
+class Compiled(Plain):
+    """Whole transforms, and the algebra compiled by torch or JAX."""
+
+    def __init__(self, xp: Any, modes: Modes, equation: Equation):
+        from lnegeom.flow.torus.compiled import compiled_algebra
+
+        super().__init__(xp, modes, equation)
+        n = equation.n
+        self.algebra = compiled_algebra(xp, n, equation.gauge)
+        self.constants = modes.real(equation.constant), modes.real(equation.inverse)
+        symbols = equation.symbols
+        self.symbols = None if symbols is None else xp.reshape(symbols, (n, n * (n + 1) // 2, -1))
+
+    def _algebra(self, fields: Array, part: slice) -> tuple[Array, Array]:
+        values, valid = self.algebra(fields, *self.constants, self.symbols)
+        return self.xp.reshape(values, fields.shape), valid
 
 
 class Fused:
@@ -213,6 +240,25 @@ class Fused:
             kept, padded = self.modes.axes[axis], _around(buffers[axis - 1], axis)
             passes.along(padded, 3, inverse=False)
             passes.gather(padded, _around(into, axis), begin, kept.low, kept.high, self.k[axis])
+
+
+class Borrowed:
+    """`Fused` for arrays of another library that lie in the CPU's memory, where numpy reads them."""
+
+    def __init__(self, xp: Any, modes: Modes, equation: Equation, workers: int):
+        symbols = None if equation.symbols is None else to_numpy(equation.symbols)
+        self.xp, self.device, self.equation = xp, modes.device, equation
+        self.fused = Fused(modes.of_numpy(workers), replace(equation, symbols=symbols), workers)
+        self.differentiable = Plain(xp, modes, equation)
+
+    def __call__(self, coefficients: Array) -> Array:
+        """Coefficients of N(h)."""
+        if getattr(coefficients, "requires_grad", False):  # what numpy does leaves no trace
+            return self.differentiable(coefficients)
+        try:
+            return self.xp.asarray(self.fused(to_numpy(coefficients)), device=self.device)
+        except LeftCone:
+            raise LeftCone(coefficients) from None
 
 
 def _largest_divisor(number: int, limit: int) -> int:

@@ -51,6 +51,8 @@ class Modes:
     axes : tuple of Axis
     derivatives : tuple of array
         Symbols ``i k_a``, each broadcasting against coefficients.
+    device : object
+        Where the fields lie.
     multiplicity : array
         How many modes of the whole spectrum each kept one along the last axis stands for, 1 or 2.
     """
@@ -58,7 +60,8 @@ class Modes:
     def __init__(self, grid: TorusGrid, xp: Any, like: Array, *, dealias: bool, workers: int = 1):
         self._xp = xp
         self._workers = workers
-        self._device = array_api_compat.device(like)
+        self._grid, self._dealias = grid, dealias
+        self.device = array_api_compat.device(like)
         self.shape = grid.shape
         self.dim = grid.dim
         self.dtype = like.dtype
@@ -82,11 +85,22 @@ class Modes:
         return values.reshape([-1 if a == axis else 1 for a in range(self.dim)])
 
     def _array(self, values: Any, dtype: Any) -> Array:
-        return self._xp.asarray(values, dtype=dtype, device=self._device)
+        return self._xp.asarray(values, dtype=dtype, device=self.device)
 
     def real(self, values: NDArray[Any]) -> Array:
         """Real numpy values as an array of the fields' library, dtype and device."""
         return self._array(values, self.dtype)
+
+    @property
+    def on_host(self) -> bool:
+        """Whether numpy can read the fields where they are: those of torch and JAX on a CPU."""
+        kind = getattr(self.device, "type", getattr(self.device, "platform", ""))  # torch's name, JAX's
+        return str(kind) == "cpu"
+
+    def of_numpy(self, workers: int) -> Modes:
+        """The same modes for numpy arrays."""
+        dtype = np.float32 if self.dtype == self._xp.float32 else np.float64
+        return Modes(self._grid, np, np.empty(0, dtype), dealias=self._dealias, workers=workers)
 
     @property
     def eps(self) -> float:
@@ -126,7 +140,7 @@ class Modes:
             if missing:
                 before = (slice(None),) * number
                 gap = (*full.shape[:number], missing, *full.shape[number + 1 :])
-                zeros = self._xp.zeros(gap, dtype=full.dtype, device=self._device)
+                zeros = self._xp.zeros(gap, dtype=full.dtype, device=self.device)
                 parts = [full[(*before, slice(0, axis.low), ...)], zeros]
                 if axis.high:
                     parts.append(full[(*before, slice(axis.low, axis.kept), ...)])
