@@ -98,7 +98,6 @@ VARIANTS = {
     "fim, Kronecker, normalised": fisher("kronecker", normalised),
     "fim, diagonal": fisher("diagonal"),
     "fim, diagonal, normalised": fisher("diagonal", normalised),
-    "fim, block": fisher("block"),
     "logcosh, normalised": Variant(QuantConfig("logcosh"), normalised),
     "lne, per channel": Variant(QuantConfig("lne", metric=NormalizedLNE(chi=0.9, per="channel"))),
     "lne, per channel, normalised": Variant(
@@ -111,6 +110,7 @@ VARIANTS = {
     "spin, annealed": Variant(QuantConfig("spin"), on_iteration=anneal),
     "spin, normalised": Variant(QuantConfig("spin"), normalised),
     "spin, annealed, normalised": Variant(QuantConfig("spin"), normalised, anneal),
+    "fim, block": fisher("block"),
 }
 
 
