@@ -1,0 +1,109 @@
+"""ResNet-20 on CIFAR-10 with 1-bit weights, on a schedule that one core can bear.
+
+    python tests/benchmarks/cifar_short.py --root data [--epochs 2] [--seeds 1] [--out runs/cifar-short]
+
+The rows are the recipes' (`maniquant-table1`, `rf-dnn-cifar10`), ``rf`` with ``every = 20``, and ``spin``
+like ManiQuant's. What is scaled down: epochs, the rate's fall (a cosine over all iterations in place of three
+drops), and the arithmetic, which is bfloat16 by autocast. Every method has the same budget: three rates, each
+tried for 150 iterations on training images other than the 5,000 held out to measure on; then, at the best,
+all training images for so many epochs, and one measurement on the test images at the end.
+
+Interrupted, the same command goes on where it was; asked for more seeds, it adds them.
+"""
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from short_runs import fit, kept, measure
+
+from lnegeom.report import text_table, write_json
+from lnegeom_torch import ManifoldSGD, data, nets, quantize_, recipes
+from lnegeom_torch.experiment import environment, mean_and_deviation
+from lnegeom_torch.settings import to_config
+from lnegeom_torch.statistics import paired_difference
+
+RATES = [0.1, 0.3, 1.0]
+TUNING_ITERATIONS = 150
+METHODS = ["fp", "dorefa", "wcg", "rf", "spin"]
+
+
+def configuration(method):
+    table = "rf-dnn-cifar10" if method == "rf" else "maniquant-table1"
+    settings = recipes.load(f"{table}/resnet20-{'dorefa' if method == 'spin' else method}")
+    settings.pop("seeds")
+    settings["quant"] = {"method": method, **({"options": {"every": 20}} if method == "rf" else {})}
+    return to_config(settings)
+
+
+def run(config, dataset, rate, seed, iterations):
+    torch.manual_seed(seed)
+    model = nets.build(config.model, channels=3, image_size=32, classes=10)
+    method = quantize_(model, config.quant)
+    optimizer = ManifoldSGD(
+        method.param_groups(), rate, config.momentum, weight_decay=config.weight_decay, nesterov=True
+    )
+    start = time.process_time()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        fit(method, optimizer, dataset, iterations=iterations, batch_size=config.batch_size, seed=seed)
+        seconds = (time.process_time() - start) / iterations
+        return {**measure(method, dataset), "seconds": seconds, "rate": rate, "iterations": iterations}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("runs/cifar-short"))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    whole = data.load("cifar10", options.root)
+    held = whole.hold_out(0.1)
+    configs = {name: configuration(name) for name in METHODS}
+    iterations = options.epochs * (len(whole.train_labels) // 128)
+    tuning, best = {}, {}
+    for name, config in configs.items():
+        tuning[name] = {
+            rate: kept(
+                options.out / f"{name}-{rate:g}.json",
+                lambda c=config, r=rate: run(c, held, r, 0, TUNING_ITERATIONS),
+            )["accuracy"]
+            for rate in RATES
+        }
+        best[name] = max(RATES, key=tuning[name].get)
+        print(name, tuning[name], flush=True)
+    final = {name: [] for name in METHODS}
+    for seed in range(options.seeds):
+        for name, config in configs.items():
+            file = options.out / f"{name}-{options.epochs}-epochs-seed-{seed}.json"
+            final[name].append(
+                kept(file, lambda c=config, n=name, s=seed: run(c, whole, best[n], s, iterations))
+            )
+            print(name, seed, final[name][-1], flush=True)
+    report(options.out, best, tuning, final)
+
+
+def report(out, best, tuning, final):
+    base = [run["accuracy"] for run in final["dorefa"]]
+    rows = []
+    for name, runs in final.items():
+        accuracies = [run["accuracy"] for run in runs]
+        against = "–" if name == "dorefa" else str(paired_difference(accuracies, base))
+        calibration = mean_and_deviation([run["calibration"] for run in runs])
+        milliseconds = 1000 * statistics.median(run["seconds"] for run in runs)
+        tried = [f"{tuning[name][rate]:.1f}" for rate in RATES]
+        rows.append([name, *tried, best[name], mean_and_deviation(accuracies), against, calibration])
+        rows[-1].append(f"{milliseconds:.0f}")
+    headers = ["method", *map(str, RATES), "rate", "accuracy (%)", "against dorefa", "calibration error (%)"]
+    print(text_table([*headers, "ms an iteration"], rows))
+    write_json(
+        out / "results.json",
+        {"environment": environment(), "tuning": tuning, "rate": best, "final": final},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,244 @@
+"""The search for a geometry that helps: 1-bit MNIST, learning rates over five decades, with controls.
+
+    python tests/benchmarks/search_geometry.py --root data [--seeds 3] [--out runs/search]
+
+A 784-256-256-10 network with batch norm, 2 epochs, batch 128, Nesterov 0.9, cosine. The rate that varies is
+that of the latent weights; everything else learns at 0.1 (with Adam at 0.01), so that what is measured is the
+geometry of the weights alone. The rates' unit differs between variants, so that a fixed range would favour
+whichever has its best rate in the middle: robustness is the smallest drop over any four neighbouring rates,
+three decades, that hold the best.
+
+Screening: one seed at each rate, on a fifth of the training images, held out. Confirmation: the four
+neighbouring rates of the smallest drop, all training images, other seeds, the test images; differences from
+``dorefa`` are paired by seed, and their intervals hold for all confirmed variants together, with 95 %
+(Bonferroni).
+
+"normalised" divides each layer's gradient, natural or not, by its root mean square: the control that tells a
+geometry from its being free of scale.
+"""
+
+import argparse
+import statistics
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from short_runs import fit, kept, measure
+
+from lnegeom.report import text_table, write_json
+from lnegeom_torch import ManifoldSGD, NormalizedLNE, QuantConfig, data, nets, quantize_
+from lnegeom_torch.experiment import environment
+from lnegeom_torch.metrics import Fisher
+from lnegeom_torch.optim import ManifoldAdamW, Precondition
+from lnegeom_torch.ricci_step import RicciStep
+
+BATCH, EPOCHS, OTHERS = 128, 2, 0.1
+LARGE = [3e-4, 3e-3, 3e-2, 0.3, 3.0, 30.0]
+SMALL = [1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0]
+WINDOW = 4  # neighbouring rates: three decades
+
+
+class NormalizedSGD(torch.optim.SGD):
+    """SGD whose gradients, of matrices, are divided by their root mean square."""
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.ndim > 1:
+                    p.grad = p.grad / p.grad.square().mean().sqrt().clamp_min(1e-20)
+        return super().step(closure)
+
+
+def manifold(groups, rate):
+    return ManifoldSGD(with_rates(groups, rate, OTHERS), rate, 0.9, nesterov=True)
+
+
+def normalised(groups, rate):
+    return Precondition(NormalizedSGD(with_rates(groups, rate, OTHERS), rate, 0.9, nesterov=True))
+
+
+def adam(groups, rate):
+    return ManifoldAdamW(with_rates(groups, rate, OTHERS / 10), rate, weight_decay=0.0)
+
+
+def with_rates(groups, latent, others):
+    return [{**group, "lr": rate} for group, rate in zip(groups, (latent, others), strict=True)]
+
+
+def anneal(method, done):
+    """τ of `Spin` from 10 to 100, geometrically: spins begin nearly free and end nearly certain."""
+    for quantizer in method.quantizers.values():
+        quantizer.options = replace(quantizer.options, tau=10 * 10**done)
+
+
+@dataclass(frozen=True)
+class Variant:
+    config: QuantConfig
+    optimizer: Any = manifold
+    on_iteration: Any = lambda method, done: None
+
+    @property
+    def rates(self):
+        return LARGE if self.optimizer is manifold else SMALL
+
+
+def fisher(kind, optimizer=manifold):
+    return Variant(QuantConfig("fim", metric=Fisher(kind, damping=1e-2)), optimizer)
+
+
+VARIANTS = {
+    "dorefa": Variant(QuantConfig("dorefa")),
+    "dorefa, normalised": Variant(QuantConfig("dorefa"), normalised),
+    "dorefa, Adam": Variant(QuantConfig("dorefa"), adam),
+    "ste": Variant(QuantConfig("ste")),
+    "ste, normalised": Variant(QuantConfig("ste"), normalised),
+    "ste, Adam": Variant(QuantConfig("ste"), adam),
+    "fim, Kronecker": fisher("kronecker"),
+    "fim, Kronecker, normalised": fisher("kronecker", normalised),
+    "fim, diagonal": fisher("diagonal"),
+    "fim, diagonal, normalised": fisher("diagonal", normalised),
+    "logcosh, normalised": Variant(QuantConfig("logcosh"), normalised),
+    "lne, per channel": Variant(QuantConfig("lne", metric=NormalizedLNE(chi=0.9, per="channel"))),
+    "lne, per channel, normalised": Variant(
+        QuantConfig("lne", metric=NormalizedLNE(chi=0.9, per="channel")), normalised
+    ),
+    "ricci, step 0.1": Variant(QuantConfig("ricci", metric=RicciStep(chi=0.9, step=0.1))),
+    "ricci, step 10": Variant(QuantConfig("ricci", metric=RicciStep(chi=0.9, step=10.0))),
+    "ricci, step 10, normalised": Variant(QuantConfig("ricci", metric=RicciStep(0.9, 10.0)), normalised),
+    "spin": Variant(QuantConfig("spin")),
+    "spin, annealed": Variant(QuantConfig("spin"), on_iteration=anneal),
+    "spin, normalised": Variant(QuantConfig("spin"), normalised),
+    "spin, annealed, normalised": Variant(QuantConfig("spin"), normalised, anneal),
+    "fim, block": fisher("block"),
+}
+
+
+def run(variant, dataset, rate, seed):
+    torch.manual_seed(seed)
+    model = nets.build("mlp", channels=1, image_size=28, classes=10)
+    method = quantize_(model, variant.config)
+    optimizer = variant.optimizer(method.param_groups(), rate)
+    iterations = EPOCHS * (len(dataset.train_labels) // BATCH)
+    fit(
+        method,
+        optimizer,
+        dataset,
+        iterations=iterations,
+        batch_size=BATCH,
+        seed=seed,
+        on_iteration=variant.on_iteration,
+    )
+    return measure(method, dataset)
+
+
+def steadiest(means):
+    """The first index of the `WINDOW` neighbouring rates that differ least, of those that hold the best."""
+    best = max(range(len(means)), key=means.__getitem__)
+    starts = [s for s in range(len(means) - WINDOW + 1) if s <= best < s + WINDOW]
+    return min(starts, key=lambda s: max(means[s : s + WINDOW]) - min(means[s : s + WINDOW]))
+
+
+def screen(held, out):
+    found = {}
+    for name, variant in VARIANTS.items():
+        found[name] = [
+            kept(out / "screening" / f"{name}-{rate:g}.json", lambda v=variant, r=rate: run(v, held, r, 0))
+            for rate in variant.rates
+        ]
+        means = [trial["accuracy"] for trial in found[name]]
+        start = steadiest(means)
+        print(
+            name,
+            [f"{m:.2f}" for m in means],
+            f"{max(means) - min(means[start : start + WINDOW]):.2f}",
+            flush=True,
+        )
+    return found
+
+
+def confirm(names, screened, whole, seeds, out):
+    found = {}
+    for name in names:
+        variant = VARIANTS[name]
+        start = steadiest([trial["accuracy"] for trial in screened[name]])
+        for rate in variant.rates[start : start + WINDOW]:
+            found.setdefault(name, {})[rate] = [
+                kept(
+                    out / "confirmation" / f"{name}-{rate:g}-seed-{seed}.json",
+                    lambda v=variant, r=rate, s=seed: run(v, whole, r, s),
+                )
+                for seed in range(1, seeds + 1)
+            ]
+        print(name, {r: [t["accuracy"] for t in trials] for r, trials in found[name].items()}, flush=True)
+    return found
+
+
+def interval(differences, comparisons):
+    """Mean and half width of Student's 95 % interval, Bonferroni's share of it for so many comparisons."""
+    from scipy.special import stdtrit
+
+    count = len(differences)
+    error = statistics.stdev(differences) / count**0.5
+    return statistics.mean(differences), float(stdtrit(count - 1, 1 - 0.025 / comparisons)) * error
+
+
+def compared(screened, confirmed):
+    """A row a confirmed variant: accuracy at the screening's best rate, and the drop, against dorefa."""
+    runs = {}
+    for name, by_rate in confirmed.items():
+        tried = dict(zip(VARIANTS[name].rates, screened[name], strict=True))
+        best = max(by_rate, key=lambda rate: tried[rate]["accuracy"])
+        columns = zip(*by_rate.values(), strict=True)
+        worst = [min(t["accuracy"] for t in column) for column in columns]
+        tuned = [trial["accuracy"] for trial in by_rate[best]]
+        calibration = [trial["calibration"] for trial in by_rate[best]]
+        drops = [a - w for a, w in zip(tuned, worst, strict=True)]
+        runs[name] = {"rate": best, "accuracy": tuned, "drop": drops, "calibration": calibration}
+    comparisons = max(1, len(runs) - 1)
+    rows = []
+    for name, found in runs.items():
+        row = [name, f"{min(confirmed[name]):g} … {max(confirmed[name]):g}", f"{found['rate']:g}"]
+        for key in ("accuracy", "drop", "calibration"):
+            row.append(f"{statistics.mean(found[key]):.2f}")
+            differences = [a - b for a, b in zip(found[key], runs["dorefa"][key], strict=True)]
+            row.append(
+                "–" if name == "dorefa" else "{:+.2f} ± {:.2f}".format(*interval(differences, comparisons))
+            )
+        rows.append(row)
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3, help="of the confirmation")
+    parser.add_argument("--confirm", nargs="*", default=[], metavar="VARIANT", help="besides dorefa")
+    parser.add_argument("--out", type=Path, default=Path("runs/search"))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    whole = data.load("mnist", options.root)
+    screened = screen(whole.hold_out(0.2), options.out)
+    confirmed = (
+        confirm(["dorefa", *options.confirm], screened, whole, options.seeds, options.out)
+        if options.confirm
+        else {}
+    )
+    rows = compared(screened, confirmed)
+    headers = ["variant", "rates", "best", "accuracy (%)", "against dorefa", "drop", "against dorefa"]
+    print(text_table([*headers, "calibration error (%)", "against dorefa"], rows))
+    write_json(
+        options.out / "results.json",
+        {
+            "environment": environment(),
+            "screening": {
+                name: dict(zip(map(str, VARIANTS[name].rates), trials, strict=True))
+                for name, trials in screened.items()
+            },
+            "confirmation": confirmed,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
