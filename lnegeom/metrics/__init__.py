@@ -3,8 +3,9 @@
 from lnegeom.metrics._base import Metric
 from lnegeom.metrics.black_holes import Kerr, Schwarzschild
 from lnegeom.metrics.conformal import Conformal
+from lnegeom.metrics.estimated_fisher import EstimatedFisher
 from lnegeom.metrics.euclidean import Euclidean
-from lnegeom.metrics.fisher import EstimatedFisher, Fisher
+from lnegeom.metrics.fisher import Fisher
 from lnegeom.metrics.from_callable import FromCallable
 from lnegeom.metrics.from_divergence import FromDivergence
 from lnegeom.metrics.from_grid import FromGrid

@@ -2,6 +2,7 @@
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 import scipy.special
@@ -62,6 +63,82 @@ def test_the_error_of_quadrature_is_an_upper_estimate():
     error = np.abs(coarse.matrix(x) - exact)
     assert np.all(error <= coarse.error(x) + 1e-12)
     assert error.max() > 1e-13
+
+
+def poisson(theta, x):
+    return x * theta[0] - module_of(theta).exp(theta[0]) - scipy.special.gammaln(x + 1)
+
+
+def zeta(theta, x):
+    return -theta[0] * np.log(x) - math.log(scipy.special.zeta(theta[0]))
+
+
+class TestSums:
+    def test_a_finite_set_of_outcomes(self):
+        family = lnegeom.Categorical(4)
+        metric = lnegeom.EstimatedFisher.by_sum(family.log_density, 3, np.arange(4))
+        theta = np.array([[0.3, -0.2, 0.5], [1.0, 0.0, -2.0]])
+        exact = lnegeom.Fisher(family)
+        for x in (theta, torch.from_numpy(theta)):
+            np.testing.assert_allclose(metric.matrix(x), exact.matrix(theta), rtol=1e-9, atol=1e-11)
+            np.testing.assert_allclose(metric.scalar_curvature(x), 1.5, rtol=1e-7)  # a sphere of radius 2
+            np.testing.assert_array_equal(metric.error(x), 0)
+
+    def test_outcomes_that_are_vectors(self):
+        # Three spins ±1 with fields and one coupling: the covariance of the statistic over eight states.
+        states = np.array([[a, b, c] for a in (-1, 1) for b in (-1, 1) for c in (-1, 1)])
+        statistic = np.column_stack([states, states[:, 0] * states[:, 1]])
+
+        def ising(theta, x):
+            t = np.column_stack([x, x[:, 0] * x[:, 1]])
+            return t @ theta - scipy.special.logsumexp(statistic @ theta)
+
+        theta = np.array([0.3, -0.1, 0.7, 0.4])
+        p = np.exp(ising(theta, states))
+        metric = lnegeom.EstimatedFisher.by_sum(ising, 4, states)
+        covariance = np.cov(statistic.T, aweights=p, bias=True)
+        np.testing.assert_allclose(metric.matrix(theta), covariance, rtol=1e-9, atol=1e-11)
+
+    def test_the_error_of_a_truncated_sum_is_an_upper_estimate(self):
+        for terms in (12, 18, 30):
+            metric = lnegeom.EstimatedFisher.by_sum(poisson, 1, terms=terms)
+            theta = np.array([math.log(1.3)])
+            error = np.abs(metric.matrix(theta) - 1.3)  # the rate, in terms of its logarithm
+            assert error <= metric.error(theta) + 1e-12
+        assert error < 1e-11
+        # A heavy tail: the second derivative of log ζ.
+        metric = lnegeom.EstimatedFisher.by_sum(zeta, 1, start=1, terms=4000)
+        exact = float(mpmath.diff(lambda s: mpmath.log(mpmath.zeta(s)), 3.5, 2))
+        error = np.abs(metric.matrix([3.5]) - exact)
+        assert 1e-9 < error <= metric.error([3.5]) < 1e-4
+
+    def test_jax(self):
+        jax = pytest.importorskip("jax", reason="jax is not installed")
+
+        def geometric(theta, x):
+            return jax.numpy.log(theta[0]) + x * jax.numpy.log(1 - theta[0])
+
+        metric = lnegeom.EstimatedFisher.by_sum(geometric, 1, terms=200)
+        matrix = metric.matrix(jax.numpy.asarray([0.4]))
+        np.testing.assert_allclose(matrix, 1 / (0.16 * 0.6), rtol=1e-12)
+
+    @pytest.mark.parametrize(
+        ("arguments", "x", "message"),
+        [
+            ({"start": 0.5}, [0.0], "start must be a whole number, got 0.5"),
+            ({"terms": 0}, [0.0], "terms must be a positive integer, got 0"),
+            ({"terms": 9}, [[-1.0], [2.0]], r"x\[1\] has mass 0.66\d+ on the nodes: .* or take more terms"),
+            ({"outcomes": [0, 1]}, [0.0], r"x has mass 0.735759 on the nodes: .* or take all outcomes"),
+            ({"outcomes": [0, np.nan]}, [0.0], r"nodes\[1\] is nan"),
+        ],
+    )
+    def test_bad_input(self, arguments, x, message):
+        with pytest.raises(lnegeom.InputError, match=message):
+            lnegeom.EstimatedFisher.by_sum(poisson, 1, **arguments).matrix(x)
+
+    def test_an_unknown_rule(self):
+        with pytest.raises(lnegeom.InputError, match="rule must be one of quadrature, sum"):
+            lnegeom.EstimatedFisher(poisson, 1, [0.0], [1.0], rule="guess")
 
 
 def test_monte_carlo_errs_by_its_standard_error():
