@@ -62,12 +62,15 @@ def double(array: Array) -> NDArray[Any]:
         raise InputError(
             f"an array requires grad, but {_NUMPY}: detach it or call under torch.no_grad(), {_ELSE}"
         )
+    return values_of(array, f"{_NUMPY}: call it outside of them, {_ELSE}")
+
+
+def values_of(array: Array, reason: str) -> NDArray[Any]:
+    """Numpy float64 on the host, without derivatives; an InputError if there are no values yet."""
     try:
         return to_numpy(array).astype(np.float64)
     except (RuntimeError, TypeError):
-        raise InputError(
-            f"an array is traced (by jit, grad or vmap), but {_NUMPY}: call it outside of them, {_ELSE}"
-        ) from None
+        raise InputError(f"an array is traced (by jit, grad or vmap), but {reason}") from None
 
 
 def returner(like: Array) -> Callable[[NDArray[Any]], Array]:

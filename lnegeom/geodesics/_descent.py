@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lnegeom._array import Array, GeometryError, InputError, dot, to_numpy
-from lnegeom.geodesics._arrays import Vector, at
+from lnegeom._array import Array, GeometryError, InputError, dot
+from lnegeom.geodesics._arrays import Vector, at, values_of
 from lnegeom.geodesics._maps import exp, velocity_between
 from lnegeom.metrics import Metric
 
 _HALVINGS = 30
 """Of a step, before it is given up."""
+_TRACED = "means are found by steps that look at values: call it outside of them, or under jax.grad alone"
 
 
 class Pulls(NamedTuple):
@@ -56,7 +57,7 @@ class Descent:
         lengths = xp.asarray(sizes, dtype=self.x.dtype)
         trial, new = self._trial(rows, lengths[:, None] * old.pull)
         # Armijo's condition; where the change is below rounding, the gradient decides
-        before, after = (to_numpy(part.variance).astype(float) for part in (old, new))
+        before, after = (values_of(part.variance, _TRACED) for part in (old, new))
         norms, later = _roots(old.square), _roots(new.square)
         noise = 10 * float(xp.finfo(self.x.dtype).eps) * before
         drop = before - after
@@ -119,5 +120,5 @@ def pulls(metric: Metric, xp: Any, x: Array, points: Array, weights: Array) -> P
 
 
 def _roots(squares: Array) -> Vector:
-    roots: Vector = np.sqrt(np.maximum(0.0, to_numpy(squares).astype(float)))
+    roots: Vector = np.sqrt(np.maximum(0.0, values_of(squares, _TRACED)))
     return roots

@@ -33,7 +33,7 @@ class Effort(NamedTuple):
 
 THOROUGH = Effort(np.inf, 1e-12)
 BRIEF = Effort(300, 1e-3)
-_STALL, _PACE = 250, 1e-4
+_STALL, _PACE = 100, 1e-4
 """Steps that together advance by less than this part of the time before them approach an edge without end."""
 _BLOCK = 2**17
 """Numbers in the states of rows that march together: more would not stay in cache."""

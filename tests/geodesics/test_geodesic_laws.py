@@ -1,4 +1,4 @@
-"""Laws of geodesics, exp, log, distance and transport on every Riemannian metric of the zoo."""
+"""Laws of geodesics, exp, log, distance and transport on every metric of the zoo, at random points."""
 
 import numpy as np
 import pytest
@@ -8,66 +8,95 @@ from hypothesis import strategies as st
 
 import lnegeom
 
-RIEMANNIAN = [s for s in zoo.METRICS if s.thing.signature[1] == 0 and s.dim > 1]
-each = pytest.mark.parametrize("species", RIEMANNIAN, ids=repr)
-# Shooting takes half a dozen geodesics: these metrics by differences, the least exact, stand for those.
-BY_DIFFERENCES = lnegeom.FromCallable | lnegeom.FromDivergence | lnegeom.EstimatedFisher
-each_exact = pytest.mark.parametrize(
-    "species",
-    [s for s in RIEMANNIAN if s.tolerance <= 1e-10 or isinstance(s.thing, BY_DIFFERENCES)],
-    ids=repr,
+# Shooting takes half a dozen geodesics, each a hundred differences: where derivatives are differences, one
+# random point has to do for each law.
+BLACK_HOLES = lnegeom.Schwarzschild | lnegeom.Kerr  # far from exact for another reason, and cheap
+DEAR = [s for s in zoo.METRICS if s.tolerance > 1e-10 and not isinstance(s.thing, BLACK_HOLES)]
+CHEAP = [s for s in zoo.METRICS if s not in DEAR]
+LENGTH = 0.2  # inside a convex ball of every metric in the zoo
+
+
+def drawn(species, data, count):
+    """Points, velocities of length 0.2 there (by coordinates where that may be negative), and two vectors."""
+    metric, x = species.thing, data.draw(species.generic_points((count,)))
+    v, *w = data.draw(zoo.generic_cube(species.dim, (3, count)))
+    size = np.abs(v).max(axis=-1) if metric.signature[1] else metric.norm(x, v)
+    return metric, x, LENGTH * v / size[..., None], np.stack(w)
+
+
+def agree(found, expected, error, scale=1.0):
+    """To what integration keeps, 1e-10 a step, or a path's own estimate of its error."""
+    tolerance = max(1e-9, 100 * np.max(error))
+    np.testing.assert_allclose(
+        found, expected, rtol=tolerance, atol=tolerance * max(1.0, np.max(np.abs(scale)))
+    )
+
+
+def transport_is_an_isometry_that_carries_the_velocity_to_itself(metric, x, v, w):
+    path = lnegeom.geodesic(metric, x, v, samples=3)
+    assert (path.status == "completed").all()
+    assert (path.error < 1e-6).all()
+    speed = metric.inner(x, v, v)[:, None]
+    agree(metric.inner(path.points, path.velocities, path.velocities), speed + np.zeros(3), path.error)
+    vectors, y = np.stack([v, *w]), path.points[:, -1]
+    moved = lnegeom.parallel_transport(metric, x, v, vectors)
+    agree(moved[0], path.velocities[:, -1], path.error, path.velocities)
+    before = metric.inner(x, vectors[:, None], vectors)
+    agree(metric.inner(y, moved[:, None], moved), before, path.error, before)
+
+
+def log_inverts_exp_and_distance_is_its_symmetric_length(metric, x, v, w):
+    path = lnegeom.geodesic(metric, x, v, samples=2)
+    y = path.points[:, -1]
+    agree(lnegeom.exp(metric, x, v), y, path.error, y)
+    agree(lnegeom.log(metric, x, y), v, path.error, v)
+    if not metric.signature[1]:
+        agree(lnegeom.distance(metric, y, x), LENGTH, path.error)
+
+
+def retraction_agrees_with_exp_to_second_order(metric, x, v, w):
+    ends = lnegeom.geodesic(metric, x, v, samples=3).points  # at half and all the velocity
+    steps = np.stack([0 * v, v / 2, v], axis=1)
+    misses = np.abs(ends - lnegeom.retract(metric, x[:, None], steps)).max(axis=-1)
+    rounding = 1e-9 * (np.abs(v).max() + np.abs(x).max())
+    # 2³ = 8, and fourth-order terms; half of that would be of second order
+    assert (misses[:, 1] <= misses[:, 2] / 5 + rounding).all()
+
+
+LAWS = (
+    transport_is_an_isometry_that_carries_the_velocity_to_itself,
+    log_inverts_exp_and_distance_is_its_symmetric_length,
+    retraction_agrees_with_exp_to_second_order,
 )
-one = settings(max_examples=1)
+each_law = pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
 
 
-def short(species, data, x):
-    """A vector at x, of length 0.2: inside a convex ball of every metric in the zoo."""
-    v = data.draw(zoo.cube(species.dim, ()).filter(lambda v: np.abs(v).max() > 0.1))
-    return 0.2 * v / species.thing.norm(x, v)
+@each_law
+@pytest.mark.parametrize("species", CHEAP, ids=repr)
+@settings(max_examples=2)
+@given(data=st.data())
+def test_law(law, species, data):
+    law(*drawn(species, data, 2))
 
 
-def near(error):
-    """Integration to 1e-10 a step, or what the path says that the derivatives of the metric allow."""
-    tolerance = max(1e-8, 100 * error)
-    return {"rtol": tolerance, "atol": tolerance}
+@each_law
+@pytest.mark.parametrize("species", DEAR, ids=repr)
+@settings(max_examples=1)
+@given(data=st.data())
+def test_law_by_differences(law, species, data):
+    law(*drawn(species, data, 1))
 
 
-class TestLaws:
-    @each
-    @one
-    @given(data=st.data())
-    def test_transport_is_an_isometry_that_carries_the_velocity_to_itself(self, species, data):
-        metric, x = species.thing, data.draw(species.points(()))
-        v, w = short(species, data, x), data.draw(zoo.cube(species.dim, (2,)))
-        path = lnegeom.geodesic(metric, x, v, samples=3)
-        assert path.status == "completed"
-        assert path.error < 1e-6
-        np.testing.assert_allclose(metric.norm(path.points, path.velocities), 0.2, **near(path.error))
-        moved = lnegeom.parallel_transport(metric, x, v, np.stack([v, *w]))
-        np.testing.assert_allclose(moved[0], path.velocities[-1], **near(path.error))
-        before, after = metric.inner(x, w[0], w[1]), metric.inner(path.points[-1], moved[1], moved[2])
-        np.testing.assert_allclose(after, before, **near(path.error))
+class Wrong(lnegeom.Sphere):
+    """A sphere with a mistake in its geodesics that vanishes at the origin, and along radii."""
 
-    @each_exact
-    @one
-    @given(data=st.data())
-    def test_log_inverts_exp_and_distance_is_its_symmetric_length(self, species, data):
-        metric, x = species.thing, data.draw(species.points(()))
-        v = short(species, data, x)
-        y = lnegeom.exp(metric, x, v)
-        error = lnegeom.geodesic(metric, x, v, samples=2).error
-        np.testing.assert_allclose(lnegeom.log(metric, x, y), v, **near(error))
-        np.testing.assert_allclose(lnegeom.distance(metric, y, x), 0.2, **near(error))
+    def _exp(self, xp, x, v):
+        end = super()._exp(xp, x, v)
+        return end * (1 + 0.01 * xp.sum(x * v, axis=-1) ** 2)[..., None]
 
-    @each_exact
-    @one
-    @given(data=st.data())
-    def test_retraction_agrees_with_exp_to_second_order(self, species, data):
-        metric, x = species.thing, data.draw(species.points(()))
-        v = short(species, data, x)
-        misses = [
-            np.abs(lnegeom.exp(metric, x, s * v) - lnegeom.retract(metric, x, s * v)).max()
-            for s in (0.5, 0.1)
-        ]
-        scale = np.abs(v).max() + np.abs(x).max()
-        assert misses[1] <= misses[0] / 60 + 1e-8 * scale  # 5³ = 125, and fourth-order terms
+
+@pytest.mark.parametrize("law", LAWS[:2], ids=lambda law: law.__name__)
+def test_a_law_fails_where_exp_is_wrong(law):
+    metric, x, v = Wrong(2), np.array([[0.5, 0.4]]), np.array([[0.2, 0.1]])
+    with pytest.raises(AssertionError):
+        law(metric, x, LENGTH * v / metric.norm(x, v)[:, None], np.ones((2, 1, 2)))
