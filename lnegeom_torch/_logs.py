@@ -75,7 +75,7 @@ class RunLog:
             raise InputError(
                 f'--tensorboard needs TensorBoard ({error}): pip install "lnegeom[tensorboard]"'
             ) from None
-        writer: Any = SummaryWriter(str(self._folder / "tensorboard" / name), purge_step=start)  # type: ignore[no-untyped-call]
+        writer: Any = SummaryWriter(str(self._folder / "tensorboard" / name), purge_step=start)
         self._writers.append(writer)
         return writer
 
