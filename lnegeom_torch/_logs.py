@@ -48,9 +48,11 @@ class RunLog:
 
     def epoch(self, record: _Record) -> None:
         """Log an epoch's record."""
-        for name, value in record.items() if self._epochs is not None else ():
+        if self._epochs is None:
+            return
+        for name, value in record.items():
             if name != "epoch":
-                self._epochs.add_scalar(name, value, int(record["epoch"]))  # type: ignore[union-attr]
+                self._epochs.add_scalar(name, value, int(record["epoch"]))
 
     def watch(
         self, method: Method, optimizer: torch.optim.Optimizer, steps: int

@@ -31,15 +31,19 @@ def run(options: argparse.Namespace) -> Comparison:
     reference = options.reference or next(iter(configs))
     if reference not in configs:
         raise InputError(f"--reference must be one of {', '.join(configs)}, got {reference!r}")
-    found = compare(
-        configs,
-        options.rates,
-        3 if options.seeds is None else options.seeds,
-        options.out / "runs",
-        tuning_seeds=options.tuning_seeds,
-        validation=options.held_out,
-        jobs=options.jobs,
-    )
+    try:
+        found = compare(
+            configs,
+            options.rates,
+            3 if options.seeds is None else options.seeds,
+            options.out / "runs",
+            tuning_seeds=options.tuning_seeds,
+            validation=options.held_out,
+            jobs=options.jobs,
+        )
+    except KeyboardInterrupt:
+        print(f"stopped; what was run is in {options.out}: the same command goes on where it was")
+        raise
     report(found, reference, options.out)
     return found
 
