@@ -18,6 +18,7 @@ from torch import Tensor
 
 from lnegeom import InputError
 from lnegeom._array import positive_integer
+from lnegeom_torch._imagenet import validation_classes
 from lnegeom_torch._readers import DataNotFoundError
 
 _ENDINGS = (".jpeg", ".jpg", ".png", ".bmp", ".webp")
@@ -79,11 +80,29 @@ def read_folders(
             f"folders: looked for {wanted} {where}; name their folder with --root (root=)"
         )
     classes = sorted(entry.name for entry in os.scandir(root / "train") if entry.is_dir())
-    strangers = {entry.name for entry in os.scandir(root / "val") if entry.is_dir()} - set(classes)
+    folders = {entry.name for entry in os.scandir(root / "val") if entry.is_dir()}
+    _refuse_strangers(root, folders - set(classes))
+    train = _split(root / "train", classes, size)
+    flat = [] if folders else _images(root / "val")
+    test = _flat(root, flat, classes, size) if flat else _split(root / "val", classes, size)
+    return train, test, len(classes)
+
+
+def _refuse_strangers(root: Path, strangers: set[str]) -> None:
     if strangers:
         raise InputError(f"{root / 'val'} has the class {min(strangers)!r}, which {root / 'train'} has not")
-    train, test = (_split(root / part, classes, size) for part in ("train", "val"))
-    return train, test, len(classes)
+
+
+def _images(folder: Path) -> list[str]:
+    return sorted(entry.path for entry in os.scandir(folder) if entry.name.lower().endswith(_ENDINGS))
+
+
+def _flat(root: Path, paths: list[str], classes: list[str], size: int) -> tuple[ImageFiles, Tensor]:
+    """ImageNet's validation images as the official archive has them, all in one folder."""
+    place = {name: label for label, name in enumerate(classes)}
+    found = validation_classes(root, [Path(path).name for path in paths])
+    _refuse_strangers(root, set(found) - set(classes))
+    return ImageFiles(tuple(paths), size), torch.tensor([place[name] for name in found])
 
 
 def _split(folder: Path, classes: list[str], size: int) -> tuple[ImageFiles, Tensor]:
@@ -91,7 +110,7 @@ def _split(folder: Path, classes: list[str], size: int) -> tuple[ImageFiles, Ten
     labels: list[int] = []
     for label, name in enumerate(classes):
         if (folder / name).is_dir():
-            found = sorted(e.path for e in os.scandir(folder / name) if e.name.lower().endswith(_ENDINGS))
+            found = _images(folder / name)
             paths += found
             labels += [label] * len(found)
     if not paths:

@@ -48,9 +48,11 @@ class RunLog:
 
     def epoch(self, record: _Record) -> None:
         """Log an epoch's record."""
-        for name, value in record.items() if self._epochs is not None else ():
+        if self._epochs is None:
+            return
+        for name, value in record.items():
             if name != "epoch":
-                self._epochs.add_scalar(name, value, int(record["epoch"]))  # type: ignore[union-attr]
+                self._epochs.add_scalar(name, value, int(record["epoch"]))
 
     def watch(
         self, method: Method, optimizer: torch.optim.Optimizer, steps: int
@@ -75,7 +77,7 @@ class RunLog:
             raise InputError(
                 f'--tensorboard needs TensorBoard ({error}): pip install "lnegeom[tensorboard]"'
             ) from None
-        writer: Any = SummaryWriter(str(self._folder / "tensorboard" / name), purge_step=start)  # type: ignore[no-untyped-call]
+        writer: Any = SummaryWriter(str(self._folder / "tensorboard" / name), purge_step=start)
         self._writers.append(writer)
         return writer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -132,31 +132,22 @@ def compare(
     if len(sets := {config.data for config in configs.values()}) > 1:
         raise InputError(f"a comparison is on one data set, got {', '.join(sorted(sets))}; see --data")
     rates = list(dict.fromkeys(rates))
-    tuning: dict[str, dict[float, list[Trial]]] = {label: {} for label in configs}
-    final: dict[str, list[Trial]] = {}
-    with tqdm(total=len(configs) * (len(rates) * tuning_seeds + seeds), unit="run", disable=None) as bar:
-        plan = [(label, rate, seed) for label in configs for rate in rates for seed in range(tuning_seeds)]
-        calls = [
-            (
-                replace(configs[label], lr=rate, validation=validation),
-                seed,
-                out / label / f"lr-{rate:g}-seed-{seed}.json",
-            )
-            for label, rate, seed in plan
-        ]
-        for (label, rate, _), trial in zip(plan, _trials(calls, jobs, bar), strict=True):
-            tuning[label].setdefault(rate, []).append(trial)
-        calls = [
-            (
-                replace(config, lr=_best(tuning[label]), validation=0.0),
-                seed,
-                out / label / f"final-seed-{seed}.json",
-            )
-            for label, config in configs.items()
-            for seed in range(seeds)
-        ]
-        for (_, _, file), trial in zip(calls, _trials(calls, jobs, bar), strict=True):
-            final.setdefault(file.parent.name, []).append(trial)
+    tuned = {
+        out / label / f"lr-{rate:.12g}": replace(config, lr=rate, validation=validation)
+        for label, config in configs.items()
+        for rate in rates
+    }
+    with tqdm(total=len(tuned) * tuning_seeds + len(configs) * seeds, unit="run", disable=None) as bar:
+        try:
+            tried = iter(_trials(tuned, tuning_seeds, jobs, bar))
+            tuning = {label: {rate: next(tried) for rate in rates} for label in configs}
+            best = {
+                out / label / "final": replace(config, lr=_best(tuning[label]), validation=0.0)
+                for label, config in configs.items()
+            }
+            final = dict(zip(configs, _trials(best, seeds, jobs, bar), strict=True))
+        finally:
+            forget_datasets()
     return Comparison(dict(configs), rates, tuning, final)
 
 
@@ -164,18 +155,19 @@ def _best(by_rate: dict[float, list[Trial]]) -> float:
     return max(by_rate, key=lambda rate: statistics.mean(trial.accuracy for trial in by_rate[rate]))
 
 
-_Call = tuple[TrainConfig, int, Path]
-
-
-def _trials(calls: Sequence[_Call], jobs: int, bar: Any) -> Iterator[Trial]:
-    """The trials of (configuration, seed, file), in their order, run where the file is not there yet."""
-    try:
-        for (config, seed, file), trial in zip(calls, in_processes(_trial, calls, jobs), strict=True):
-            bar.set_postfix_str(f"{file.parent.name}, lr {config.lr:g}, seed {seed}")
-            bar.update()
-            yield trial
-    finally:
-        forget_datasets()
+def _trials(configs: dict[Path, TrainConfig], seeds: int, jobs: int, bar: Any) -> list[list[Trial]]:
+    """For each configuration, by the beginning of its files' names, a trial for each seed."""
+    calls = [
+        (config, seed, path.with_name(f"{path.name}-seed-{seed}.json"))
+        for path, config in configs.items()
+        for seed in range(seeds)
+    ]
+    found = []
+    for (_, _, file), trial in zip(calls, in_processes(_trial, calls, jobs), strict=True):
+        bar.set_postfix_str(f"{file.parent.name}, {file.stem}")
+        bar.update()
+        found.append(trial)
+    return [found[start : start + seeds] for start in range(0, len(found), seeds)]
 
 
 def _trial(config: TrainConfig, seed: int, file: Path) -> Trial:

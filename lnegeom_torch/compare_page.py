@@ -31,15 +31,19 @@ def run(options: argparse.Namespace) -> Comparison:
     reference = options.reference or next(iter(configs))
     if reference not in configs:
         raise InputError(f"--reference must be one of {', '.join(configs)}, got {reference!r}")
-    found = compare(
-        configs,
-        options.rates,
-        3 if options.seeds is None else options.seeds,
-        options.out / "runs",
-        tuning_seeds=options.tuning_seeds,
-        validation=options.held_out,
-        jobs=options.jobs,
-    )
+    try:
+        found = compare(
+            configs,
+            options.rates,
+            3 if options.seeds is None else options.seeds,
+            options.out / "runs",
+            tuning_seeds=options.tuning_seeds,
+            validation=options.held_out,
+            jobs=options.jobs,
+        )
+    except KeyboardInterrupt:
+        print(f"stopped; what was run is in {options.out}: the same command goes on where it was")
+        raise
     report(found, reference, options.out)
     return found
 
@@ -146,9 +150,10 @@ def report(found: Comparison, reference: str, out: Path) -> None:
     accuracy_by_rate(found, out / "rates.png")
     curves_by_method(found, out / "curves.png")
     page = Page(f"Methods on {config.data}, {config.model}")
+    last = min(config.last_epochs, config.epochs)
     page.text(
         "Each method at its own best learning rate on held-out training images; then, on test images, the "
-        f"mean over the last {config.last_epochs} epochs, and mean ± standard deviation over seeds. "
+        f"mean over the last {last} epochs, and mean ± standard deviation over seeds. "
         "Differences are paired by seed, with Student's 95 % interval; in the next column is half the width "
         "of the intervals that hold for all methods at once (Bonferroni). The worst drop is between the best "
         f"and the worst of the learning rates, {min(found.rates):g} to {max(found.rates):g}, on held-out "

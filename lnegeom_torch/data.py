@@ -151,7 +151,9 @@ def load(name: str, root: str | Path | None = None, *, image_size: int = 224) ->
         ``digits`` comes with scikit-learn (8×8, every fifth sample of each class is for test). ``mnist`` is
         the IDX files, gzipped or not, of torchvision's layout. ``cifar10`` and ``cifar100`` (its 100 fine
         classes) are the official python versions. ``folders`` is ImageNet's layout for any images:
-        ``train/CLASS/*.JPEG`` and ``val/CLASS/*.JPEG``, the classes numbered in the order of their names.
+        ``train/CLASS/*.JPEG`` and ``val/CLASS/*.JPEG``, the classes numbered in the order of their names; or
+        ImageNet's ``val/*.JPEG`` as the archive has them, with the labels of its development kit
+        (``ILSVRC2012_devkit_t12``) or of Kaggle (``LOC_val_solution.csv``) in the root or near it.
     root : path, optional
         The folder that holds ``MNIST/raw``, ``cifar-10-batches-py``, ``cifar-100-python`` or ``train`` and
         ``val``, or the first three themselves; ``digits`` needs none.

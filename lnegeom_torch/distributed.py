@@ -133,7 +133,7 @@ def wrap(model: nn.Module) -> nn.Module:
     CUDA only. Elsewhere each process normalises by its own share of a batch; see `share_statistics`.
     """
     if next(model.parameters()).is_cuda:
-        nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
     # A forward pass does not send buffers: the old name of the option warns in new versions of torch.
     names = inspect.signature(DistributedDataParallel).parameters
     name = "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"
@@ -149,7 +149,7 @@ def mean_(tensors: Sequence[Tensor]) -> None:
     dist.all_reduce(flat)
     flat /= count()
     with torch.no_grad():
-        for tensor, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+        for tensor, mean in zip(tensors, torch.split(flat, [t.numel() for t in tensors]), strict=True):
             tensor.copy_(mean.view_as(tensor))
 
 

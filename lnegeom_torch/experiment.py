@@ -206,9 +206,10 @@ def _report(config: TrainConfig, runs: list[Outcome], out: Path) -> None:
     write_history({config.quant.method: [run.history for run in runs]}, out / "history.csv")
     learning_curves({config.quant.method: runs}, out / "curves.png")
     page = Page(f"{config.quant.method} on {config.data}")
+    last = min(config.last_epochs, config.epochs)
     page.text(
         f"{config.quant.spec.source}; {config.model}, weight bits {config.quant.weight_bits}. Accuracy is "
-        f"the mean over the last {config.last_epochs} epochs, then mean ± standard deviation over seeds."
+        f"the mean over the last {last} epochs, then mean ± standard deviation over seeds."
     )
     page.table(headers, rows)
     page.figure(out / "curves.png", "Loss and accuracy by epoch; one line for each seed.")

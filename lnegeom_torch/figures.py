@@ -34,6 +34,7 @@ def learning_curves(runs: Mapping[str, Sequence[Outcome]], path: Path) -> Path:
     axes[1].set_ylim(bottom=max(0.0, best - 12))
     for ax in axes:
         ax.grid(alpha=0.25)
+        ax.xaxis.get_major_locator().set_params(integer=True)
         ax.spines[["top", "right"]].set_visible(False)
     axes[1].legend(frameon=False, loc="lower right")
     return _save(figure, path)
@@ -89,6 +90,7 @@ def curves_by_method(found: Comparison, path: Path) -> Path:
     best = max((t.accuracy for trials in found.final.values() for t in trials), default=100.0)
     axes[1].set_ylim(bottom=max(0.0, best - 12))
     for ax in axes:
+        ax.xaxis.get_major_locator().set_params(integer=True)
         _finish(ax)
     return _save(figure, path)
 

@@ -81,7 +81,9 @@ def test_an_interrupted_comparison_goes_on_where_it_was(compared, monkeypatch):
     assert after["tuning"] == before["tuning"]
 
 
-def test_a_run_that_was_interrupted_goes_on_from_its_last_whole_epoch(compared, tmp_path, monkeypatch):
+def test_a_run_that_was_interrupted_goes_on_from_its_last_whole_epoch(
+    compared, tmp_path, monkeypatch, capsys
+):
     _, before = compared
     step, taken = Method.step, []
 
@@ -93,6 +95,7 @@ def test_a_run_that_was_interrupted_goes_on_from_its_last_whole_epoch(compared, 
 
     monkeypatch.setattr(Method, "step", interrupted)
     assert main([*ARGUMENTS, "--out", str(tmp_path)]) == 130
+    assert "the same command goes on where it was" in capsys.readouterr().out
     (checkpoint,) = tmp_path.rglob("*.safetensors")
     assert len(Checkpoint.load(checkpoint).data["history"]) == 1
     assert main([*ARGUMENTS, "--out", str(tmp_path)]) == 0

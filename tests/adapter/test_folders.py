@@ -58,6 +58,70 @@ def test_labels_follow_the_folders_names_and_other_files_are_left_out(root):
     assert data.train_images.shape == (8, 3, 16, 16)
 
 
+WNIDS = ["n02", "n03", "n01"]  # the development kit's numbers 1, 2, 3: not the order of the names
+
+
+@pytest.fixture
+def official(tmp_path):
+    """ImageNet as its archives unpack: training images by class, validation images in one folder."""
+    root = tmp_path / "CLS-LOC"
+    for name in WNIDS:
+        (root / "train" / name).mkdir(parents=True)
+        Image.fromarray(gradient(32, 32)).save(root / "train" / name / f"{name}_7.JPEG")
+    (root / "val").mkdir()
+    for number in range(1, 5):
+        Image.fromarray(gradient(32, 32)).save(root / "val" / f"ILSVRC2012_val_{number:08d}.JPEG")
+    return root
+
+
+def devkit(folder, truth=(3, 1, 2, 1)):
+    from scipy.io import savemat
+
+    folder = folder / "ILSVRC2012_devkit_t12" / "data"
+    folder.mkdir(parents=True)
+    (folder / "ILSVRC2012_validation_ground_truth.txt").write_text("".join(f"{n}\n" for n in truth))
+    kind = [("ILSVRC2012_ID", object), ("WNID", object), ("words", object)]
+    synsets = np.array([(n, name, "a word") for n, name in enumerate(WNIDS, start=1)], dtype=kind)
+    savemat(folder / "meta.mat", {"synsets": synsets[:, None]})
+    return folder
+
+
+def table(folder, wnids=("n01", "n02", "n03", "n02")):
+    lines = [
+        f"ILSVRC2012_val_{n:08d},{wnid} 1 2 3 4 {wnid} 5 6 7 8 " for n, wnid in enumerate(wnids, start=1)
+    ]
+    (folder / "LOC_val_solution.csv").write_text("\n".join(["ImageId,PredictionString", *reversed(lines)]))
+
+
+@pytest.mark.parametrize("kind", ["in", "beside", "kaggle"])
+def test_imagenets_validation_images_are_labelled_as_the_archive_does(official, kind):
+    if kind == "kaggle":
+        table(official.parent)
+    else:
+        devkit(official if kind == "in" else official.parent)
+    data = load("folders", official, image_size=16)
+    assert data.train_labels.tolist() == [0, 1, 2]
+    assert data.test_labels.tolist() == [0, 1, 2, 1]
+    assert [path[-6:] for path in data.test_images.paths] == ["1.JPEG", "2.JPEG", "3.JPEG", "4.JPEG"]
+
+
+def test_validation_images_without_labels_are_refused(official):
+    with pytest.raises(DataNotFoundError, match=r"development kit's .* or Kaggle's LOC_val_solution.csv"):
+        load("folders", official)
+    table(official, wnids=("n01", "n02", "n03"))
+    with pytest.raises(InputError, match=r"LOC_val_solution.csv has no label for ILSVRC2012_val_00000004"):
+        load("folders", official)
+    table(official, wnids=("n01", "n02", "n03", "n04"))
+    with pytest.raises(InputError, match=r"val has the class 'n04', which .*train has not"):
+        load("folders", official)
+    (official / "LOC_val_solution.csv").write_text("ImageId\nILSVRC2012_val_00000001\n")
+    with pytest.raises(InputError, match=r"is not Kaggle's table"):
+        load("folders", official)
+    (devkit(official) / "meta.mat").write_text("no matrix")
+    with pytest.raises(InputError, match=r"is not the ILSVRC 2012 development kit's data folder"):
+        load("folders", official)
+
+
 def test_evaluation_takes_the_centre_as_torchs_own_resampling_does(root):
     data = load("folders", root, image_size=28)
     ((images, labels),) = evaluation_batches(data.test_images, data.test_labels)
