@@ -77,8 +77,8 @@ def quantize_(model: nn.Module, config: QuantConfig) -> Method:
     Raises
     ------
     InputError
-        If the model has no such layer, is quantized already, or has weights so small that the quantizer
-        makes them all zero; if there is no ReLU for a method that quantizes ReLUs.
+        If the model has no such layer, is quantized already, or has weights that are not finite, or so small
+        that the quantizer makes them all zero; if there is no ReLU for a method that quantizes ReLUs.
 
     Examples
     --------
@@ -97,7 +97,9 @@ def quantize_(model: nn.Module, config: QuantConfig) -> Method:
     if not config.spec.quantized:
         return Method(model, config, {})
     targets, modules = select(model, config)
-    algorithm = _ALGORITHMS.get(type(config.chosen_options), Method)
+    # Activations alone leave an algorithm on weights nothing to do.
+    algorithm = _ALGORITHMS.get(type(config.chosen_options), Method) if targets else Method
+    _refuse_not_finite(targets)
     _quantize_activations(model, config, modules)
     for target in targets.values():
         _quantize_weight(target, config, algorithm)
@@ -169,6 +171,19 @@ def _replace_relus(model: nn.Module, config: QuantConfig, bits: int, options: Co
         )
     for module, key in found:
         setattr(module, key, QuantizedReLU(bits, options.proxy, options.top))
+
+
+@torch.no_grad()
+def _refuse_not_finite(targets: dict[str, Target]) -> None:
+    """Refuse NaN, which one bit would hide, and infinity."""
+    for name, target in targets.items():
+        weight = cast(Tensor, getattr(target.module, target.tensor))
+        if not weight.is_meta and not (finite := weight.isfinite()).all():
+            index = tuple((~finite).nonzero()[0].tolist())
+            raise InputError(
+                f"the weight of layer {name!r} is {weight[index].item()} at {index}: expected finite "
+                "numbers; look at how it was initialised, or at the checkpoint it comes from"
+            )
 
 
 @torch.no_grad()

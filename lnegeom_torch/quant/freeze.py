@@ -14,7 +14,7 @@ from torch.optim.swa_utils import update_bn
 
 from lnegeom import InputError
 from lnegeom_torch.quant.folding import fold_batch_norms_
-from lnegeom_torch.quant.modules import WeightQuantizer
+from lnegeom_torch.quant.modules import ActivationQuantizer, QuantizedReLU, WeightQuantizer
 from lnegeom_torch.quant.packing import Packing
 
 __all__ = ["freeze", "weight_quantizers"]
@@ -81,10 +81,8 @@ def freeze(
     """
     if batch_norm not in ("keep", "fold"):
         raise InputError(f"batch_norm must be 'keep' or 'fold', got {batch_norm!r}")
-    if not isinstance(model, nn.Module) or not weight_quantizers(model):
-        raise InputError(
-            f"expected a model with quantized weights, got {type(model).__name__}; quantize_ it first"
-        )
+    if not isinstance(model, nn.Module) or not _is_quantized(model):
+        raise InputError(f"expected a quantized model, got {type(model).__name__}; quantize_ it first")
     frozen = copy.deepcopy(model).eval().requires_grad_(False)
     shared: dict[int, list[nn.Parameter]] = {}
     for path, module in frozen.named_modules():
@@ -96,6 +94,11 @@ def freeze(
     if batch_norm == "fold":
         fold_batch_norms_(frozen)
     return frozen
+
+
+def _is_quantized(model: nn.Module) -> bool:
+    activations = (ActivationQuantizer, QuantizedReLU)
+    return bool(weight_quantizers(model)) or any(isinstance(m, activations) for m in model.modules())
 
 
 def _make_plain(path: str, module: nn.Module, shared: dict[int, list[nn.Parameter]]) -> None:

@@ -32,8 +32,8 @@ def _check_quantizer(quantizer: str) -> str:
 
 
 def _positive(x: Tensor) -> Tensor:
-    """Where x is 0, 1: what is divided by it is 0 too."""
-    return torch.where(x > 0, x, torch.ones_like(x))
+    """Where x is 0, 1: what is divided by it is 0 too; finite where the sum behind a mean overflowed."""
+    return torch.where(x > 0, x, torch.ones_like(x)).clamp(max=torch.finfo(x.dtype).max)
 
 
 class WeightQuantizer(nn.Module):

@@ -145,7 +145,8 @@ def ternary(x: Tensor, per_channel: bool = False) -> Tensor:
     """
     size = x.abs()
     axes = tuple(range(1, x.ndim)) if per_channel and x.ndim > 1 else tuple(range(x.ndim))
-    return torch.where(size > 0.7 * size.mean(dim=axes, keepdim=True), x.sign(), torch.zeros_like(x))
+    mean = size.mean(dim=axes, keepdim=True).clamp(max=torch.finfo(x.dtype).max)  # its sum may overflow
+    return torch.where(size > 0.7 * mean, x.sign(), torch.zeros_like(x))
 
 
 def staircase(x: Tensor, bits: int, top: float = 1.0) -> Tensor:

@@ -5,10 +5,20 @@ import pickle
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 import lnegeom
-from lnegeom_torch import LogCoshHessian, ManifoldSGD, NormalizedLNE, QuantConfig, RicciFlow, quantize_
+from lnegeom_torch import (
+    LogCoshHessian,
+    ManifoldSGD,
+    NormalizedLNE,
+    QuantConfig,
+    RicciFlow,
+    freeze,
+    quantize_,
+)
 from lnegeom_torch.methods import Blended, Coarse, DivergedError
 from lnegeom_torch.nets import build
 
@@ -54,6 +64,62 @@ def test_param_groups_put_the_metric_on_latent_weights_only():
         for p in m.parameters()
     }
     assert norms == {id(p) for p in others["params"]}
+
+
+@settings(max_examples=40)
+@given(
+    method=st.sampled_from(["ste", "dorefa", "wcg", "rf"]),
+    weight_bits=st.sampled_from([1, "ternary", 2, 3, 4, 5, 6, 7, 8, 32]),
+    activation_bits=st.sampled_from([1, 2, 3, 4, 5, 6, 7, 8, 32]),
+    scale=st.sampled_from(["none", "tensor", "channel"]),
+    learned=st.booleans(),
+    ends=st.sampled_from([None, 1, 8, 32]),
+    pretrained=st.booleans(),
+)
+def test_widths_scales_ends_and_beginnings_compose(
+    method, weight_bits, activation_bits, scale, learned, ends, pretrained
+):
+    """Any of each: it trains, has as many levels as it should, and freezes to equal outputs."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Conv2d(3, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 4)]
+    model, (x, y) = nn.Sequential(*layers), (torch.randn(6, 1, 6, 6), torch.randint(4, (6,)))
+    full = {name: 2 * value for name, value in model.state_dict().items()}
+    config = QuantConfig(
+        method,
+        weight_bits=weight_bits,
+        activation_bits=activation_bits,
+        quantizer="rf" if scale == "none" else None,  # ManiQuant's has no scale: small weights are all zero
+        scale=scale,
+        learned_scale=learned and scale != "none",
+        first_last_bits=ends,
+    )
+    quantized = quantize_(model, config)
+    if pretrained:
+        assert not model.load_state_dict(full).unexpected_keys
+    optimizer = ManifoldSGD(quantized.param_groups(), lr=0.01)
+    for _ in range(2):
+        loss, _ = quantized.step(optimizer, nn.functional.cross_entropy, x, y)
+    assert loss.isfinite()
+    for place, layer in enumerate((model[0], model[2], model[5])):
+        bits = weight_bits if place == 1 or ends is None else ends
+        rows = (
+            layer.weight.detach().flatten(1) if scale == "channel" else layer.weight.detach().reshape(1, -1)
+        )
+        levels = {"ternary": 3, 32: 10**6}.get(bits, 2**bits if bits != "ternary" else 0)
+        assert all(len(row.unique()) <= levels for row in rows)
+        assert bits != 1 or (layer.weight != 0).all()
+    if quantized.layers or activation_bits != 32:
+        with torch.no_grad():
+            assert torch.equal(freeze(model)(x), model.eval()(x))
+
+
+def test_weights_that_are_not_finite_are_refused():
+    for value in (torch.nan, torch.inf):
+        model = network()
+        with torch.no_grad():
+            model.classifier.layers[1].weight[3, 5] = value
+        with pytest.raises(lnegeom.InputError, match=r"'classifier.layers.1' is (nan|inf) at \(3, 5\)"):
+            quantize_(model, QuantConfig("ste"))
 
 
 @pytest.mark.parametrize(

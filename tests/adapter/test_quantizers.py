@@ -222,6 +222,36 @@ def test_scales_are_the_statistics_and_learned_ones_begin_there(bits):
     torch.testing.assert_close(fixed(weight).abs().amax(1), expected)
 
 
+EXTREMES = st.floats(width=32, allow_nan=False, allow_infinity=False)
+
+
+@given(
+    st.lists(EXTREMES, min_size=6, max_size=6),
+    st.sampled_from(["none", "tensor", "channel"]),
+    st.sampled_from(["identity", "tanh"]),
+    st.booleans(),
+)
+def test_one_bit_of_any_finite_weights_is_finite_and_never_zero(numbers, scale, transform, learned):
+    """Zeros, subnormal numbers, and such as overflow in a sum."""
+    weight = torch.tensor(numbers).reshape(2, 3)
+    shape = {"none": None, "tensor": (), "channel": (2,)}[scale] if learned else None
+    quantizer = WeightQuantizer(1, transform=transform, scale=scale, learned=shape)
+    quantizer.start(weight)
+    found = quantizer(weight)
+    assert found.isfinite().all()
+    assert torch.equal(found.sign(), torch.where(weight >= 0, 1.0, -1.0))  # never 0
+    assert all(len(row.abs().unique()) == 1 for row in found)
+
+
+@pytest.mark.parametrize("bits", ["ternary", 2, 8])
+@pytest.mark.parametrize("scale", ["tensor", "channel"])
+def test_weights_that_overflow_in_a_sum_are_quantized_all_the_same(bits, scale):
+    weight = torch.tensor([[3e38, -3e38, 3e38], [1e38, 3e38, 3e38]])
+    found = WeightQuantizer(bits, "rf", scale=scale)(weight)
+    assert found.isfinite().all()
+    assert found.any(1).all()
+
+
 @pytest.mark.parametrize("bits", [1, 3])
 def test_a_learned_scale_has_the_gradient_of_lsq(bits):
     """Q for one bit; for more ``Q(v) − v`` inside and Q outside, ``v = W/s``: Esser et al. 2020, Eq. 3."""

@@ -404,8 +404,8 @@ def one_bit():
 
 
 BAD = {
-    "plain": (lambda: freeze(nn.Linear(2, 2)), "a model with quantized weights, got Linear; quantize_ it"),
-    "no model": (lambda: freeze("net"), "a model with quantized weights, got str"),
+    "plain": (lambda: freeze(nn.Linear(2, 2)), "a quantized model, got Linear; quantize_ it"),
+    "no model": (lambda: freeze("net"), "a quantized model, got str"),
     "batch norm": (lambda: freeze(one_bit(), batch_norm="drop"), "must be 'keep' or 'fold', got 'drop'"),
     "no batches": (lambda: freeze(one_bit(), recalibrate=[]), "recalibrate is empty"),
     "no norms": (lambda: freeze(not_traceable(), recalibrate=[]), "the model has none; leave it out"),
