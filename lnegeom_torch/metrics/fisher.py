@@ -147,7 +147,7 @@ class Fisher(Metric):
             g = total(torch.einsum("bti,btj->ij", outputs, outputs), workers) / (count * positions)
             a, g = self._mean(state, "fisher_input", a), self._mean(state, "fisher_output", g)
             # Martens & Grosse §6.3: π shares the damping out by the factors' mean eigenvalues.
-            share = torch.sqrt((a.trace() / len(a)).clamp_min(1e-12) / (g.trace() / len(g)).clamp_min(1e-12))
+            share = torch.sqrt((a.trace() / len(a)).clamp(min=1e-12) / (g.trace() / len(g)).clamp(min=1e-12))
             state["fisher_input_inverse"] = _inverse(a, share * math.sqrt(self.damping))
             state["fisher_output_inverse"] = _inverse(g, math.sqrt(self.damping) / share)
             return

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from lnegeom import InputError
 from lnegeom_torch.metrics import Fisher, metric_from_data, wide
 
-__all__ = ["estimate_fisher", "set_aside"]
+__all__ = ["estimate_fisher", "keep_precision", "set_aside"]
 
 
 def estimate_fisher(
@@ -117,7 +117,7 @@ def _workers(model: nn.Module, weight: Tensor) -> list[Any]:
 
 
 def _check_whole(weight: Tensor, inputs: Tensor, slopes: Tensor) -> None:
-    expected, found = (len(weight), weight[0].numel()), (slopes.shape[-1], inputs.shape[-1])
+    expected, found = (len(weight), weight.numel() // len(weight)), (slopes.shape[-1], inputs.shape[-1])
     if expected != found:
         raise InputError(
             f"Fisher needs all inputs and outputs of a layer on each process: a weight of shape "
@@ -176,3 +176,13 @@ def set_aside(states: Any, params: Iterable[Tensor]) -> Iterator[None]:
         for param, statistics in kept.items():
             if statistics:
                 states[param].update(statistics)
+
+
+def keep_precision(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Put back a loaded state's statistics as they were saved: torch has cast them to the weights' dtype."""
+    keys = [key for group in saved["param_groups"] for key in group["params"]]
+    params = [p for group in optimizer.param_groups for p in group["params"]]
+    for key, param in zip(keys, params, strict=False):
+        for name, value in saved["state"].get(key, {}).items():
+            if name.startswith("fisher_"):
+                optimizer.state[param][name] = value.to(param.device)
