@@ -146,7 +146,7 @@ class Diagnostics:
         residuals = getattr(self._source, "residuals", {})
         for weight, (before, found) in self._before.items():
             name = self._names[weight]
-            length = torch.linalg.vector_norm(before).clamp_min(torch.finfo(torch.float32).tiny)
+            length = torch.linalg.vector_norm(before).clamp(min=torch.finfo(torch.float32).tiny)
             found["update_ratio"] = torch.linalg.vector_norm(weight - before) / length
             if name in residuals:
                 found["residual"] = residuals[name]
@@ -201,7 +201,7 @@ def _measure(metric: Metric | None, weight: Tensor, state: dict[str, Any]) -> di
     assert gradient is not None
     (natural,) = metric.natural_gradients([weight], [gradient], None, [state])
     lengths = torch.linalg.vector_norm(natural) * torch.linalg.vector_norm(gradient)
-    cosine = torch.sum(natural * gradient) / lengths.clamp_min(torch.finfo(lengths.dtype).tiny)
+    cosine = torch.sum(natural * gradient) / lengths.clamp(min=torch.finfo(lengths.dtype).tiny)
     found["angle"] = torch.acos(cosine.clamp(-1, 1)) * (180 / math.pi)
     return found
 

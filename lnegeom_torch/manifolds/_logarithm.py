@@ -64,8 +64,7 @@ def logarithm(exponential: _Exponential, x: Tensor, y: Tensor, steps: int) -> Te
     if not (torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)):
         return v
     # A step of Newton's from the solution: it moves nothing, and has the solution's derivative.
-    back: Callable[[Tensor], tuple[Tensor]]
-    _, back = torch.func.vjp(lambda u: exponential(x.detach(), u, steps), v)
+    back: Any = torch.func.vjp(lambda u: exponential(x.detach(), u, steps), v)[1]
     correction: Tensor = _Inverse.apply(exponential(x, v, steps) - y, back)  # type: ignore[no-untyped-call]
     return v - correction
 
@@ -79,7 +78,7 @@ class _Inverse(torch.autograd.Function):
         return torch.zeros_like(residual)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
         size = _length(slope)
         found, miss = _solved(lambda z: ctx.back(z)[0] - slope, slope, size)
@@ -129,4 +128,5 @@ def _enough(size: Tensor) -> Tensor:
 
 
 def _length(vectors: Tensor, dim: int = -1) -> Tensor:
-    return torch.linalg.vector_norm(vectors, dim=dim, keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(vectors, dim=dim, keepdim=True)
+    return length

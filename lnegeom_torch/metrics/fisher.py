@@ -14,6 +14,7 @@ from lnegeom import InputError
 from lnegeom._array import positive
 from lnegeom_torch.metrics._base import Metric, register_metric, wide
 from lnegeom_torch.metrics._room import Room
+from lnegeom_torch.metrics._workers import sharded_like, together, total, whole
 
 __all__ = ["Fisher"]
 
@@ -101,7 +102,9 @@ class Fisher(Metric):
     ) -> list[Tensor]:
         """``(F + λI)⁻¹ ∂L/∂Ŵ`` of each weight of a list, by the statistics in its state."""
         known: Sequence[Any] = [{}] * len(weights) if states is None else states
-        return [self._solve(g, state) for g, state in zip(gradients, known, strict=True)]
+        return [
+            sharded_like(self._solve(whole(g), state), g) for g, state in zip(gradients, known, strict=True)
+        ]
 
     def _solve(self, gradient: Tensor, state: dict[str, Tensor]) -> Tensor:
         if not any(key.startswith("fisher_") for key in state):
@@ -121,7 +124,9 @@ class Fisher(Metric):
             found = ((vector - inner @ samples) / self.damping).view_as(flat)
         return found.view_as(gradient).to(gradient.dtype)
 
-    def update(self, state: dict[str, Any], inputs: Tensor, outputs: Tensor) -> None:
+    def update(
+        self, state: dict[str, Any], inputs: Tensor, outputs: Tensor, workers: Sequence[Any] = ()
+    ) -> None:
         """Put a batch's statistics into a weight's state.
 
         Parameters
@@ -132,27 +137,31 @@ class Fisher(Metric):
             What the layer multiplies, ``(samples, positions, in)``; a linear layer has one position.
         outputs : Tensor
             Gradients of each sample's log-likelihood by the layer's outputs, ``(samples, positions, out)``.
+        workers : sequence of process groups
+            Among which the batch is divided; the statistics are then those of all of it, on each.
         """
-        count, positions = inputs.shape[:2]
+        positions = inputs.shape[1]
+        count = total(inputs.new_tensor(float(len(inputs))), workers)
         if self.kind == "kronecker":
-            a = self._mean(state, "fisher_input", torch.einsum("bti,btj->ij", inputs, inputs) / count)
-            g = torch.einsum("bti,btj->ij", outputs, outputs) / (count * positions)
-            g = self._mean(state, "fisher_output", g)
+            a = total(torch.einsum("bti,btj->ij", inputs, inputs), workers) / count
+            g = total(torch.einsum("bti,btj->ij", outputs, outputs), workers) / (count * positions)
+            a, g = self._mean(state, "fisher_input", a), self._mean(state, "fisher_output", g)
             # Martens & Grosse §6.3: π shares the damping out by the factors' mean eigenvalues.
-            share = torch.sqrt((a.trace() / len(a)).clamp_min(1e-12) / (g.trace() / len(g)).clamp_min(1e-12))
+            share = torch.sqrt((a.trace() / len(a)).clamp(min=1e-12) / (g.trace() / len(g)).clamp(min=1e-12))
             state["fisher_input_inverse"] = _inverse(a, share * math.sqrt(self.damping))
             state["fisher_output_inverse"] = _inverse(g, math.sqrt(self.damping) / share)
             return
         samples = torch.einsum("bto,bti->boi", outputs, inputs)  # Eq. 10, summed over positions
         if self.kind == "diagonal":
-            self._mean(state, "fisher_diagonal", samples.square().mean(dim=0))
+            self._mean(state, "fisher_diagonal", total(samples.square().sum(dim=0), workers) / count)
             return
         samples = samples.flatten(1)
         if self.kind == "exact":
-            block = self._mean(state, "fisher_block", samples.T @ samples / count)
+            block = self._mean(state, "fisher_block", total(samples.T @ samples, workers) / count)
             state["fisher_inverse"] = _inverse(block, self.damping)
         else:
-            state["fisher_samples"] = samples / math.sqrt(count)
+            samples = together(samples, workers)
+            state["fisher_samples"] = samples / torch.sqrt(count)
             state["fisher_gram_inverse"] = _inverse(samples @ samples.T / count, self.damping)
 
     def _mean(self, state: dict[str, Any], key: str, value: Tensor) -> Tensor:

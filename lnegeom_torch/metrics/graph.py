@@ -63,7 +63,7 @@ class LNE(RankOne):
     def effective_tau(self, weight: Tensor) -> Tensor:
         """The τ' of a layer, 0-d, on its device."""
         length = torch.linalg.vector_norm(wide(weight))
-        tau: Tensor = (math.sqrt(0.5) / length).clamp_max(self.tau)
+        tau: Tensor = (math.sqrt(0.5) / length).clamp(max=self.tau)
         return tau
 
     def scale(self, weight: Tensor) -> Tensor:

@@ -19,7 +19,8 @@ _Number = TypeVar("_Number", float, Tensor)
 
 def at_least(value: _Number, bound: float) -> _Number:
     """The larger of a value, a number or a 0-d tensor, and a bound, without a look at the value."""
-    return value.clamp_min(bound) if isinstance(value, Tensor) else max(value, bound)
+    # torch 2.6 has no sharding strategy for clamp_min.
+    return value.clamp(min=bound) if isinstance(value, Tensor) else max(value, bound)
 
 
 class RankOne(Metric):
@@ -58,7 +59,7 @@ class RankOne(Metric):
         squared = self._sum(p * p)
         inverse = 1 + self._strength(squared, weight) * squared
         outlier = torch.where(inverse.amax() > 1, 1 / inverse.amax(), 1 / inverse.amin())
-        return outlier.clamp_max(1), outlier.clamp_min(1), outlier
+        return outlier.clamp(max=1), outlier.clamp(min=1), outlier
 
     def natural_gradients(
         self,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lnegeom import InputError
 from lnegeom_torch.metrics import LNE, metric_from_data, metric_to_data
+from lnegeom_torch.optim.fisher import keep_precision
 
 __all__ = ["DEFAULTS", "GroupOptions", "check_group", "check_loaded", "check_parameters"]
 
@@ -101,16 +102,16 @@ def check_loaded(groups: list[dict[str, Any]], saved: list[dict[str, Any]]) -> l
     keys = (*DEFAULTS, "quantizer_gate")
     result = [
         {**{key: group[key] for key in keys if key in group}, **old, **_named(old)}
-        for group, old in zip(groups, saved, strict=False)
+        for group, old in zip(groups, saved, strict=True)
     ]
-    for index, (group, old) in enumerate(zip(groups, result, strict=False)):
+    for index, (group, old) in enumerate(zip(groups, result, strict=True)):
         for key in DEFAULTS:
             if old[key] != group[key]:
                 raise InputError(
                     f"parameter group {index} has {key} = {group[key]}, the loaded state {old[key]}; "
                     "build the optimizer as the saved one was built"
                 )
-    return result + saved[len(result) :]  # torch reports a wrong number of groups
+    return result
 
 
 def _named(saved: dict[str, Any]) -> dict[str, Any]:
@@ -146,14 +147,17 @@ class GroupOptions(torch.optim.Optimizer):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state, saved under the same options, or by torch's own optimizer, which has none."""
-        groups = check_loaded(self.param_groups, state_dict["param_groups"])
-        super().load_state_dict({**state_dict, "param_groups": groups})
+        super().load_state_dict(state_dict)
+        keep_precision(self, state_dict)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        # Where a state is loaded, its hooks have run by now, and nothing is changed yet.
+        if "param_groups" in self.__dict__ and "param_groups" in state:
+            state = {**state, "param_groups": check_loaded(self.param_groups, state["param_groups"])}
         decoupled = [group.get("decoupled_weight_decay") for group in state.get("param_groups", [])]
         super().__setstate__(state)
         for group, own in zip(self.param_groups, decoupled, strict=True):
             if own is not None:  # AdamW's own __setstate__ says True whatever was saved
                 group["decoupled_weight_decay"] = own
-            for key, value in DEFAULTS.items():  # a state saved by torch's own optimizer has none of them
+            for key, value in DEFAULTS.items():  # pickled before there was such an option
                 group.setdefault(key, value)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from lnegeom import InputError
 from lnegeom_torch.metrics import Fisher, metric_from_data, wide
 
-__all__ = ["estimate_fisher", "set_aside"]
+__all__ = ["estimate_fisher", "keep_precision", "set_aside"]
 
 
 def estimate_fisher(
@@ -30,6 +30,8 @@ def estimate_fisher(
     The gradients are those of the layer's own product with its quantized weight, ``∂ℓ/∂s ⊗ â`` (ManiQuant
     Eq. 10), so that the quantizer plays no part in them. Neither gradients nor running statistics nor torch's
     random state are touched. Batch norm, which ties samples together, is taken as it is in the model's mode.
+    With DDP (give the wrapped model) or `fully_shard` each process gives its own part of the batch, and each
+    then has the statistics of all of it.
 
     Parameters
     ----------
@@ -45,13 +47,13 @@ def estimate_fisher(
     likelihood : {"categorical", "normal"}
         What the model's outputs are: logits ``(N, classes)``, or means with unit variance.
     generator : torch.Generator, optional
-        For the labels drawn; by default one of seed 0.
+        For the labels drawn; by default one whose seed is the rank of the process, 0 if there is only one.
 
     Raises
     ------
     InputError
-        If no group has the metric, a weight belongs to no linear layer or convolution of the model, or the
-        likelihood is unknown.
+        If no group has the metric, a weight belongs to no linear layer or convolution of the model or is
+        tensor-parallel, or the likelihood is unknown.
 
     Examples
     --------
@@ -72,8 +74,9 @@ def estimate_fisher(
         slopes = torch.autograd.grad(loss, [found[2] for found in seen.values()])
     with torch.no_grad():
         for (weight, (layer, inputs_seen, _)), slope in zip(seen.items(), slopes, strict=True):
-            state = optimizer.state[weight]
-            wanted[weight].update(state, *_as_positions(layer, wide(inputs_seen), wide(slope)))
+            state, positions = optimizer.state[weight], _as_positions(layer, wide(inputs_seen), wide(slope))
+            _check_whole(weight, *positions)
+            wanted[weight].update(state, *positions, _workers(model, weight))
 
 
 def _fisher_weights(optimizer: torch.optim.Optimizer) -> dict[Tensor, Fisher]:
@@ -105,6 +108,24 @@ def _layers_of(model: nn.Module, wanted: dict[Tensor, Fisher]) -> dict[Tensor, n
     return found
 
 
+def _workers(model: nn.Module, weight: Tensor) -> list[Any]:
+    """The process groups among which a batch is divided: DDP's, or those over which a weight is sharded."""
+    if isinstance(model, nn.parallel.DistributedDataParallel):
+        return [model.process_group]
+    mesh = getattr(weight, "device_mesh", None)
+    return [] if mesh is None else mesh.get_all_groups()
+
+
+def _check_whole(weight: Tensor, inputs: Tensor, slopes: Tensor) -> None:
+    expected, found = (len(weight), weight.numel() // len(weight)), (slopes.shape[-1], inputs.shape[-1])
+    if expected != found:
+        raise InputError(
+            f"Fisher needs all inputs and outputs of a layer on each process: a weight of shape "
+            f"{tuple(weight.shape)} saw {found[1]} of {expected[1]} inputs and {found[0]} of {expected[0]} "
+            "outputs; tensor-parallel layers need another metric"
+        )
+
+
 def _recorder(seen: dict[Tensor, tuple[nn.Module, Tensor, Tensor]], weight: Tensor) -> Any:
     def record(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
         seen[weight] = (layer, args[0].detach(), output)
@@ -116,7 +137,10 @@ def _surprise(
     outputs: Tensor, targets: Tensor | None, likelihood: str, generator: torch.Generator | None
 ) -> Tensor:
     """Minus the log-likelihood of the labels, given or drawn, summed over the batch."""
-    drawn = generator or torch.Generator(outputs.device).manual_seed(0)
+    # Workers draw their labels independently.
+    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    rank = torch.distributed.get_rank() if distributed else 0
+    drawn = generator or torch.Generator(outputs.device).manual_seed(rank)
     if likelihood == "categorical":
         if targets is None:
             targets = torch.multinomial(outputs.detach().softmax(dim=1), 1, generator=drawn)[:, 0]
@@ -152,3 +176,13 @@ def set_aside(states: Any, params: Iterable[Tensor]) -> Iterator[None]:
         for param, statistics in kept.items():
             if statistics:
                 states[param].update(statistics)
+
+
+def keep_precision(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Put back a loaded state's statistics as they were saved: torch has cast them to the weights' dtype."""
+    keys = [key for group in saved["param_groups"] for key in group["params"]]
+    params = [p for group in optimizer.param_groups for p in group["params"]]
+    for key, param in zip(keys, params, strict=False):
+        for name, value in saved["state"].get(key, {}).items():
+            if name.startswith("fisher_"):
+                optimizer.state[param][name] = value.to(param.device)

@@ -15,7 +15,7 @@ from lnegeom_torch.metrics import Room, metric_to_data
 from lnegeom_torch.optim._groups import DEFAULTS, check_group, check_loaded, check_parameters
 from lnegeom_torch.optim._moves import Move
 from lnegeom_torch.optim._scratch import Scratch
-from lnegeom_torch.optim.fisher import set_aside
+from lnegeom_torch.optim.fisher import keep_precision, set_aside
 
 __all__ = ["Precondition"]
 
@@ -149,15 +149,27 @@ class Precondition(torch.optim.Optimizer):
 
     def state_dict(self) -> dict[str, Any]:
         """The wrapped optimizer's state, with the metric in its groups."""
-        return self.base_optimizer.state_dict()
+        for before in self._optimizer_state_dict_pre_hooks.values():
+            before(self)
+        state = self.base_optimizer.state_dict()
+        for after in self._optimizer_state_dict_post_hooks.values():
+            state = _or(after(self, state), state)
+        return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state saved under the same options, or by the wrapped optimizer without a metric."""
-        groups = check_loaded(self.param_groups, state_dict["param_groups"])
+        for before in self._optimizer_load_state_dict_pre_hooks.values():
+            state_dict = _or(before(self, state_dict), state_dict)
+        if len(self.param_groups) == len(state_dict["param_groups"]):  # torch reports another number of them
+            groups = check_loaded(self.param_groups, state_dict["param_groups"])
+            state_dict = {**state_dict, "param_groups": groups}
         decoupled = [group["decoupled_weight_decay"] for group in self.param_groups]
-        self.base_optimizer.load_state_dict({**state_dict, "param_groups": groups})
+        self.base_optimizer.load_state_dict(state_dict)
+        keep_precision(self, state_dict)
         for group, own in zip(self.param_groups, decoupled, strict=True):
             group["decoupled_weight_decay"] = own  # torch's AdamW says True whatever was saved
+        for after in self._optimizer_load_state_dict_post_hooks.values():
+            after(self)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"base_optimizer": self.base_optimizer, "options": self._options}
@@ -202,6 +214,11 @@ class Precondition(torch.optim.Optimizer):
         finally:
             for name in lent:
                 delattr(self.base_optimizer, name)
+
+
+def _or(changed: dict[str, Any] | None, state: dict[str, Any]) -> dict[str, Any]:
+    """What a hook returns, or what it was given if it returns nothing."""
+    return state if changed is None else changed
 
 
 class _Swap:

@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
@@ -18,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 import lnegeom
 from lnegeom_torch import (
     LNE,
+    Fisher,
     Graph,
     ManifoldAdamW,
     ManifoldSGD,
@@ -27,7 +29,9 @@ from lnegeom_torch import (
     quantize_,
 )
 from lnegeom_torch.diagnostics import Diagnostics
+from lnegeom_torch.optim import estimate_fisher
 
+FSDP2 = torch.__version__ >= "2.7"  # torch 2.6's runs on GPUs only
 SGD = {"lr": 0.1, "momentum": 0.9}
 OPTIMIZERS = [
     lambda p: ManifoldSGD(p, **SGD, metric=LNE(2.0), retraction="second", weight_decay=0.1),
@@ -146,6 +150,42 @@ def check_quantized_fully_shard(mesh):
         assert abs(value - sharded_run[tag]) <= 1e-3 * abs(value) + 1e-5, (tag, value, sharded_run[tag])
 
 
+def check_fisher(mesh, kind):
+    """Each process sees its part of the batch; statistics and steps are those of the whole batch."""
+    rank, world = dist.get_rank(), dist.get_world_size()
+    torch.manual_seed(1)
+    x, y = torch.randn(16, 6), torch.randint(4, (16,))
+
+    def train(model, share):
+        weights = [p for p in model.parameters() if p.ndim == 2]
+        optimizer = ManifoldSGD(weights, **SGD, metric=Fisher(kind, damping=0.1))
+        for _ in range(2):
+            estimate_fisher(optimizer, model, x[share], y[share])
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(x[share]), y[share]).backward()
+            optimizer.step()
+        return weights
+
+    expected = train(network(), slice(None))
+    share = slice(rank, None, world)
+    models = [DistributedDataParallel(network())] + FSDP2 * [fully_shard(network(), mesh=mesh)]
+    for model in models:
+        for a, b in zip(expected, train(model, share), strict=True):
+            close(a, b)
+
+
+def check_fisher_refuses(mesh):
+    """Tensor-parallel layers, whose inputs or outputs are divided, and unequal parts of a batch."""
+    model = parallelize_module(network(), mesh, {"3": ColwiseParallel()})
+    optimizer = ManifoldSGD([model[3].weight], **SGD, metric=Fisher())
+    with pytest.raises(lnegeom.InputError, match="saw 9 of 9 inputs and"):
+        estimate_fisher(optimizer, model, torch.randn(8, 6))
+    model = DistributedDataParallel(network())
+    optimizer = ManifoldSGD([model.module[0].weight], **SGD, metric=Fisher("block"))
+    with pytest.raises(lnegeom.InputError, match="must be as many on each, got from 8 to 9"):
+        estimate_fisher(optimizer, model, torch.randn(8 + dist.get_rank(), 6))
+
+
 def check_data_parallel():
     rank, world = dist.get_rank(), dist.get_world_size()
     expected, model = network(), DistributedDataParallel(network())
@@ -184,12 +224,18 @@ def main(folder):
     try:
         mesh = init_device_mesh("cpu", (dist.get_world_size(),))
         for build in OPTIMIZERS if dist.get_world_size() == 2 else OPTIMIZERS[:1]:
-            check_fully_shard(build, mesh)
             check_sharded_tensors(build, mesh)
+            if FSDP2:
+                check_fully_shard(build, mesh)
         check_tensor_parallel(mesh)
-        check_quantized_fully_shard(mesh)
         check_data_parallel()
-        check_checkpoint(mesh, Path(folder) / "checkpoint")
+        if dist.get_world_size() == 2:
+            for kind in ("diagonal", "kronecker", "block", "exact"):
+                check_fisher(mesh, kind)
+            check_fisher_refuses(mesh)
+        if FSDP2:
+            check_quantized_fully_shard(mesh)
+            check_checkpoint(mesh, Path(folder) / "checkpoint")
     finally:
         dist.destroy_process_group()
 

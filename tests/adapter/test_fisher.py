@@ -233,6 +233,24 @@ def test_statistics_are_saved_with_the_optimizer(build, kind):
     assert torch.equal(descend(model, inputs, optimizer), descend(twin, inputs, resumed))
 
 
+@pytest.mark.parametrize(
+    "build", [lambda p: ManifoldSGD(p, lr=0.1), lambda p: Precondition(torch.optim.SGD(p, lr=0.1))]
+)
+@pytest.mark.parametrize("kind", ["diagonal", "kronecker", "block", "exact"])
+def test_statistics_of_half_precision_weights_keep_their_own(build, kind):
+    """torch casts a loaded state to the dtype of its weight."""
+    model = nn.Linear(5, 4).bfloat16()
+    metric = {"name": "Fisher", "kind": kind, "damping": 0.1, "decay": 0.95}
+    one, other = (build([{"params": [model.weight], "metric": metric}]) for _ in range(2))
+    estimate_fisher(one, model, torch.randn(8, 5).bfloat16())
+    other.load_state_dict(one.state_dict())
+    for name, value in one.state[model.weight].items():
+        assert value.dtype == torch.float32
+        assert torch.equal(other.state[model.weight][name], value)
+    model(torch.ones(2, 5).bfloat16()).sum().backward()
+    other.step()
+
+
 def test_batch_norm_and_gradients_are_left_alone():
     model, method = quantized(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
     optimizer = ManifoldSGD([{"params": list(method.latents.values())}], metric=Fisher())

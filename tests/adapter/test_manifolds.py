@@ -6,7 +6,7 @@ import torch
 from geoopt.optim import RiemannianAdam, RiemannianSGD
 
 import lnegeom
-from lnegeom_torch import ManifoldSGD
+from lnegeom_torch import LNE, Graph, ManifoldSGD
 from lnegeom_torch.manifolds import GraphManifold, LNEManifold, LogCoshManifold, NormalizedLNEManifold
 
 MANIFOLDS = [
@@ -200,12 +200,14 @@ def test_random_and_origin(manifold):
 
 
 def test_a_scaled_manifold_measures_in_other_units(manifold):
-    scaled, (x, v) = geoopt.Scaled(manifold, 2.0), normal(0, 2, 3, 4)
+    scaled, (x, v) = geoopt.Scaled(manifold, 2.0), 0.5 * normal(0, 2, 3, 4)
     close(scaled.retr(x, v), manifold.retr(x, v / 2))
     close(scaled.expmap(x, v), manifold.expmap(x, v / 2))
     assert float(scaled.random(2000, 3, 4, std=1.0).std()) == pytest.approx(0.5, abs=0.02)
-    if isinstance(manifold, LogCoshManifold):
-        close(scaled.dist(x, v), 2 * manifold.dist(x, v))
+    y = x + 0.1 * v
+    close(scaled.logmap(x, y), 2 * manifold.logmap(x, y))
+    if manifold.metric not in (LNE(3.0), Graph(lnegeom.SquaredNorm(), -1)):  # they have no one distance here
+        close(scaled.dist(x, y), 2 * manifold.dist(x, y))
 
 
 @pytest.mark.parametrize("kind", [RiemannianSGD, RiemannianAdam])

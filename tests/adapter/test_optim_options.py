@@ -311,6 +311,29 @@ def test_a_metric_saved_before_it_had_an_option_is_still_the_same():
     }
 
 
+@pytest.mark.parametrize(
+    "build", [ManifoldSGD, ManifoldAdamW, lambda p, metric: Precondition(torch.optim.Adam(p), metric)]
+)
+def test_hooks_of_a_state_run_before_it_is_checked(build):
+    """A state saved under another metric may be mended by a hook, as torch's documentation shows."""
+    calls = []
+    one, other = build(weight(), metric=LNE(1.0)), build(weight(), metric=LNE(2.0))
+    one.register_state_dict_pre_hook(lambda optimizer: calls.append(optimizer is one))
+    one.register_state_dict_post_hook(lambda optimizer, state: {**state, "note": optimizer is one})
+    state = one.state_dict()
+    assert calls == [True]
+    assert state.pop("note") is True
+    with pytest.raises(lnegeom.InputError, match=r"metric = .*2\.0.*, the loaded state .*1\.0"):
+        other.load_state_dict(state)
+    groups = [{**group, "metric": {"name": "LNE", "tau": 2.0}} for group in state["param_groups"]]
+    other.register_load_state_dict_pre_hook(lambda optimizer, loaded: {**loaded, "param_groups": groups})
+    other.register_load_state_dict_post_hook(lambda optimizer: calls.append(optimizer is other))
+    other.load_state_dict(state)
+    assert calls == [True, True]
+    with pytest.raises(ValueError, match="different number of parameter groups"):
+        one.load_state_dict({**state, "param_groups": groups + groups})
+
+
 def test_sparse_gradients_need_no_metric():
     table = nn.Embedding(4, 2, sparse=True)
     table(torch.tensor([1])).sum().backward()

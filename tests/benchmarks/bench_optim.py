@@ -1,18 +1,22 @@
 """Optimizer steps against torch, geoopt and PARQ on the weights of two ResNets, and a whole iteration.
 
     OMP_NUM_THREADS=1 python tests/benchmarks/bench_optim.py
+    python tests/benchmarks/bench_optim.py --device cuda
 
 The floor is what any step with a metric has to do: one fused SGD step of torch with momentum, and one pass of
 tanh over the weights into a ready buffer. Each round runs every candidate in turn and takes its ratio to that
 round's floor; medians over rounds are printed, in time of this thread, which other processes disturb least.
-PARQ, of torchao, takes part if it is installed.
+PARQ, of torchao, takes part if it is installed. On a GPU it is `bench_optim_gpu` that runs.
 """
 
+import argparse
 import math
 import platform
 import statistics
 import time
+from functools import partial
 
+import bench_optim_gpu
 import geoopt
 import numpy as np
 import scipy.stats
@@ -31,10 +35,12 @@ from lnegeom_torch import (
     QuantConfig,
     quantize_,
 )
-from lnegeom_torch.manifolds import LNEManifold, NormalizedLNEManifold
+from lnegeom_torch.manifolds import GraphManifold, LNEManifold, LogCoshManifold, NormalizedLNEManifold
 from lnegeom_torch.nets import build
 
 ROUNDS = 15
+PHI = lnegeom.LogCosh(1.0)
+METRICS = "NormalizedLNE", "LNE", "LogCoshHessian", "Graph"
 SMALL = {"lr": 1e-9, "momentum": 0.9}
 FUSED = {**SMALL, "fused": True}
 ADAM = {"lr": 1e-9, "weight_decay": 0.0}
@@ -66,16 +72,16 @@ def resnet18():
     return [*shapes, (1000, 512), (1000,)]
 
 
-def weights(shapes, manifold=None):
+def weights(shapes, manifold=None, device="cpu"):
     generator = torch.Generator().manual_seed(0)
     found = []
     for shape in shapes:
-        value = 0.05 * torch.randn(shape, generator=generator)
+        value = (0.05 * torch.randn(shape, generator=generator)).to(device)
         if manifold is None:
             weight = nn.Parameter(value)
         else:
             weight = geoopt.ManifoldParameter(value, manifold=manifold(len(shape)))
-        weight.grad = 0.01 * torch.randn(shape, generator=generator)
+        weight.grad = (0.01 * torch.randn(shape, generator=generator)).to(device)
         found.append(weight)
     return found
 
@@ -112,7 +118,7 @@ def candidates(shapes):
         "ManifoldSGD, LNE, default": lambda p: ManifoldSGD(p, metric=LNE(), **SMALL),
         "ManifoldSGD, LNE, gate, fused": lambda p: ManifoldSGD(p, metric=LNE(), gate=True, **FUSED),
         "ManifoldSGD, LogCoshHessian, fused": lambda p: ManifoldSGD(p, metric=LogCoshHessian(), **FUSED),
-        "ManifoldSGD, Graph, fused": lambda p: ManifoldSGD(p, metric=Graph(lnegeom.SquaredNorm()), **FUSED),
+        "ManifoldSGD, Graph, fused": lambda p: ManifoldSGD(p, metric=Graph(PHI), **FUSED),
         "ManifoldSGD, LNE, second order, fused": lambda p: ManifoldSGD(
             p, metric=LNE(), retraction="second", **FUSED
         ),
@@ -129,6 +135,8 @@ def candidates(shapes):
         ("RiemannianSGD, Euclidean", geoopt.optim.RiemannianSGD, SMALL, None),
         ("RiemannianSGD, NormalizedLNE", geoopt.optim.RiemannianSGD, SMALL, NormalizedLNEManifold),
         ("RiemannianSGD, LNE", geoopt.optim.RiemannianSGD, SMALL, LNEManifold),
+        ("RiemannianSGD, LogCoshHessian", geoopt.optim.RiemannianSGD, SMALL, LogCoshManifold),
+        ("RiemannianSGD, Graph", geoopt.optim.RiemannianSGD, SMALL, partial(GraphManifold, PHI)),
         ("RiemannianAdam, LNE", geoopt.optim.RiemannianAdam, ADAM, LNEManifold),
     ):
         make = None if manifold is None else lambda ndim, m=manifold: m(ndim=ndim)
@@ -143,16 +151,20 @@ def measured(function, calls):
 
 
 def compare(shapes, calls):
-    """Median ratio to the floor of each candidate, and the floor's median in microseconds."""
+    """Median ratio to the floor of each, the floor's median in microseconds, and geoopt's ratios to ours."""
     runs = dict(candidates(shapes))
     table = {name: [] for name in runs}
+    faster = {name: [] for name in METRICS}
     for index in range(ROUNDS + 1):
         round_ = {name: measured(run, calls) for name, run in runs.items()}
         if index:  # the first warms up
             for name, seconds in round_.items():
                 table[name].append((seconds / round_["floor"], seconds))
+            for name, ratios in faster.items():
+                ratios.append(round_[f"geoopt RiemannianSGD, {name}"] / round_[f"ManifoldSGD, {name}, fused"])
     ratios = {name: statistics.median(ratio for ratio, _ in rows) for name, rows in table.items()}
-    return ratios, 1e6 * statistics.median(seconds for _, seconds in table["floor"])
+    floor_us = 1e6 * statistics.median(seconds for _, seconds in table["floor"])
+    return ratios, floor_us, {name: statistics.median(rows) for name, rows in faster.items()}
 
 
 def memory(shapes):
@@ -186,17 +198,30 @@ def iteration(pairs=40):
 
 
 def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to step")
+    device = parser.parse_args().device
     torch.set_num_threads(1)
+    lists = {"ResNet-18, 62 tensors": (resnet18(), 1), "ResNet-20, 65 tensors": (resnet20(), 20)}
+    if device == "cuda":
+        bench_optim_gpu.main(lists, weights, device)
+        return
     print(
         f"torch {torch.__version__}, geoopt {geoopt.__version__}, numpy {np.__version__}, "
         f"{platform.machine()}, one thread, {ROUNDS} rounds"
     )
-    lists = {"ResNet-18, 62 tensors": (resnet18(), 1), "ResNet-20, 65 tensors": (resnet20(), 20)}
     found = {name: compare(shapes, calls) for name, (shapes, calls) in lists.items()}
-    names = list(next(iter(found.values()))[0])
-    print(f"\n| step | {' | '.join(found)} |\n|---|{'---:|' * len(found)}")
-    for name in names:
-        print(f"| {name} | {' | '.join(f'{ratios[name]:.2f}' for ratios, _ in found.values())} |")
+    print(f"\n| step, ratio to the floor | {' | '.join(found)} |\n|---|{'---:|' * len(found)}")
+    for name in next(iter(found.values()))[0]:
+        print(f"| {name} | {' | '.join(f'{ratios[name]:.2f}' for ratios, *_ in found.values())} |")
+    print(
+        f"\n| geoopt's RiemannianSGD over ManifoldSGD, fused | {' | '.join(found)} |\n"
+        f"|---|{'---:|' * len(found)}"
+    )
+    for name in METRICS:
+        print(f"| {name} | {' | '.join(f'{faster[name]:.2f}' for *_, faster in found.values())} |")
     print()
     for name, (shapes, _) in lists.items():
         print(
