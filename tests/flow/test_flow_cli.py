@@ -14,7 +14,7 @@ pytest.importorskip("matplotlib").use("Agg")
 
 TINY = {
     "deturck": ["--size", "12", "--amplitude", "0.05"],
-    "ricci": ["--size", "24", "--amplitude", "0.02"],
+    "ricci": ["--size", "32", "--amplitude", "0.02"],
     "conformal": ["--size", "12", "--length", "3.0", "--seed", "4"],
     "box": ["--size", "8", "--dim", "1"],
     "homogeneous": ["--group", "Nil", "--metric", "1", "2", "3", "--normalised"],

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 import sympy
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.integrate import solve_ivp
+from scipy.integrate import simpson, solve_ivp
 
 from lnegeom import GeometryError, InputError, symbolic
 from lnegeom.flow import BoxGrid, EinsteinSpace, LieGroup, ProductSpace, Solution, homogeneous, normalise
@@ -141,6 +141,23 @@ def test_products_flow_factor_by_factor():
     cylinder = homogeneous([1, 1, 1], ProductSpace(EinsteinSpace.sphere(2), EinsteinSpace(1, 0)), 1.0)
     assert cylinder.singular_time == pytest.approx(0.5, rel=1e-7)
     np.testing.assert_allclose(cylinder.metrics[:, 2, 2], 1)
+
+
+@pytest.mark.parametrize("name", GROUPS)
+@settings(max_examples=3)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_scalar_curvature_grows_and_volume_follows_it(name, seed):
+    # d/dt R = 2 |Ric|² and d/dt log V = −R; R is Perelman's λ here, whose eigenfunction is constant.
+    group = GROUPS[name]
+    g = random_metric(np.random.default_rng(seed), group.dim)
+    end = 0.1 / max(1.0, np.max(np.abs(np.linalg.solve(g, group.ricci(g)))))
+    solution = homogeneous(g, group, end, samples=41)
+    R, squares = solution.invariants["scalar_curvature"], 2 * solution.invariants["ricci_norm"] ** 2
+    assert np.all(np.diff(R) >= -1e-12 * np.abs(R[0]))
+    scale = 1e-6 * max(1.0, np.max(np.abs(R)))
+    assert R[-1] - R[0] == pytest.approx(simpson(squares, x=solution.times), abs=scale)
+    log_volume = np.log(solution.invariants["volume"][-1])
+    assert log_volume == pytest.approx(-simpson(R, x=solution.times), abs=scale)
 
 
 def test_a_berger_sphere_becomes_round_as_it_shrinks():
