@@ -1,11 +1,11 @@
 """ResNet-20 on CIFAR-10 with 1-bit weights, on a schedule that one core can bear.
 
-    python tests/benchmarks/cifar_short.py --root data [--epochs 2] [--seeds 1] [--out runs/cifar-short]
+    python tests/benchmarks/cifar_short.py --root data [--epochs 1] [--seeds 1] [--out runs/cifar-short]
 
 The rows are the recipes' (`maniquant-table1`, `rf-dnn-cifar10`), ``rf`` with ``every = 20``, and ``spin``
 like ManiQuant's. What is scaled down: epochs, the rate's fall (a cosine over all iterations in place of three
 drops), and the arithmetic, which is bfloat16 by autocast. Every method has the same budget: three rates, each
-tried for 150 iterations on training images other than the 5,000 held out to measure on; then, at the best,
+tried for 75 iterations on training images other than the 5,000 held out to measure on; then, at the best,
 all training images for so many epochs, and one measurement on the test images at the end.
 
 Interrupted, the same command goes on where it was; asked for more seeds, it adds them.
@@ -26,7 +26,7 @@ from lnegeom_torch.settings import to_config
 from lnegeom_torch.statistics import paired_difference
 
 RATES = [0.1, 0.3, 1.0]
-TUNING_ITERATIONS = 150
+TUNING_ITERATIONS = 75
 METHODS = ["fp", "dorefa", "wcg", "rf", "spin"]
 
 
@@ -55,7 +55,7 @@ def run(config, dataset, rate, seed, iterations):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("runs/cifar-short"))
     options = parser.parse_args()

@@ -34,8 +34,7 @@ from lnegeom_torch.optim import ManifoldAdamW, Precondition
 from lnegeom_torch.ricci_step import RicciStep
 
 BATCH, EPOCHS, OTHERS = 128, 2, 0.1
-LARGE = [3e-4, 3e-3, 3e-2, 0.3, 3.0, 30.0]
-SMALL = [1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0]
+TRIED = 6  # rates, a decade apart
 WINDOW = 4  # neighbouring rates: three decades
 
 
@@ -77,10 +76,12 @@ class Variant:
     config: QuantConfig
     optimizer: Any = manifold
     on_iteration: Any = lambda method, done: None
+    first: float | None = None  # of the rates; by default the optimizer's
 
     @property
     def rates(self):
-        return LARGE if self.optimizer is manifold else SMALL
+        first = self.first or (3e-4 if self.optimizer is manifold else 1e-5)
+        return [float(f"{first * 10**i:g}") for i in range(TRIED)]
 
 
 def fisher(kind, optimizer=manifold):
@@ -90,27 +91,19 @@ def fisher(kind, optimizer=manifold):
 VARIANTS = {
     "dorefa": Variant(QuantConfig("dorefa")),
     "dorefa, normalised": Variant(QuantConfig("dorefa"), normalised),
-    "dorefa, Adam": Variant(QuantConfig("dorefa"), adam),
-    "ste": Variant(QuantConfig("ste")),
+    "ste, no gate": Variant(QuantConfig("ste", gate="none"), first=3e-2),
+    "ste, no gate, normalised": Variant(QuantConfig("ste", gate="none"), normalised, first=1e-4),
     "ste, normalised": Variant(QuantConfig("ste"), normalised),
-    "ste, Adam": Variant(QuantConfig("ste"), adam),
-    "fim, Kronecker": fisher("kronecker"),
     "fim, Kronecker, normalised": fisher("kronecker", normalised),
-    "fim, diagonal": fisher("diagonal"),
-    "fim, diagonal, normalised": fisher("diagonal", normalised),
-    "logcosh, normalised": Variant(QuantConfig("logcosh"), normalised),
-    "lne, per channel": Variant(QuantConfig("lne", metric=NormalizedLNE(chi=0.9, per="channel"))),
+    "fim, Kronecker": fisher("kronecker"),
+    "ricci, step 10, normalised": Variant(QuantConfig("ricci", metric=RicciStep(0.9, 10.0)), normalised),
     "lne, per channel, normalised": Variant(
         QuantConfig("lne", metric=NormalizedLNE(chi=0.9, per="channel")), normalised
     ),
-    "ricci, step 0.1": Variant(QuantConfig("ricci", metric=RicciStep(chi=0.9, step=0.1))),
-    "ricci, step 10": Variant(QuantConfig("ricci", metric=RicciStep(chi=0.9, step=10.0))),
-    "ricci, step 10, normalised": Variant(QuantConfig("ricci", metric=RicciStep(0.9, 10.0)), normalised),
-    "spin": Variant(QuantConfig("spin")),
-    "spin, annealed": Variant(QuantConfig("spin"), on_iteration=anneal),
     "spin, normalised": Variant(QuantConfig("spin"), normalised),
-    "spin, annealed, normalised": Variant(QuantConfig("spin"), normalised, anneal),
-    "fim, block": fisher("block"),
+    "spin, annealed": Variant(QuantConfig("spin"), on_iteration=anneal),
+    "dorefa, Adam": Variant(QuantConfig("dorefa"), adam),
+    "ste": Variant(QuantConfig("ste")),
 }
 
 
