@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lnegeom._array import Array, GeometryError, InputError, check_finite, check_where
+from lnegeom._array import Array, GeometryError, InputError, check_finite, check_where, to_numpy
 from lnegeom.connections import Connection, metric_of
 from lnegeom.geodesics._arrays import (
     Vector,
@@ -142,9 +142,7 @@ def velocity_between(
         try:
             check_finite(xp, v, "v")
         except GeometryError as error:
-            index = error.index[:-1] if error.index else ()
-            message = f"x and y{list(index) or ''} are conjugate: shortest geodesics between them are many"
-            raise GeometryError(message, index=index) from None
+            raise _many(x, y, error.index[:-1] if error.index else ()) from None
         return v, xp.zeros_like(v[..., 0]), np.ones(v.shape[:-1], dtype=bool)
     transport = Transport(connection, x)
     batch, starts, ends = rows(x, y)
@@ -166,8 +164,24 @@ def velocity_between(
     )
 
 
+def _many(x: Array, y: Array, index: tuple[int, ...]) -> GeometryError:
+    """The error where a closed form finds no single logarithm."""
+    starts, ends = (to_numpy(array)[..., :4] for array in (x, y))
+    first, second = (array[index] for array in np.broadcast_arrays(starts, ends))
+    more = ", …" if x.shape[-1] > 4 else ""
+    names = (f"[{', '.join(f'{entry:.6g}' for entry in point)}{more}]" for point in (first, second))
+    return GeometryError(
+        "x{0} = {1} and y{0} = {2} are conjugate: shortest geodesics between them are many, expected one; "
+        "move one of the points a little".format(list(index) or "", *names),
+        index=index,
+    )
+
+
 def distance(metric: Metric, x: Any, y: Any) -> Array:
     """Length ``(...)`` of the geodesic that `log` finds: the distance where y is in a convex ball around x.
+
+    At y = x, where it has no derivative, its gradient is taken as 0. Its square is smooth there: for second
+    derivatives, differentiate the squared norm of `log`.
 
     Raises
     ------
@@ -206,7 +220,7 @@ def retract(metric: Metric, x: Any, v: Any) -> Array:
     array([0.   , 1.105])
     """
     if not isinstance(metric, Metric):
-        raise InputError(f"expected a Metric, got {metric!r}")
+        raise InputError(f"expected a Metric, got {metric!r}; of a connection, take exp")
     xp, x, v = validated(metric, x, v=v)
     return inside(metric, xp, x + v - metric._christoffel_apply(xp, metric._local(xp, x), v, v) / 2)
 
@@ -214,9 +228,11 @@ def retract(metric: Metric, x: Any, v: Any) -> Array:
 def check_riemannian(metric: Any) -> None:
     """Raise unless points have a distance."""
     if not isinstance(metric, Metric):
-        raise InputError(f"expected a Metric, got {metric!r}: a connection has no distance")
+        raise InputError(f"expected a Metric, got {metric!r}: a connection has no distance; pass its metric")
     if metric.signature[1]:
-        raise GeometryError(f"{metric!r} is indefinite, so points have no distance")
+        raise GeometryError(
+            f"{metric!r} is indefinite, so points have no distance; take inner(x, v, v) of a logarithm v"
+        )
 
 
 def _end(metric: Metric, xp: Any, x: Array, v: Array) -> Array:

@@ -12,6 +12,7 @@ import array_api_compat
 import numpy as np
 
 from lnegeom._array import Array, to_numpy
+from lnegeom._differences import doubles
 from lnegeom.connections import Connection
 from lnegeom.geodesics._arrays import Vector
 from lnegeom.geodesics._march import THOROUGH, TOLERANCE, Effort, Noise, march
@@ -27,10 +28,22 @@ class Transport:
     def __init__(self, connection: Connection, like: Array):
         self.connection = connection
         self.n = int(like.shape[-1])
-        self._xp, device = array_api_compat.array_namespace(like), array_api_compat.device(like)
-        self._theirs: Callable[[Vector], Array] = lambda array: self._xp.asarray(
-            array, dtype=self._xp.float64, device=device
-        )
+        self._like, self._xp = like, array_api_compat.array_namespace(like)
+
+    def _evaluated(self, function: Callable[..., Array], *arrays: Vector) -> Vector:
+        """A function of the user's kind of arrays, in float64."""
+        with doubles(self._like):
+            device = array_api_compat.device(self._like)
+            theirs = (self._xp.asarray(array, dtype=self._xp.float64, device=device) for array in arrays)
+            return to_numpy(function(*theirs))
+
+    def _padded(self, *arrays: Vector) -> tuple[Vector, ...]:
+        """For JAX, which compiles for each number of rows anew, as many as the next power of two."""
+        rows = len(arrays[0])
+        more = (1 << (rows - 1).bit_length()) - rows
+        if not array_api_compat.is_jax_array(self._like) or not more:
+            return arrays
+        return tuple(np.concatenate([array, np.repeat(array[-1:], more, axis=0)]) for array in arrays)
 
     def bend(self, x: Vector, u: Vector, vectors: Vector) -> Vector:
         """``Γ^k_ij u^i v^j`` of points and vectors ``(r, n)``, and m vectors v of each, ``(r, m, n)``."""
@@ -38,28 +51,31 @@ class Transport:
         if single and len(x) == 1:  # one long vector may have a faster way
             arrays = x[0], u[0], vectors[0, 0]
         else:
-            arrays = (x, u, vectors[:, 0]) if single else (x[:, None], u[:, None], vectors)
-        found = self.connection.christoffel_apply(*map(self._theirs, arrays))
-        return to_numpy(found).reshape(vectors.shape)
+            arrays = self._padded(*((x, u, vectors[:, 0]) if single else (x[:, None], u[:, None], vectors)))
+        found = self._evaluated(self.connection.christoffel_apply, *arrays)
+        return found.reshape(-1, *vectors.shape[1:])[: len(x)]
 
     def noise(self, states: Vector) -> Vector:
         """Estimated error of an entry of `slope`, ``(r,)``, from that of Christoffel symbols."""
         parts = states.reshape(len(states), -1, self.n)
-        errors = [self.connection._christoffel_error(self._xp, self._theirs(part[0])) for part in parts]
+        errors = [self._error(part[0]) for part in parts]
         sizes = np.abs(parts[:, 1:]).sum(axis=2)
         noise: Vector = np.array(errors) * sizes[:, 0] * sizes.max(axis=1)
         return noise
 
     def noise_of(self, states: Vector) -> Noise | None:
         """`noise`, or None where the connection does not come from finite differences."""
-        x = self._theirs(states[0, : self.n])
-        return self.noise if self.connection._christoffel_error(self._xp, x) else None
+        return self.noise if self._error(states[0, : self.n]) else None
+
+    def _error(self, x: Vector) -> float:
+        found = self._evaluated(lambda x: np.asarray(self.connection._christoffel_error(self._xp, x)), x)
+        return float(found)
 
     def tidal(self, x: Vector, v: Vector) -> Vector:
         """The matrices ``(r, n, n)`` of ``J ↦ R(J, v) v``, from ``R^r_smv v^s J^m v^v``."""
-        its, points = self.connection, self._theirs(x)
-        tensor = its.riemann(points) if isinstance(its, Metric) else its.curvature(points)
-        matrices: Vector = np.einsum("...rsma,...s,...a->...rm", to_numpy(tensor), v, v)
+        its = self.connection
+        tensor = self._evaluated(its.riemann if isinstance(its, Metric) else its.curvature, *self._padded(x))
+        matrices: Vector = np.einsum("zrsma,zs,za->zrm", tensor[: len(x)], v, v)
         return matrices
 
     def slope(self, states: Vector) -> Vector:

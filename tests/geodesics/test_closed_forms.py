@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 import zoo
-from conftest import assert_agree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -96,34 +95,6 @@ def test_derivatives_pass_through_jax():
     np.testing.assert_allclose(jacobian, expected, rtol=1e-5)
 
 
-def test_closed_forms_on_every_backend(backend):
-    for metric, to_point in CLOSED.values():
-        x = to_point(np.array([[0.3, -0.2, 0.4], [0.1, 0.2, 0.3]]))
-        v, w = np.array([0.2, 0.1, -0.1]), np.array([[0.5, 0.4, 0.3], [0.0, 1.0, 0.0]])
-        expected = lnegeom.exp(metric, x, v), lnegeom.parallel_transport(metric, x, v, w)
-        y, moved = (
-            lnegeom.exp(metric, backend.array(x), backend.array(v)),
-            lnegeom.parallel_transport(metric, backend.array(x), backend.array(v), backend.array(w)),
-        )
-        back = lnegeom.log(metric, backend.array(x), y)
-        for found, right in ((y, expected[0]), (moved, expected[1]), (back, np.broadcast_to(v, x.shape))):
-            assert backend.owns(found)
-            np.testing.assert_allclose(np.asarray(found), right, rtol=1e-12, atol=1e-12)
-
-
-@each
-def test_paths_distances_and_retractions_on_every_backend(metric, to_point, backend):
-    def found(x, y, v):
-        path = lnegeom.geodesic(metric, x[0, :], v, samples=3)
-        result = {"retract": lnegeom.retract(metric, x, v)}
-        if not metric.signature[1]:
-            result["distance"] = lnegeom.distance(metric, x, y)
-        return result | {"times": path.times, "points": path.points, "velocities": path.velocities}
-
-    x, y = to_point(np.array([[[0.3, -0.2, 0.4], [0.1, 0.2, 0.3]], [[0.2, 0.5, 0.1], [-0.3, 0.2, 0.4]]]))
-    assert_agree(backend, found, (x, y, np.array([0.2, 0.1, -0.1])), "float64", 1e-12, ())
-
-
 def test_great_circles_go_round():
     sphere = lnegeom.Sphere(2)
     x, v = np.array([0.3, 0.1]), np.array([0.5, -0.4])
@@ -155,7 +126,10 @@ def test_points_opposite_each_other():
     near = lnegeom.exp(sphere, opposite, 1e-9 * np.array([1.0, 0, 0]))
     gap = np.pi - lnegeom.distance(sphere, x, near)
     np.testing.assert_allclose(gap, sphere.norm(opposite, [1e-9, 0, 0]), rtol=1e-5)
-    with pytest.raises(lnegeom.GeometryError, match="shortest geodesics between them are many"):
+    with pytest.raises(
+        lnegeom.GeometryError,
+        match=r"x\[1\] = \[1, 0, 0\] and y\[1\] = \[-1, 0, 0\] are.*many, expected one; move",
+    ):
         lnegeom.log(sphere, [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]], [[0.1, 0.0, 0.0], [-1.0, 0.0, 0.0]])
 
 
