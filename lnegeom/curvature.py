@@ -6,6 +6,7 @@ from typing import Any
 
 from lnegeom._array import Array, GeometryError, check_where, dot
 from lnegeom.metrics import Metric
+from lnegeom.metrics._checks import check_metric
 from lnegeom.tensors import apply_first
 
 __all__ = [
@@ -29,7 +30,7 @@ def christoffel(metric: Metric, x: Any, *, lowered: bool = False) -> Array:
     >>> float(lnegeom.christoffel(lnegeom.HalfSpace(2), [0.0, 2.0], lowered=True)[1, 0, 0])
     0.125
     """
-    xp, local = metric._at(x)
+    xp, local = check_metric(metric)._at(x)
     symbols = metric._christoffel(xp, local)
     return apply_first(xp, metric._matrix(xp, local), symbols) if lowered else symbols
 
@@ -42,19 +43,43 @@ def riemann(metric: Metric, x: Any, *, lowered: bool = False) -> Array:
 
         einsum("...ijkl->...lijk", from_geomstats)
         einsum("...ijkl->...lkij", from_jaxgeometry)
+
+    Examples
+    --------
+    At the centre of the unit sphere's chart ``g = 4 δ``, so ``R_0101 = g_00 g_11 = 16``:
+
+    >>> import lnegeom
+    >>> float(lnegeom.riemann(lnegeom.Sphere(2), [0.0, 0.0], lowered=True)[0, 1, 0, 1])
+    16.0
     """
-    xp, local = metric._at(x)
+    xp, local = check_metric(metric)._at(x)
     return _lowered_riemann(xp, metric, local) if lowered else metric._riemann(xp, local)
 
 
 def ricci(metric: Metric, x: Any) -> Array:
-    """Ricci tensor ``Ric_ij``, of shape ``(..., n, n)``."""
-    return metric.ricci(x)
+    """Ricci tensor ``Ric_ij``, of shape ``(..., n, n)``.
+
+    Examples
+    --------
+    >>> import lnegeom
+    >>> lnegeom.ricci(lnegeom.Sphere(3), [0.0, 0.0, 0.0])  # (n − 1) g
+    array([[8., 0., 0.],
+           [0., 8., 0.],
+           [0., 0., 8.]])
+    """
+    return check_metric(metric).ricci(x)
 
 
 def scalar_curvature(metric: Metric, x: Any) -> Array:
-    """Scalar curvature R, of shape ``(...)``."""
-    return metric.scalar_curvature(x)
+    """Scalar curvature R, of shape ``(...)``.
+
+    Examples
+    --------
+    >>> import lnegeom
+    >>> lnegeom.scalar_curvature(lnegeom.PoincareBall(2, radius=0.5), [[0.0, 0.0], [0.3, 0.4]])  # −2/r²
+    array([-8., -8.])
+    """
+    return check_metric(metric).scalar_curvature(x)
 
 
 def sectional_curvature(metric: Metric, x: Any, u: Any, v: Any) -> Array:
@@ -71,7 +96,7 @@ def sectional_curvature(metric: Metric, x: Any, u: Any, v: Any) -> Array:
     >>> round(float(lnegeom.sectional_curvature(lnegeom.Sphere(3), [0, 0, 0], [1, 0, 0], [1, 1, 0])), 12)
     1.0
     """
-    xp, local, u, v = metric._at(x, u=u, v=v)
+    xp, local, u, v = check_metric(metric)._at(x, u=u, v=v)
     tensor = _lowered_riemann(xp, metric, local)
     for left, vector in zip((3, 2, 1, 0), (v, u, v, u), strict=True):  # contract the last index that is left
         tensor = xp.sum(tensor * xp.reshape(vector, (*vector.shape[:-1], *(1,) * left, -1)), axis=-1)
@@ -92,14 +117,24 @@ def einstein(metric: Metric, x: Any) -> Array:
     >>> bool(abs(lnegeom.einstein(lnegeom.Sphere(2), [0.1, 0.2])).max() < 1e-12)
     True
     """
-    xp, local = metric._at(x)
+    xp, local = check_metric(metric)._at(x)
     scalar = metric._scalar_curvature(xp, local)
     return metric._ricci(xp, local) - scalar[..., None, None] / 2 * metric._matrix(xp, local)
 
 
 def kretschmann(metric: Metric, x: Any) -> Array:
-    """Kretschmann scalar ``R_ijkl R^ijkl``, of shape ``(...)``."""
-    xp, local = metric._at(x)
+    """Kretschmann scalar ``R_ijkl R^ijkl``, of shape ``(...)``.
+
+    Examples
+    --------
+    It tells that the horizon of a black hole is no singularity, ``48 M²/r⁶``:
+
+    >>> import lnegeom
+    >>> near = lnegeom.kretschmann(lnegeom.Schwarzschild(1.0), [0.0, 2.001, 1.0, 0.0])
+    >>> round(float(near * 2.001**6), 6)
+    48.0
+    """
+    xp, local = check_metric(metric)._at(x)
     down = _lowered_riemann(xp, metric, local)
     up, inverse = down, metric._inverse(xp, local)
     for _ in range(4):  # each pass raises the first index and moves it last
@@ -124,7 +159,7 @@ def weyl(metric: Metric, x: Any) -> Array:
     >>> bool(abs(lnegeom.weyl(lnegeom.Sphere(4), [0.1, 0.2, 0.3, 0.4])).max() < 1e-12)
     True
     """
-    xp, local = metric._at(x)
+    xp, local = check_metric(metric)._at(x)
     g = metric._matrix(xp, local)
     n = g.shape[-1]
     if n < 3:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import array_api_compat
 import numpy as np
 
-from lnegeom._array import Array, GeometryError, InputError, to_numpy
+from lnegeom._array import Array, GeometryError, InputError, as_floating, to_numpy
 from lnegeom._differences import (
     Doubles,
     back,
@@ -111,6 +111,11 @@ def jet(
     ('finite', array([2., 0.]), array([[0., 1.],
            [1., 0.]]))
     """
+    if not callable(function) or order not in (1, 2):
+        raise InputError(f"expected a function of a point and order 1 or 2, got {function!r} and {order!r}")
+    _, x = as_floating(x=x)
+    if x.ndim == 0:
+        raise GeometryError("x has shape (): expected (..., n), coordinates on the last axis")
     check_source(derivatives)
     source = own_source(x) if derivatives == "auto" else derivatives
     if source == "finite":

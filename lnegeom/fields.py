@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
-from lnegeom._array import Array, InputError
+from lnegeom._array import Array, GeometryError, InputError
 from lnegeom.derivatives import Derivatives, Jet, check_source, evaluate, jet
 
 __all__ = ["ScalarField", "as_field", "field_jet"]
@@ -41,7 +41,8 @@ class _CallableField:
         pass
 
     def _value(self, xp: Any, x: Array) -> Array:
-        return evaluate(self.function, x, derivatives=self.derivatives, vectorized=self.vectorized)
+        value = evaluate(self.function, x, derivatives=self.derivatives, vectorized=self.vectorized)
+        return self._checked(value, x)
 
     def _gradient(self, xp: Any, x: Array) -> Array:
         return self._jet(x, 1).first
@@ -50,7 +51,17 @@ class _CallableField:
         return self._jet(x, 2).second
 
     def _jet(self, x: Array, order: Literal[1, 2]) -> Jet:
-        return jet(self.function, x, derivatives=self.derivatives, vectorized=self.vectorized, order=order)
+        found = jet(self.function, x, derivatives=self.derivatives, vectorized=self.vectorized, order=order)
+        self._checked(found.value, x)
+        return found
+
+    def _checked(self, value: Array, x: Array) -> Array:
+        if tuple(value.shape) != tuple(x.shape[:-1]):
+            raise GeometryError(
+                f"the function returned shape {tuple(value.shape)} for points {tuple(x.shape)}: expected one "
+                f"number at each point, {tuple(x.shape[:-1])}"
+            )
+        return value
 
 
 def field_jet(xp: Any, field: ScalarField, x: Array) -> Jet:

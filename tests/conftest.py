@@ -7,7 +7,12 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Without it JAX quietly makes every float64 a float32.
 os.environ["JAX_ENABLE_X64"] = "1"
+# Half the time to compile what runs once; and a second device, so that a result on the wrong one is seen.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=2"
+)
 
+import array_api_compat
 import hypothesis
 import numpy as np
 import pytest
@@ -23,12 +28,24 @@ class Backend:
     def __init__(self, name):
         self.name = name
         self.module = importlib.import_module("jax.numpy" if name == "jax" else name)
+        self.device = self._device()
+
+    def _device(self):
+        """Not the default device, where the library has another."""
+        if self.name == "array_api_strict":
+            return self.module.Device("device1")
+        if self.name == "torch":
+            return self.module.device("cuda" if self.module.cuda.is_available() else "cpu")
+        return importlib.import_module("jax").devices()[-1] if self.name == "jax" else "cpu"
 
     def array(self, value, dtype="float64"):
-        return self.module.asarray(np.asarray(value).tolist(), dtype=getattr(self.module, dtype))
+        listed = np.asarray(value).tolist()
+        return self.module.asarray(listed, dtype=getattr(self.module, dtype), device=self.device)
 
     def owns(self, value):
-        return type(value).__module__.split(".")[0] in (self.name, "jaxlib" if self.name == "jax" else "")
+        """Whether an array is of this library, and on the device where `array` makes its arrays."""
+        kind = type(value).__module__.split(".")[0] in (self.name, "jaxlib" if self.name == "jax" else "")
+        return kind and array_api_compat.device(value) == self.device
 
     def run(self, function, *arrays):
         """A function's results, a dictionary of arrays; on JAX it is compiled as a whole.
@@ -55,31 +72,33 @@ def to_numpy(value):
     return np.from_dlpack(value) if not isinstance(value, np.ndarray | np.generic) else np.asarray(value)
 
 
-@pytest.fixture(params=["numpy", "array_api_strict", "torch", "jax"])
+@pytest.fixture(params=["numpy", "array_api_strict", "torch", "jax"], scope="session")
 def backend(request):
     pytest.importorskip(request.param, reason=f"{request.param} is not installed")
     return Backend(request.param)
 
 
-def assert_agree(backend, function, arrays, dtype, tolerance, batch):
+def assert_agree(backend, function, arrays, dtype, tolerance, batch, traced=True, expected=None):
     """A function's results on a backend: of its kind, dtype and batch shape, and equal to numpy's in float64.
 
     `function` maps arrays to a dictionary of arrays. In single precision JAX only traces it, which shows
-    dtypes and shapes; values come from the same code compiled in double precision.
+    dtypes and shapes; values come from the same code compiled in double precision. What is not
+    `traced` it runs as it stands. `expected` spares to compute numpy's results again.
     """
     given = [backend.array(a, dtype) for a in arrays]
-    expected = function(*arrays)
-    if backend.name == "jax" and dtype == "float32":
+    expected = expected or function(*arrays)
+    only_traced = backend.name == "jax" and dtype == "float32" and traced
+    if only_traced:
         results = backend.kinds(function, *given)
     else:
-        results = backend.run(function, *given)
+        results = backend.run(function, *given) if traced else function(*given)
         assert all(backend.owns(result) for result in results.values())
     assert results.keys() == expected.keys()
     for name, value in expected.items():
         assert str(results[name].dtype).endswith(dtype), name
         assert tuple(results[name].shape) == value.shape, name
         assert value.shape[: len(batch)] == batch, name
-        if backend.name == "jax" and dtype == "float32":
+        if only_traced:
             continue
         allowed = {"rtol": tolerance, "atol": tolerance * max(1.0, np.max(np.abs(value)))}
         np.testing.assert_allclose(to_numpy(results[name]), value, err_msg=name, **allowed)

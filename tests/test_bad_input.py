@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import lnegeom
+from lnegeom.derivatives import jet
 
 LNE = lnegeom.LNE(1.0)
 
@@ -211,6 +212,88 @@ BAD = {
     "a bad sample": (
         lambda: lnegeom.FromGrid(np.zeros((8, 8, 2, 2)), lnegeom.flow.TorusGrid((8, 8))),
         r"samples\[0, 0\] has eigenvalue 0: expected a positive one",
+    ),
+    "no metric": (lambda: lnegeom.ricci(3, [0.0, 0.0]), r"expected a Metric such as Sphere\(2\).*, got 3"),
+    "no metric (Weyl)": (lambda: lnegeom.weyl(None, [0.0] * 3), r"expected a Metric such as .*, got None"),
+    "negative = text": (
+        lambda: lnegeom.FromCallable(np.diag, 2, negative="a"),
+        r"negative must be a whole number from 0 to dim = 2, got 'a'",
+    ),
+    "a sphere without dimension": (lambda: lnegeom.Sphere(None), r"n must be a positive integer, got None"),
+    "one period": (
+        lambda: lnegeom.Torus(3.0),
+        r"periods must be a sequence of lengths, one for each .*got 3.0",
+    ),
+    "no periods": (lambda: lnegeom.Torus([]), r"periods must be a sequence of lengths.*, got none"),
+    "two signs": (
+        lambda: lnegeom.Graph(np.sum, sign=[1, 1]),
+        r"sign must be 1 \(Euclidean\) or -1 .*got \[1, 1\]",
+    ),
+    "a graph of vectors": (
+        lambda: lnegeom.Graph(np.sin).matrix([[0.1, 0.2]]),
+        r"the function returned shape \(1, 2\) for points \(1, 2\): expected one number at each",
+    ),
+    "a factor that is a vector": (
+        lambda: lnegeom.Conformal(np.sin).matrix([0.1, 0.2]),
+        r"the function returned shape \(2,\) for points \(2,\): expected one number at each point",
+    ),
+    "a warping vector": (
+        lambda: lnegeom.Warped(lnegeom.Euclidean(2), lnegeom.Euclidean(1), np.cos).matrix([0.1, 0.2, 0.3]),
+        r"the function returned shape \(2,\) for points \(2,\): expected one number at each point",
+    ),
+    "a factor of another dimension": (
+        lambda: lnegeom.Conformal(lnegeom.Normal().log_partition, lnegeom.Sphere(3)),
+        r"f has dimension 2, base has 3: expected the same",
+    ),
+    "a warping function of another dimension": (
+        lambda: lnegeom.Warped(lnegeom.Sphere(3), lnegeom.Sphere(2), lnegeom.Normal().log_partition),
+        r"f has dimension 2, the base has 3: expected the same",
+    ),
+    "one dimension for two factors": (
+        lambda: lnegeom.Product(lnegeom.Sphere(2), lnegeom.Sphere(2), dims=4),
+        r"dims must be a list of one dimension for each factor, got 4",
+    ),
+    "an embedding into numbers": (
+        lambda: lnegeom.Pullback(lambda x: x[0], 2).matrix([0.1, 0.2]),
+        r"the embedding returned points of shape \(\) for \(2,\): expected \(..., N\)",
+    ),
+    "no interval": (
+        lambda: lnegeom.EstimatedFisher.by_quadrature(np.cos, 1, 3.0),
+        r"support must be an interval \(low, high\), got 3.0",
+    ),
+    "no samples": (
+        lambda: lnegeom.EstimatedFisher.by_monte_carlo(np.cos, 1, np.zeros(0), np.zeros(0)),
+        r"nodes have shape \(0,\), weights \(0,\): expected .* at least one",
+    ),
+    "the jet of no function": (
+        lambda: jet(3, np.zeros(2)),
+        r"expected a function of a point and order 1 or 2, got 3",
+    ),
+    "a third derivative": (lambda: jet(np.sum, np.zeros(2), order=3), r"expected a function .* got .* and 3"),
+    "the jet at a number": (lambda: jet(np.sum, 1.0), r"x has shape \(\): expected \(..., n\)"),
+    "inside the horizon": (
+        lambda: lnegeom.Kerr(1.0, 0.6).ricci([[0.0, 5.0, 1.0, 0.0], [0.0, 1.5, 1.0, 0.0]]),
+        r"x\[1\] has r = 1.5: expected it outside the horizon, 1.8",
+    ),
+    "a spin that is too fast": (
+        lambda: lnegeom.Kerr(1.0, 2.0),
+        r"spin must be below the mass 1.0 in size, got 2.0",
+    ),
+    "below the half-space": (
+        lambda: lnegeom.HalfSpace(2).matrix([[0.0, 1.0], [0.0, -1.0]]),
+        r"x\[1\] has last coordinate -1: expected it positive",
+    ),
+    "off the sphere": (
+        lambda: lnegeom.Sphere(2).project([[0.0, 0.0, -1.0], [1.0, 1.0, 1.0]]),
+        r"y\[1\] has length 1.73205: expected the radius, 1.0",
+    ),
+    "chi = 1": (
+        lambda: lnegeom.NormalizedLNE(1.0),
+        r"chi must be in \[0, 1\), got 1.0; g is singular at chi = 1",
+    ),
+    "a length in space-time": (
+        lambda: lnegeom.Minkowski(2).norm([0.0, 0.0], [1.0, 0.0]),
+        r"Minkowski\(2\) is indefinite, so vectors have no norm; use inner\(x, v, v\)",
     ),
     "not a grid": (lambda: lnegeom.FromGrid(np.eye(2), 3), r"expected a grid such as lnegeom.flow.TorusGrid"),
     "nan mean": (lambda: lnegeom.Normal().natural([0.0, np.nan], 1.0), r"mean\[1\] is nan"),

@@ -107,22 +107,22 @@ def expanding(x):
 
 
 def ellipsoid(x):
-    """A chart of the ellipsoid with half-axes 1, 2 and 3."""
+    """A chart of the ellipsoid with half-axes 1, 2 and 3, at one point or many."""
     xp = array_api_compat.array_namespace(x)
-    sine = xp.cos(x[0])
-    return xp.stack([sine * xp.cos(x[1]), 2 * sine * xp.sin(x[1]), 3 * xp.sin(x[0])])
+    u, v = x[..., 0], x[..., 1]
+    return xp.stack([xp.cos(u) * xp.cos(v), 2 * xp.cos(u) * xp.sin(v), 3 * xp.sin(u)], axis=-1)
 
 
 def bowl(x):
-    """A function of any number of variables."""
+    """A function of any number of variables, at one point or many."""
     xp = array_api_compat.array_namespace(x)
-    return xp.sum(xp.cos(x) * xp.roll(x, 1)) / 2
+    return xp.sum(xp.cos(x) * xp.roll(x, 1, axis=-1), axis=-1) / 2
 
 
 def factor(x):
     """A positive function of any number of variables, in closed form nowhere."""
     xp = array_api_compat.array_namespace(x)
-    return 2 + xp.sum(xp.sin(x) * xp.cos(xp.roll(x, 1)))
+    return 2 + xp.sum(xp.sin(x) * xp.cos(xp.roll(x, 1, axis=-1)), axis=-1)
 
 
 def spd(size):
@@ -199,9 +199,9 @@ METRICS = [
     Species(lnegeom.HalfSpace(2, radius=0.5), 2, above),
     Species(lnegeom.Graph(lnegeom.LogCosh(1.0), sign=-1), 3, scaled(0.5)),
     Species(lnegeom.Graph(lnegeom.LogSumExp(), sign=1), 3, scaled(2)),
-    Species(lnegeom.Graph(bowl, sign=1), 3, scaled(1), 1e-8),
+    Species(lnegeom.Graph(bowl, sign=1, vectorized=True), 3, scaled(1), 1e-8),
     Species(lnegeom.Conformal(lnegeom.SquaredNorm(), lnegeom.LNE(0.5)), 3, scaled(0.8)),
-    Species(lnegeom.Conformal(bowl, lnegeom.Minkowski(4)), 4, scaled(1), 1e-8),
+    Species(lnegeom.Conformal(bowl, lnegeom.Minkowski(4), vectorized=True), 4, scaled(1), 1e-8),
     Species(lnegeom.Conformal(bowl, lnegeom.Sphere(2)), 2, scaled(1), 1e-8),
     Species(lnegeom.Product(lnegeom.Sphere(2), lnegeom.LNE(1.0), dims=(2, 2)), 4, scaled(0.6)),
     Species(lnegeom.Product(lnegeom.Minkowski(2), lnegeom.HalfSpace(2)), 4, above),
@@ -211,12 +211,17 @@ METRICS = [
     Species(lnegeom.FromGrid(waves(GRID.coordinates()), GRID), 2, scaled(3)),
     Species(lnegeom.SPD(2), 3, spd(2)),
     Species(lnegeom.SPD(3), 6, spd(3)),
-    Species(lnegeom.Warped(lnegeom.HalfSpace(2), lnegeom.Sphere(2), factor), 4, above_and_beside, 1e-8),
+    Species(
+        lnegeom.Warped(lnegeom.HalfSpace(2), lnegeom.Sphere(2), factor, vectorized=True),
+        4,
+        above_and_beside,
+        1e-8,
+    ),
     Species(
         lnegeom.Warped(lnegeom.Minkowski(2), lnegeom.LNE(0.8), lnegeom.SquaredNorm(), dims=(2, 2)), 4, apart
     ),
-    Species(lnegeom.Pullback(ellipsoid, 2), 2, scaled(1), 1e-8),
-    Species(lnegeom.Pullback(ellipsoid, 2, lnegeom.Sphere(3)), 2, scaled(1), 1e-7),
+    Species(lnegeom.Pullback(ellipsoid, 2, vectorized=True), 2, scaled(1), 1e-8),
+    Species(lnegeom.Pullback(ellipsoid, 2, lnegeom.Sphere(3), vectorized=True), 2, scaled(1), 1e-7),
     Species(lnegeom.FromCallable(wavy, 3), 3, scaled(1), 1e-8),
     Species(lnegeom.FromCallable(expanding, 2, negative=1), 2, scaled(1), 1e-8),
     Species(lnegeom.NormalizedLNE(0.5), 3, off_centre),

@@ -77,10 +77,10 @@ class Dirichlet(_LogBeta):
         xp, alpha = as_floating(concentration=concentration)
         check_vectors(xp, alpha, "concentration", self.dim)
         positive_entries(xp, alpha, "concentration", "concentration")
-        return xp.asarray(alpha, copy=True)
+        return xp.astype(alpha, alpha.dtype, copy=True)
 
     def _parameters(self, xp: Any, theta: Array) -> tuple[Array, ...]:
-        return (xp.asarray(theta, copy=True),)
+        return (xp.astype(theta, theta.dtype, copy=True),)
 
     def _check_support(self, xp: Any, x: Array) -> None:
         check_entries(xp, x > 0, x, "x", "positive probabilities")
@@ -123,7 +123,9 @@ class Beta(_LogBeta):
         return xp.stack(broadcast(xp, alpha=alpha, beta=beta), axis=-1)
 
     def _parameters(self, xp: Any, theta: Array) -> tuple[Array, ...]:
-        return xp.asarray(theta[..., 0], copy=True), xp.asarray(theta[..., 1], copy=True)
+        return xp.astype(theta[..., 0], theta.dtype, copy=True), xp.astype(
+            theta[..., 1], theta.dtype, copy=True
+        )
 
     def _check_support(self, xp: Any, x: Array) -> None:
         check_entries(xp, (x > 0) & (x < 1), x, "x", "a number strictly between 0 and 1")

@@ -47,7 +47,7 @@ class Gamma(ExponentialFamily):
         return xp.stack([shape, -rate], axis=-1)
 
     def _parameters(self, xp: Any, theta: Array) -> tuple[Array, ...]:
-        return xp.asarray(theta[..., 0], copy=True), -theta[..., 1]
+        return xp.astype(theta[..., 0], theta.dtype, copy=True), -theta[..., 1]
 
     def _check_support(self, xp: Any, x: Array) -> None:
         check_entries(xp, x > 0, x, "x", "a positive number")

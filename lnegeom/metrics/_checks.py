@@ -1,4 +1,4 @@
-"""Whether a user's matrix is a metric."""
+"""Whether what a user gives is a metric."""
 
 from __future__ import annotations
 
@@ -7,6 +7,16 @@ from typing import Any
 import numpy as np
 
 from lnegeom._array import Array, InputError, check_finite, check_where
+from lnegeom.metrics._base import Metric
+
+
+def check_metric(metric: Any) -> Metric:
+    """Return a metric, or raise an InputError."""
+    if not isinstance(metric, Metric):
+        raise InputError(
+            f"expected a Metric such as Sphere(2) or FromCallable(function, dim), got {metric!r}"
+        )
+    return metric
 
 
 def check_negative(negative: int, dim: int) -> int:

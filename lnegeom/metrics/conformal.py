@@ -45,6 +45,9 @@ class Conformal(Metric):
         ĝ; the flat metric when left out.
     derivatives : {"auto", "torch", "jax", "finite"}
         Where the derivatives of a callable f come from.
+    vectorized : bool
+        Whether a callable f maps points ``(..., n)`` to ``(...)`` at once, which spares finite
+        differences a loop over points.
 
     Examples
     --------
@@ -56,11 +59,18 @@ class Conformal(Metric):
     -2.0
     """
 
-    def __init__(self, f: Any, base: Metric | None = None, *, derivatives: Derivatives = "auto"):
+    def __init__(
+        self,
+        f: Any,
+        base: Metric | None = None,
+        *,
+        derivatives: Derivatives = "auto",
+        vectorized: bool = False,
+    ):
         base = Euclidean() if base is None else base
         if not isinstance(base, Metric):
             raise InputError(f"base must be a Metric, got {base!r}")
-        self.f = as_field(f, derivatives)
+        self.f = as_field(f, derivatives, vectorized)
         self.base = base
         own = getattr(f, "dim", None)
         self.dim = own if base.dim is None else base.dim

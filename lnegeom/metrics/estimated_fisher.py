@@ -96,10 +96,10 @@ class EstimatedFisher(Pullback):
         check_finite(xp, nodes, "nodes")
         check_where(xp, weights > 0, weights, "weights", "{point} = {value}: expected a positive weight")
         self.nodes, self.weights = to_numpy(nodes), to_numpy(weights)
-        if self.nodes.ndim not in (1, 2) or self.weights.shape != self.nodes.shape[:1]:
+        if self.nodes.ndim not in (1, 2) or self.weights.shape != self.nodes.shape[:1] or not self.nodes.size:
             raise InputError(
                 f"nodes have shape {self.nodes.shape}, weights {self.weights.shape}: expected (Q,) or (Q, d) "
-                "and (Q,)"
+                "and (Q,), at least one"
             )
         if rule not in _REMEDIES:
             raise InputError(f"rule must be one of {', '.join(_REMEDIES)}, got {rule!r}")
@@ -128,9 +128,7 @@ class EstimatedFisher(Pullback):
         points : int
             Number of nodes.
         """
-        low, high = (float(end) for end in support)
-        if not low < high:
-            raise InputError(f"support must be an interval (low, high), got {support!r}")
+        low, high = _interval(support)
         t = np.linspace(-_LARGEST_T, _LARGEST_T, positive_integer("points", points))
         nodes, slope = _double_exponential(t, low, high)
         weights = slope * 2 * _LARGEST_T / (len(t) - 1)
@@ -256,6 +254,16 @@ class EstimatedFisher(Pullback):
                 f"expected {self.weights.shape}"
             )
         return xp.exp((values + constant(xp, np.log(self.weights), theta)) / 2) * 2
+
+
+def _interval(support: Any) -> tuple[float, float]:
+    try:
+        low, high = (float(end) for end in support)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not low < high:
+        raise InputError(f"support must be an interval (low, high), got {support!r}")
+    return low, high
 
 
 def _double_exponential(

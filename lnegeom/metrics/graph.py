@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from lnegeom._array import Array, InputError, check_where, dot, identity, matvec, outer
 from lnegeom._low_rank import LowRank
 from lnegeom.derivatives import Derivatives, Jet
@@ -39,6 +41,9 @@ class Graph(Metric):
         ε: +1 for a graph in Euclidean space, −1 in Minkowski space, there only where ``|p| < 1``.
     derivatives : {"auto", "torch", "jax", "finite"}
         Where the derivatives of a callable φ come from.
+    vectorized : bool
+        Whether a callable φ maps points ``(..., n)`` to ``(...)`` at once, which spares finite
+        differences a loop over points.
 
     Examples
     --------
@@ -50,10 +55,12 @@ class Graph(Metric):
     2.0
     """
 
-    def __init__(self, phi: Any, sign: int = 1, *, derivatives: Derivatives = "auto"):
-        if sign not in (1, -1):
+    def __init__(
+        self, phi: Any, sign: int = 1, *, derivatives: Derivatives = "auto", vectorized: bool = False
+    ):
+        if not isinstance(sign, (int, float, np.integer)) or sign not in (1, -1):
             raise InputError(f"sign must be 1 (Euclidean) or -1 (Minkowski), got {sign!r}")
-        self.phi = as_field(phi, derivatives)
+        self.phi = as_field(phi, derivatives, vectorized)
         self.sign = sign
         self.dim = getattr(phi, "dim", None)
 

@@ -45,9 +45,13 @@ class Product(Metric):
     def __init__(self, *factors: Metric, dims: Any = None):
         if not factors or not all(isinstance(factor, Metric) for factor in factors):
             raise InputError(f"expected one metric or more, got {factors!r}")
-        named = [factor.dim for factor in factors] if dims is None else list(dims)
+        named = [factor.dim for factor in factors] if dims is None else dims
+        if not isinstance(named, (list, tuple)):
+            raise InputError(f"dims must be a list of one dimension for each factor, got {dims!r}")
         if len(named) != len(factors):
-            raise InputError(f"dims names {len(named)} dimensions for {len(factors)} factors")
+            raise InputError(
+                f"dims names {len(named)} dimensions for {len(factors)} factors: expected one for each"
+            )
         self.dims: list[int] = []
         for factor, size in zip(factors, named, strict=True):
             if size is None:

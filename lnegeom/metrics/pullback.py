@@ -121,7 +121,7 @@ class Pullback(Metric):
 
     def _local(self, xp: Any, x: Array) -> _Local:
         found = self._embedded(x)
-        size = found.value.shape[-1]
+        size = found.value.shape[-1] if found.value.ndim else 0
         if found.value.ndim != x.ndim or (self.ambient.dim or size) != size:
             raise InputError(
                 f"the embedding returned points of shape {tuple(found.value.shape)} for {tuple(x.shape)}: "

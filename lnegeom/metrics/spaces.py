@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lnegeom._array import (
@@ -97,7 +97,7 @@ class Sphere(Stereographic, Conformal):
 
     def __init__(self, n: int, radius: float = 1.0):
         self.radius = positive("radius", radius)
-        super().__init__(_Radial(self.kappa, self.radius), Euclidean(n))
+        super().__init__(_Radial(self.kappa, self.radius), Euclidean(positive_integer("n", n)))
 
     def __repr__(self) -> str:
         return f"Sphere({self.dim}, radius={self.radius})"
@@ -144,7 +144,7 @@ class PoincareBall(Stereographic, Conformal):
 
     def __init__(self, n: int, radius: float = 1.0):
         self.radius = positive("radius", radius)
-        super().__init__(_Radial(self.kappa, self.radius), Euclidean(n))
+        super().__init__(_Radial(self.kappa, self.radius), Euclidean(positive_integer("n", n)))
 
     def __repr__(self) -> str:
         return f"PoincareBall({self.dim}, radius={self.radius})"
@@ -167,7 +167,7 @@ class HalfSpace(UpperHalf, Conformal):
 
     def __init__(self, n: int, radius: float = 1.0):
         self.radius = positive("radius", radius)
-        super().__init__(_Height(self.radius), Euclidean(n))
+        super().__init__(_Height(self.radius), Euclidean(positive_integer("n", n)))
 
     def __repr__(self) -> str:
         return f"HalfSpace({self.dim}, radius={self.radius})"
@@ -194,7 +194,13 @@ class Torus(Euclidean):
     """
 
     def __init__(self, periods: Sequence[float]):
+        if not isinstance(periods, Iterable):
+            raise InputError(
+                f"periods must be a sequence of lengths, one for each dimension, got {periods!r}"
+            )
         self.periods = tuple(positive("periods", period) for period in periods)
+        if not self.periods:
+            raise InputError("periods must be a sequence of lengths, one for each dimension, got none")
         super().__init__(len(self.periods))
 
     def __repr__(self) -> str:

@@ -47,6 +47,9 @@ class Warped(Metric):
         The dimensions of the factors, where one such as ``LNE(tau)`` leaves its own open.
     derivatives : {"auto", "torch", "jax", "finite"}
         Where the derivatives of a callable f come from.
+    vectorized : bool
+        Whether a callable f maps points ``(..., n_B)`` to ``(...)`` at once, which spares finite
+        differences a loop over points.
 
     Raises
     ------
@@ -68,11 +71,18 @@ class Warped(Metric):
     """
 
     def __init__(
-        self, base: Metric, fibre: Metric, f: Any, *, dims: Any = None, derivatives: Derivatives = "auto"
+        self,
+        base: Metric,
+        fibre: Metric,
+        f: Any,
+        *,
+        dims: Any = None,
+        derivatives: Derivatives = "auto",
+        vectorized: bool = False,
     ):
         self._product = Product(base, fibre, dims=dims)
         self.base, self.fibre = base, fibre
-        self.f = as_field(f, derivatives)
+        self.f = as_field(f, derivatives, vectorized)
         self.dim = self._product.dim
         own, size = getattr(f, "dim", None), self._product.dims[0]
         if own not in (None, size):

@@ -8,7 +8,6 @@ from typing import Any, Literal
 from lnegeom._array import Array, GeometryError, InputError, as_floating, check_finite, check_where
 from lnegeom.connections import Connection, metric_of
 from lnegeom.derivatives import Derivatives, Jet, check_source, jet
-from lnegeom.metrics import Metric
 
 Field = Callable[[Array], Array]
 """A function of one point ``(n,)``, or of points ``(..., n)`` where it is vectorized."""
@@ -19,13 +18,6 @@ def point_of(connection: Connection, x: Any) -> tuple[Any, Array]:
     metric_of(connection)._at(x)
     xp, x = as_floating(x=x)
     return xp, x
-
-
-def check_metric(metric: Any) -> Metric:
-    """Return a metric, or raise an InputError."""
-    if not isinstance(metric, Metric):
-        raise InputError(f"expected a Metric, got {metric!r}")
-    return metric
 
 
 def field_jet(

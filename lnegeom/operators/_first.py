@@ -10,7 +10,8 @@ from lnegeom.connections import Connection
 from lnegeom.derivatives import Derivatives
 from lnegeom.fields import as_field
 from lnegeom.metrics import Metric
-from lnegeom.operators._fields import Field, check_metric, field_jet, point_of
+from lnegeom.metrics._checks import check_metric
+from lnegeom.operators._fields import Field, field_jet, point_of
 
 
 def covariant_derivative(

@@ -8,7 +8,8 @@ from lnegeom import tensors
 from lnegeom._array import Array, as_floating, check_vectors
 from lnegeom.derivatives import Derivatives
 from lnegeom.metrics import Metric
-from lnegeom.operators._fields import Field, check_metric, field_jet, point_of
+from lnegeom.metrics._checks import check_metric
+from lnegeom.operators._fields import Field, field_jet, point_of
 
 
 def lie_derivative(

@@ -8,8 +8,9 @@ from lnegeom import tensors
 from lnegeom._array import Array
 from lnegeom.derivatives import Derivatives, jet
 from lnegeom.metrics import Metric
+from lnegeom.metrics._checks import check_metric
 from lnegeom.metrics._jet import JetMetric
-from lnegeom.operators._fields import Field, check_metric, check_symmetric, field_jet, point_of
+from lnegeom.operators._fields import Field, check_symmetric, field_jet, point_of
 
 
 def rough_laplacian(

@@ -46,6 +46,15 @@ def gauss_residual(submanifold: Pullback, x: Any) -> Array:
     metric from its own jets, that is from third derivatives of the embedding.
 
     Parameters are those of `second_fundamental_form`.
+
+    Examples
+    --------
+    >>> import numpy as np, lnegeom
+    >>> def saddle(x):
+    ...     return np.stack([x[0], x[1], x[0] * x[1]])
+    >>> residual = lnegeom.operators.gauss_residual(lnegeom.Pullback(saddle, 2), [0.3, 0.4])
+    >>> residual.shape, bool(abs(residual).max() < 1e-6)
+    ((2, 2, 2, 2), True)
     """
     xp, x = point_of(_check_submanifold(submanifold), x)
     own = FromCallable(
@@ -67,6 +76,15 @@ def codazzi_residual(submanifold: Pullback, x: Any) -> Array:
     derivatives of the embedding.
 
     Parameters are those of `second_fundamental_form`.
+
+    Examples
+    --------
+    >>> import numpy as np, lnegeom
+    >>> def saddle(x):
+    ...     return np.stack([x[0], x[1], x[0] * x[1]])
+    >>> residual = lnegeom.operators.codazzi_residual(lnegeom.Pullback(saddle, 2), [0.3, 0.4])
+    >>> residual.shape, bool(abs(residual).max() < 1e-6)
+    ((3, 2, 2, 2), True)
     """
     xp, x = point_of(_check_submanifold(submanifold), x)
     local = submanifold._local(xp, x)

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import torch
 import zoo
-from conftest import to_numpy
 
 import lnegeom
 from lnegeom import operators
@@ -126,31 +125,6 @@ def test_a_potential_is_its_own_derivatives():
     assert operators.gradient(lnegeom.LNE(1.0), psi, np.full(n, 1e-4)).shape == (n,)
 
 
-def test_every_backend_keeps_kind_dtype_and_batch(backend):
-    metric = lnegeom.Sphere(3)
-    cases = {
-        "gradient": (operators.gradient, function, (2, 3)),
-        "hessian": (operators.hessian, function, (2, 3, 3)),
-        "laplacian": (operators.laplacian, function, (2,)),
-        "divergence": (operators.divergence, vector, (2,)),
-        "killing": (operators.killing_residual, vector, (2, 3, 3)),
-        "lichnerowicz": (operators.lichnerowicz_laplacian, metric.matrix, (2, 3, 3)),
-    }
-
-    def results(x):
-        return {name: operator(metric, field, x) for name, (operator, field, _) in cases.items()}
-
-    expected = results(torch.from_numpy(POINTS))
-    found = backend.run(results, backend.array(POINTS))
-    single = backend.kinds(results, backend.array(POINTS, "float32"))
-    for name, (_, _, shape) in cases.items():
-        assert backend.owns(found[name]), name
-        assert tuple(found[name].shape) == tuple(single[name].shape) == shape, name
-        assert str(found[name].dtype).endswith("float64"), name
-        assert str(single[name].dtype).endswith("float32"), name
-        np.testing.assert_allclose(to_numpy(found[name]), expected[name], rtol=1e-8, atol=1e-8, err_msg=name)
-
-
 def test_fields_of_all_points_at_once():
     def many(x):
         return np.stack(
@@ -182,7 +156,10 @@ BAD = {
         lambda: operators.gradient(PLANE, lambda x: x, [0.0, 1.0]),
         "expected one number at each point",
     ),
-    "no metric": (lambda: operators.gradient("x", lambda x: x[0], [0.0, 1.0]), "expected a Metric, got 'x'"),
+    "no metric": (
+        lambda: operators.gradient("x", lambda x: x[0], [0.0, 1.0]),
+        "expected a Metric such as .*, got 'x'",
+    ),
     "no connection": (
         lambda: operators.covariant_derivative(None, lambda x: x, [0.0], "^"),
         "expected a Metric or a connection",
