@@ -96,7 +96,7 @@ def process_group(device: str) -> Iterator[None]:
     if _joined() or not launched():
         yield
         return
-    cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    cuda = (device == "auto" or device.startswith("cuda")) and torch.cuda.is_available()
     try:
         if cuda:
             _choose_gpu("cuda" if device == "auto" else device, int(os.environ["LOCAL_RANK"]))

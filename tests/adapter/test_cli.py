@@ -79,15 +79,14 @@ def test_ctrl_c_leaves_a_checkpoint_and_resume_ends_with_the_same_numbers(tmp_pa
     assert "Traceback" not in stderr
     assert 0 < len(Checkpoint.load(file).data["history"]) < 40
 
-    subprocess.run(lnegeom(*options, "--out", out, "--resume"), check=True, capture_output=True)
     whole = tmp_path / "whole"
-    subprocess.run(lnegeom(*options, "--out", whole), check=True, capture_output=True)
+    assert main([*options, "--out", str(out), "--resume"]) == main([*options, "--out", str(whole)]) == 0
     interrupted, uninterrupted = (json.loads((d / "results.json").read_text())["runs"] for d in (out, whole))
     assert interrupted == uninterrupted
 
 
 def test_seeds_in_processes_of_their_own_have_the_same_numbers(tmp_path):
-    command = [*TRAIN, "--method", "spin", "--seeds", "3", "--device", "cpu"]
+    command = ["train", "--method", "spin", "--epochs", "1", "--seeds", "3", "--device", "cpu"]
     threads, runs = torch.get_num_threads(), []
     torch.set_num_threads(1)  # sums depend on it
     try:

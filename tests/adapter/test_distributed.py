@@ -6,6 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+import torch.distributed as dist
+
+import lnegeom
+from lnegeom_torch.distributed import process_group
 
 
 def torchrun(processes, worker, *arguments):
@@ -30,6 +35,29 @@ def torchrun(processes, worker, *arguments):
 def test_sharded_runs_equal_the_whole_one(processes, tmp_path):
     done = torchrun(processes, "distributed_worker.py", tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def test_each_process_takes_the_gpu_of_its_number(monkeypatch):
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setattr(dist, "is_torchelastic_launched", lambda: True)
+    monkeypatch.setattr(dist, "init_process_group", chosen.append)
+    environment = {"RANK": "0", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    for device in ("auto", "cuda"):
+        with process_group(device):
+            assert chosen == [1, "nccl"]
+        chosen.clear()
+    with process_group("cpu"):
+        assert chosen == ["gloo"]
+    with pytest.raises(lnegeom.InputError, match="--device cuda:1 names one GPU for 2 processes"):
+        process_group("cuda:1").__enter__()
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(lnegeom.InputError, match="2 processes need as many GPUs, found 1"):
+        process_group("cuda").__enter__()
 
 
 def test_processes_that_share_batches_train_as_one(tmp_path):
