@@ -26,16 +26,16 @@ UNMOVED = {"rows": (1, 0), "columns": (1, 0)}  # k₂ and j₂ are no translatio
 FLOWS = {
     "rf, k₂ = j₂ = 0": RicciFlow(**UNMOVED),
     "rf, every=20": RicciFlow(every=20),
-    "rf, every=12, k₂ = j₂ = 0": RicciFlow(every=12, **UNMOVED),
-    "rf, every=5, share=0.25": RicciFlow(every=5, share=0.25),
+    "rf, every=16, k₂ = j₂ = 0": RicciFlow(every=16, **UNMOVED),
+    "rf, every=8, share=0.25": RicciFlow(every=8, share=0.25),
 }
 CANDIDATES = {name: QuantConfig(name) for name in METHODS} | {
     **{name: QuantConfig("rf", options=flow) for name, flow in FLOWS.items()},
     "metaquant fcgrad": QuantConfig("metaquant", options=MetaQuant("fcgrad")),
 }
 BASELINE = {"wcg": "dorefa", "metaquant": "dorefa", "metaquant fcgrad": "dorefa"}
-STEPS = {name: flow.every for name, flow in FLOWS.items()} | {"ste": 10}
-"""Iterations timed at once: a whole period of a cheap flow, whose iterations differ."""
+STEPS = {name: flow.every for name, flow in FLOWS.items()} | {"ste": 10, "fim": 10}
+"""Iterations timed at once: a whole period of what does not do the same in each."""
 
 
 def prepare(config):
