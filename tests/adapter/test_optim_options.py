@@ -262,13 +262,21 @@ def test_a_compiled_step_is_one_graph_and_the_same_step(w, build, metric):
     close(compiled, eager, rtol=1e-3, atol=1e-5)  # compiled, torch's Adam keeps its rate in float32
 
 
-@pytest.mark.parametrize("options", [{}, {"retraction": "second"}, {"metric_on": "update"}], ids=str)
+DECAY = {"weight_decay": 0.1, "decoupled_weight_decay": True, "precondition_weight_decay": True}
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"retraction": "second"}, {"metric_on": "update"}, DECAY, {"clip": True}], ids=str
+)
 @pytest.mark.parametrize(
     "build",
     [
         ManifoldSGD,
-        lambda p, **o: Precondition(
-            torch.optim.SGD(p, o.pop("lr"), differentiable=o.pop("differentiable")), **o
+        lambda p, weight_decay=0, **o: Precondition(
+            torch.optim.SGD(
+                p, o.pop("lr"), differentiable=o.pop("differentiable"), weight_decay=weight_decay
+            ),
+            **o,
         ),
     ],
     ids=["ours", "wrapped"],
