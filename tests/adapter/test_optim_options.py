@@ -262,6 +262,21 @@ def test_a_compiled_step_is_one_graph_and_the_same_step(w, build, metric):
     close(compiled, eager, rtol=1e-3, atol=1e-5)  # compiled, torch's Adam keeps its rate in float32
 
 
+@pytest.mark.filterwarnings(r"ignore:`torch\.jit\.script:DeprecationWarning")  # dynamo's own
+def test_a_compiled_wrapped_step_is_the_same_step(w):
+    """torch breaks the wrapped optimizer's graph, and the metric's part must survive that."""
+    torch._dynamo.reset()
+    eager, compiled = nn.Parameter(w.clone()), nn.Parameter(w.clone())
+    one, other = (Precondition(torch.optim.SGD([p], lr=0.1), LNE(2.0)) for p in (eager, compiled))
+    step = torch.compile(lambda: other.step(), backend="aot_eager")
+    for g in gradients(2):
+        eager.grad, compiled.grad = g.clone(), g.clone()
+        one.step()
+        step()
+        assert torch.equal(compiled.grad, g)
+    close(compiled, eager)
+
+
 DECAY = {"weight_decay": 0.1, "decoupled_weight_decay": True, "precondition_weight_decay": True}
 
 
