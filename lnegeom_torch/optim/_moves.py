@@ -89,7 +89,8 @@ class Move:
             rate = rate * (1 - found_inf)
         weights = as_real(params)
         if self.preconditions_decay and self.metric is not None:
-            shrink = self.metric.natural_gradients(weights, weights, None, states)
+            kept = [w.clone() for w in weights] if self.group.get("differentiable", False) else weights
+            shrink = self.metric.natural_gradients(kept, kept, None, states)
             for weight, direction in zip(weights, shrink, strict=True):
                 weight.sub_(rate * direction)
         else:

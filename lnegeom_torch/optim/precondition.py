@@ -262,7 +262,7 @@ class _Swap:
                 move.group["weight_decay"] = move.torch_decay
 
     def room(self, group: dict[str, Any], params: list[Tensor]) -> Room | None:
-        if group.get("differentiable", False):
+        if group.get("differentiable", False) or torch.compiler.is_compiling():
             return None
         scratch = self.optimizer._scratch.setdefault(id(group), Scratch(whole=True))
         ((_, room),) = scratch.parts(params)

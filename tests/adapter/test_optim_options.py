@@ -262,13 +262,36 @@ def test_a_compiled_step_is_one_graph_and_the_same_step(w, build, metric):
     close(compiled, eager, rtol=1e-3, atol=1e-5)  # compiled, torch's Adam keeps its rate in float32
 
 
-@pytest.mark.parametrize("options", [{}, {"retraction": "second"}, {"metric_on": "update"}], ids=str)
+@pytest.mark.filterwarnings(r"ignore:`torch\.jit\.script:DeprecationWarning")  # dynamo's own
+def test_a_compiled_wrapped_step_is_the_same_step(w):
+    """torch breaks the wrapped optimizer's graph, and the metric's part must survive that."""
+    torch._dynamo.reset()
+    eager, compiled = nn.Parameter(w.clone()), nn.Parameter(w.clone())
+    one, other = (Precondition(torch.optim.SGD([p], lr=0.1), LNE(2.0)) for p in (eager, compiled))
+    step = torch.compile(lambda: other.step(), backend="aot_eager")
+    for g in gradients(2):
+        eager.grad, compiled.grad = g.clone(), g.clone()
+        one.step()
+        step()
+        assert torch.equal(compiled.grad, g)
+    close(compiled, eager)
+
+
+DECAY = {"weight_decay": 0.1, "decoupled_weight_decay": True, "precondition_weight_decay": True}
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"retraction": "second"}, {"metric_on": "update"}, DECAY, {"clip": True}], ids=str
+)
 @pytest.mark.parametrize(
     "build",
     [
         ManifoldSGD,
-        lambda p, **o: Precondition(
-            torch.optim.SGD(p, o.pop("lr"), differentiable=o.pop("differentiable")), **o
+        lambda p, weight_decay=0, **o: Precondition(
+            torch.optim.SGD(
+                p, o.pop("lr"), differentiable=o.pop("differentiable"), weight_decay=weight_decay
+            ),
+            **o,
         ),
     ],
     ids=["ours", "wrapped"],
