@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lnegeom._array import GeometryError, InputError, check_finite, check_where, first_index, positive
+from lnegeom._array import GeometryError, check_finite, check_where, first_index, positive
 from lnegeom.flow.box_grid import BoxGrid
-from lnegeom.flow.checks import checked_metric
+from lnegeom.flow.checks import checked_metric, real_array
 from lnegeom.flow.deturck import flux_and_source
 from lnegeom.flow.recording import Checkpoint, record, sample_times
 from lnegeom.flow.small import pack, positive_definite, total, unpack
@@ -91,7 +91,7 @@ def box(
     """
     duration = positive("t_end", t_end)
     times = sample_times(duration, samples)
-    g = _check(metric, grid)
+    g: Field = checked_metric(np, real_array(metric, "metric"), grid, "metric")
     equation = _Equation(grid, g, boundary)
     step = Chebyshev(
         equation.velocity, equation.radius, equation.allowed(positive("rtol", rtol)), 1e-3 * duration
@@ -191,12 +191,3 @@ class _Equation:
     def observe(self, t: float, y: Field) -> tuple[Field, dict[str, float]]:
         metric = unpack(np, self.full(t, y), self._n)
         return metric, {"volume": float(self._grid.integrate(np.sqrt(np.linalg.det(metric))))}
-
-
-def _check(metric: Any, grid: BoxGrid) -> Field:
-    try:
-        g = np.asarray(metric, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"metric must be an array of real numbers, got {type(metric).__name__}") from None
-    checked: Field = checked_metric(np, g, grid, "metric")
-    return checked

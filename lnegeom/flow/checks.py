@@ -1,10 +1,16 @@
-"""Validation of a metric on a grid, once, at the boundary."""
+"""Validation that several flows share, once, at the boundary."""
 
 from __future__ import annotations
 
+import reprlib
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from lnegeom._array import Array, GeometryError, check_finite, check_where
+import numpy as np
+from numpy.typing import NDArray
+
+from lnegeom._array import Array, GeometryError, InputError, check_finite, check_where, positive_integer
 from lnegeom.flow.domain import Domain
 
 
@@ -36,3 +42,29 @@ def checked_metric(xp: Any, g: Array, grid: Domain, name: str) -> Array:
         "below 1 in operator norm",
     )
     return 0.5 * (g + xp.matrix_transpose(g))
+
+
+def real_array(value: Any, name: str, expected: str = "an array of real numbers") -> NDArray[np.float64]:
+    """Return numbers, or what numpy makes of them, as numpy's float64; raise an InputError otherwise."""
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} must be {expected}, got {reprlib.repr(value)}") from None
+
+
+def sample_count(samples: int) -> int:
+    """Return the number of samples; raise unless there are two at least."""
+    count = positive_integer("samples", samples)
+    if count < 2:
+        raise InputError(f"samples must be at least 2, the initial and the final time; got {samples!r}")
+    return count
+
+
+def check_same_run(folder: Path, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+    """Raise unless the run that a folder holds has these arguments."""
+    differing = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
+    if differing:
+        raise InputError(
+            f"{folder} holds another run, which differs in {', '.join(differing)}: choose another folder, or "
+            "repeat its arguments"
+        )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnegeom._array import GeometryError, InputError, check_finite, positive
+from lnegeom.flow.checks import real_array
 from lnegeom.flow.recording import sample_times
 from lnegeom.flow.singular import singular_time
 from lnegeom.flow.solution import Solution
@@ -205,10 +206,7 @@ def _invariants(space: HomogeneousSpace, metrics: NDArray[np.float64]) -> dict[s
 
 
 def _metric(metric: Any, space: HomogeneousSpace) -> Matrix:
-    try:
-        g = np.asarray(metric, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"metric must be an array of real numbers, got {metric!r}") from None
+    g = real_array(metric, "metric")
     n = space.dim
     if g.shape not in ((n,), (n, n)):
         raise GeometryError(f"metric has shape {g.shape}: expected ({n}, {n}), or its diagonal ({n},)")

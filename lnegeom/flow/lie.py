@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from lnegeom._array import InputError, real
+from lnegeom.flow.checks import real_array
 from lnegeom.flow.domain import register_domain
 from lnegeom.flow.spaces import Matrix, OnePoint
 
@@ -130,12 +131,7 @@ class LieGroup(OnePoint):
 
 
 def _structure(structure: Any) -> Matrix:
-    try:
-        c = np.asarray(structure, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(
-            f"structure must be an array c[k, i, j] of real numbers, got {structure!r}"
-        ) from None
+    c = real_array(structure, "structure", "an array c[k, i, j] of real numbers")
     if c.ndim != 3 or len(set(c.shape)) != 1 or c.size == 0 or not np.all(np.isfinite(c)):
         raise InputError(f"structure must be finite and of shape (n, n, n), got shape {c.shape}")
     scale = max(1.0, float(np.max(np.abs(c))))

@@ -14,10 +14,12 @@ import array_api_compat
 import numpy as np
 from numpy.typing import NDArray
 
-from lnegeom._array import Array, InputError, positive_integer, to_numpy
+from lnegeom._array import Array, InputError, to_numpy
 from lnegeom.flow.archive import read_archive, write_archive
+from lnegeom.flow.checks import check_same_run, sample_count
 from lnegeom.flow.domain import Domain
 from lnegeom.flow.singular import singular_time
+from lnegeom.flow.small import pack, unpack
 from lnegeom.flow.solution import Solution
 from lnegeom.flow.stabilised import StepTooSmall
 from lnegeom.flow.torus.record import fingerprint, host_scalars
@@ -136,9 +138,11 @@ class Checkpoint:
             "h": h,
             "last_step": recording.last_step,
             "defect": recording.defect,
+            "dim": kept[0].metric.shape[-1],
             "samples": [[sample.t, sample.invariants] for sample in kept],
         }
-        arrays = {"y": to_numpy(y), "metrics": np.stack([to_numpy(sample.metric) for sample in kept])}
+        metrics = np.stack([to_numpy(sample.metric) for sample in kept])
+        arrays = {"y": to_numpy(y), "metrics": pack(np, metrics)}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_archive(self.path, {"header": np.array(json.dumps(header)), **arrays})
 
@@ -150,16 +154,11 @@ class Checkpoint:
         header = json.loads(str(arrays["header"]))
         if header.get("format") != FORMAT:
             raise InputError(f"{self.path} is no checkpoint of this kind of flow: choose another folder")
-        ours, theirs = self.settings, header["run"]
-        differing = sorted(k for k in {*ours, *theirs} if ours.get(k) != theirs.get(k))
-        if differing:
-            raise InputError(
-                f"{self.path.parent} holds another run, which differs in {', '.join(differing)}: choose "
-                "another folder, or repeat its arguments"
-            )
+        check_same_run(self.path.parent, self.settings, header["run"])
+        metrics = unpack(np, arrays["metrics"], header["dim"])
         samples = [
             Sample(t, _as_like(g, like), invariants)
-            for (t, invariants), g in zip(header["samples"], arrays["metrics"], strict=True)
+            for (t, invariants), g in zip(header["samples"], metrics, strict=True)
         ]
         state = (header["t"], _as_like(arrays["y"], like), header["h"])
         return Recording(samples, state, header["defect"], header["last_step"])
@@ -167,10 +166,7 @@ class Checkpoint:
 
 def sample_times(t_end: float, samples: int) -> NDArray[np.float64]:
     """``samples`` times from 0 to t_end, both included."""
-    count = positive_integer("samples", samples)
-    if count < 2:
-        raise InputError(f"samples must be at least 2, the initial and the final time; got {samples!r}")
-    return np.linspace(0.0, t_end, count)
+    return np.linspace(0.0, t_end, sample_count(samples))
 
 
 def record(

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnegeom._array import GeometryError, InputError, check_finite, check_where, positive
+from lnegeom.flow.checks import real_array
 from lnegeom.flow.recording import Checkpoint, record, sample_times
 from lnegeom.flow.solution import Solution
 from lnegeom.flow.stabilised import Chebyshev
@@ -256,12 +257,7 @@ class _Equation:
 def _profile(profile: Any, length: float, grid: WarpedGrid) -> Field:
     """Values of the profile, checked, and held to the pole conditions."""
     values = profile(length * grid.fractions()) if callable(profile) else profile
-    try:
-        psi = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(
-            f"profile must be real numbers or a function that returns them, got {values!r}"
-        ) from None
+    psi = real_array(values, "profile", "real numbers or a function that returns them")
     if psi.shape != grid.shape:
         raise GeometryError(
             f"profile has shape {psi.shape}: expected {grid.shape}, a radius at each "

@@ -27,6 +27,7 @@ RECTANGULAR = [
     TorusGrid((24,)),
     TorusGrid((16, 16)),
     TorusGrid((16, 14), (2 * math.pi, 5.0)),
+    TorusGrid((24, 5), (100.0, 3.0)),
     TorusGrid((8, 8, 8)),
     TorusGrid((10, 8, 8), (7.0, 5.0, 4.0)),
     TorusGrid((6, 6, 6, 6)),
@@ -109,6 +110,17 @@ def test_on_a_hexagonal_torus_only_late():
     early = -(norm[2] - norm[0]) / (solution.times[2] - solution.times[0])
     assert abs(early / grid.smallest_eigenvalue() - 1) > epsilon**2
     fit = decay_rate(solution)
+    assert fit.rate == pytest.approx(fit.limit_theory, rel=0.1 * epsilon**2)
+
+
+def test_on_a_face_centred_torus_only_late():
+    lattice = math.pi * np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
+    grid, epsilon = TorusGrid((8, 8, 8), lattice=lattice), 0.1
+    first, second = grid.eigenvalues(2)  # 3 and 4: eight wavevectors, and six
+    assert (first, second) == pytest.approx((3, 4))
+    start = perturbed_flat(grid, epsilon, seed=0, modes=2)
+    fit = decay_rate(ricci_deturck(start, grid, math.log(1000) + 1, samples=61))
+    assert abs(fit.relative_difference) < epsilon**2
     assert fit.rate == pytest.approx(fit.limit_theory, rel=0.1 * epsilon**2)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from lnegeom._array import Array, InputError, to_numpy
 from lnegeom.flow.archive import read_archive, write_archive
+from lnegeom.flow.checks import check_same_run
 from lnegeom.flow.torus.grid import TorusGrid
 from lnegeom.flow.torus.invariants import measured
 
@@ -75,12 +76,7 @@ class Record:
         header = json.loads(str(saved["header"]))
         if header.get("format") != FORMAT:
             raise InputError(f"{path} is no checkpoint of this kind of flow: choose another folder")
-        differing = [key for key, value in self.arguments.items() if header["arguments"].get(key) != value]
-        if differing:
-            raise InputError(
-                f"{self.folder} holds another run, which differs in {', '.join(differing)}: choose another "
-                "folder, or repeat its arguments"
-            )
+        check_same_run(self.folder, self.arguments, header["arguments"])
         self._metrics = np.lib.format.open_memmap(self.folder / "metrics.npy", "r+")
         self.times, self.values = header["times"], header["values"]
         return {**saved, **header["march"]}

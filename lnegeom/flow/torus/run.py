@@ -12,6 +12,7 @@ import numpy as np
 
 from lnegeom import tensors
 from lnegeom._array import Array, GeometryError, InputError, first_index, positive, positive_integer, to_numpy
+from lnegeom.flow.checks import sample_count
 from lnegeom.flow.deturck import Gauge
 from lnegeom.flow.singular import Watch
 from lnegeom.flow.small import pack, positive_definite, unpack
@@ -49,10 +50,7 @@ class Settings:
         positive_integer("workers", self.workers)
         if self.dt is not None:
             positive("dt", self.dt)
-        if positive_integer("samples", self.samples) < 2:
-            raise InputError(
-                f"samples must be at least 2, the initial and the final time; got {self.samples}"
-            )
+        sample_count(self.samples)
         if self.method not in METHODS:
             raise InputError(f"method must be one of {', '.join(METHODS)}; got {self.method!r}")
         if self.method == "sbdf4" and self.dt is None:
