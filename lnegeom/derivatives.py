@@ -25,7 +25,7 @@ from lnegeom._differences import (
     slopes,
 )
 
-__all__ = ["Derivatives", "Jet", "check_source", "evaluate", "jet"]
+__all__ = ["Derivatives", "Jet", "check_source", "evaluate", "gradient", "jet"]
 
 Derivatives = Literal["auto", "torch", "jax", "finite"]
 _SOURCES = ("auto", "torch", "jax", "finite")
@@ -125,6 +125,54 @@ def jet(
     found = _automatic(source, function, in_library(source, x), vectorized, order)
     second = convert(x, found.second) if order == 2 else None
     return Jet(convert(x, found.value), convert(x, found.first), second, source, 0.0)
+
+
+def gradient(
+    function: Callable[[Array], Array],
+    x: Array,
+    *,
+    derivatives: Derivatives = "auto",
+    vectorized: bool = False,
+) -> Array:
+    """First derivatives ``(..., n)`` of a function of one number at each point, in O(n) where automatic.
+
+    Arguments are those of `jet`; torch and JAX take one reverse pass, for any n.
+
+    Raises
+    ------
+    GeometryError
+        If the function gives anything but one number at a point.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lnegeom.derivatives import gradient
+    >>> gradient(lambda x: x[0] * x[1], np.array([2.0, 3.0])).round(9)
+    array([3., 2.])
+    """
+    source = own_source(x) if check_source(derivatives) == "auto" else derivatives
+    if source == "finite":
+        found = jet(function, x, derivatives="finite", vectorized=vectorized, order=1)
+        if tuple(found.first.shape) != tuple(x.shape):
+            raise GeometryError(
+                f"the function returned shape {tuple(found.value.shape)} for points {tuple(x.shape)}: "
+                "expected one number at each point"
+            )
+        return found.first
+
+    def single(y: Array) -> Array:
+        value = function(y[None, :])[0] if vectorized else function(y)
+        if tuple(value.shape) != ():
+            raise GeometryError(
+                f"the function returned shape {tuple(value.shape)} for one point: expected one number at each"
+            )
+        return value
+
+    points, transforms = in_library(source, x), transforms_of(source)
+    with named_failure(source):
+        there = transforms.vmap(transforms.grad(single))(points.reshape(-1, points.shape[-1]))
+    there = there.reshape(points.shape)
+    return there if source == own_source(x) else convert(x, there)
 
 
 def in_library(source: str, x: Array) -> Array:

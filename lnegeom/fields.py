@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from lnegeom._array import Array, GeometryError, InputError
-from lnegeom.derivatives import Derivatives, Jet, check_source, evaluate, jet
+from lnegeom.derivatives import Derivatives, Jet, check_source, evaluate, gradient, jet
 
 __all__ = ["ScalarField", "as_field", "field_jet"]
 
@@ -45,13 +45,13 @@ class _CallableField:
         return self._checked(value, x)
 
     def _gradient(self, xp: Any, x: Array) -> Array:
-        return self._jet(x, 1).first
+        return gradient(self.function, x, derivatives=self.derivatives, vectorized=self.vectorized)
 
     def _hessian(self, xp: Any, x: Array) -> Array:
-        return self._jet(x, 2).second
+        return self._jet(x).second
 
-    def _jet(self, x: Array, order: Literal[1, 2]) -> Jet:
-        found = jet(self.function, x, derivatives=self.derivatives, vectorized=self.vectorized, order=order)
+    def _jet(self, x: Array) -> Jet:
+        found = jet(self.function, x, derivatives=self.derivatives, vectorized=self.vectorized)
         self._checked(found.value, x)
         return found
 
@@ -68,7 +68,7 @@ def field_jet(xp: Any, field: ScalarField, x: Array) -> Jet:
     """A field with its derivatives at points of its domain, what computed them, and their error."""
     field._check_domain(xp, x)
     if isinstance(field, _CallableField):
-        return field._jet(x, 2)
+        return field._jet(x)
     return Jet(field._value(xp, x), field._gradient(xp, x), field._hessian(xp, x), "closed form", 0.0)
 
 

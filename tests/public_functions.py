@@ -175,6 +175,7 @@ def hill_on(height):
 def of_derivatives(x):
     found = derivatives.jet(stress, x)
     result = {f"derivatives.jet/{part}": getattr(found, part) for part in PARTS}
+    result["derivatives.gradient"] = derivatives.gradient(hill, x)
     return result | {"derivatives.evaluate": derivatives.evaluate(stress, x)}
 
 

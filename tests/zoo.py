@@ -87,15 +87,15 @@ POTENTIALS = [
 
 
 def wavy(x):
-    """A generic metric of three dimensions."""
+    """A generic metric of three dimensions, at one point or many."""
     xp = array_api_compat.array_namespace(x)
-    a, b, c = x[0], x[1], x[2]
+    a, b, c = x[..., 0], x[..., 1], x[..., 2]
     rows = [
         [2 + xp.sin(a + b), 0.3 * xp.cos(c), 0.1 * a * b],
         [0.3 * xp.cos(c), 2 + xp.cos(a) * xp.sin(c), 0.2 * xp.sin(b)],
         [0.1 * a * b, 0.2 * xp.sin(b), xp.exp(0.3 * a) + 1],
     ]
-    return xp.stack([xp.stack(row) for row in rows])
+    return xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)
 
 
 def expanding(x):
@@ -222,7 +222,7 @@ METRICS = [
     ),
     Species(lnegeom.Pullback(ellipsoid, 2, vectorized=True), 2, scaled(1), 1e-8),
     Species(lnegeom.Pullback(ellipsoid, 2, lnegeom.Sphere(3), vectorized=True), 2, scaled(1), 1e-7),
-    Species(lnegeom.FromCallable(wavy, 3), 3, scaled(1), 1e-8),
+    Species(lnegeom.FromCallable(wavy, 3, vectorized=True), 3, scaled(1), 1e-8),
     Species(lnegeom.FromCallable(expanding, 2, negative=1), 2, scaled(1), 1e-8),
     Species(lnegeom.NormalizedLNE(0.5), 3, off_centre),
     Species(lnegeom.Schwarzschild(1.0), 4, outside_horizon, 1e-7),

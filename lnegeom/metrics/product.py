@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,9 +45,9 @@ class Product(Metric):
     def __init__(self, *factors: Metric, dims: Any = None):
         if not factors or not all(isinstance(factor, Metric) for factor in factors):
             raise InputError(f"expected one metric or more, got {factors!r}")
-        named = [factor.dim for factor in factors] if dims is None else dims
-        if not isinstance(named, (list, tuple)):
+        if not isinstance(dims, Iterable | None):
             raise InputError(f"dims must be a list of one dimension for each factor, got {dims!r}")
+        named = [factor.dim for factor in factors] if dims is None else list(dims)
         if len(named) != len(factors):
             raise InputError(
                 f"dims names {len(named)} dimensions for {len(factors)} factors: expected one for each"

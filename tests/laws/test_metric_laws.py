@@ -5,7 +5,7 @@ import pytest
 import torch
 import zoo
 from conftest import assert_agree
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.func import jacfwd
 
@@ -17,6 +17,7 @@ def near(species):
     return {"rtol": species.tolerance, "atol": species.tolerance}
 
 
+few = settings(max_examples=3)  # the laws of `test_every_backend` imply these
 each_metric = pytest.mark.parametrize("species", zoo.METRICS, ids=repr)
 
 
@@ -56,6 +57,7 @@ class TestAlgebra:
 
 @each_metric
 class TestConnectionAndCurvature:
+    @few
     @given(data=st.data())
     def test_christoffel_matches_automatic_differentiation(self, species, data):
         x = data.draw(species.points(batch=()))
@@ -64,6 +66,7 @@ class TestConnectionAndCurvature:
         expected = np.einsum("kl,lij->kij", np.linalg.inv(species.thing.matrix(x)), lowered) / 2
         np.testing.assert_allclose(species.thing.christoffel(x), expected, **near(species))
 
+    @few
     @given(data=st.data())
     def test_riemann_matches_automatic_differentiation(self, species, data):
         x = data.draw(species.points(batch=()))

@@ -87,6 +87,17 @@ def test_normalised_lne_agrees_with_automatic_differentiation_of_its_definition(
         np.testing.assert_allclose(actual[what], expected, rtol=1e-11, atol=1e-10, err_msg=what)
 
 
+def test_a_function_of_torch_arrays_has_its_gradient_in_one_pass():
+    x, v = torch.full((LARGE,), 1e-3, dtype=torch.float64), torch.ones(LARGE, dtype=torch.float64)
+    graph = lnegeom.Graph(lambda y: torch.log(torch.cosh(y)).sum(), sign=-1)
+    exact = lnegeom.Graph(lnegeom.LogCosh(1.0), sign=-1)
+    torch.testing.assert_close(graph.sharp(x, v), exact.sharp(x, v))
+    with pytest.raises(
+        lnegeom.GeometryError, match=r"shape \(2,\) for one point: expected one number at each"
+    ):
+        lnegeom.Graph(torch.sin).matrix(x[:2])
+
+
 @pytest.mark.parametrize("name", structured(LARGE))
 def test_nothing_of_size_n_by_n_is_formed(name):
     metric, arguments = structured(LARGE)[name], points(LARGE)
