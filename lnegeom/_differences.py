@@ -22,7 +22,7 @@ _SECOND_CENTRE = -205 / 72
 # Successive steps are in an irrational ratio: no two of them are whole multiples of a period, where samples
 # of a fast function are those of a slow one.
 RATIO = 5**-0.5
-_FIRST_STEP = 0.1
+FIRST_STEP = 0.1
 _LAST_STEP = 1e-12  # as part of the first
 # Two results agree, or are usable, by their gap next to their size, or to a tenth of the function's; or next
 # to what values wrong by their own size would make of it, which the gap of meaningless results is near.
@@ -80,10 +80,17 @@ class Converged(NamedTuple):
     settled: np.ndarray[
         Any, np.dtype[np.bool_]
     ]  # (B,): whether that is small next to the array, or to the function
+    step: Doubles  # (B,): the step that gave them
 
 
 def converged(
-    sample: Sample, points: Doubles, order: int, *, ratio: float = RATIO, value: Doubles | None = None
+    sample: Sample,
+    points: Doubles,
+    order: int,
+    *,
+    ratio: float = RATIO,
+    value: Doubles | None = None,
+    length: Doubles | None = None,
 ) -> Converged:
     """Differences with the best step at each point ``(B, n)``, each point for itself.
 
@@ -91,17 +98,18 @@ def converged(
     delicate one and of derivatives of this order, agree, and then stop approaching each other. Results that
     stop approaching each other before they agree are too coarse for the function, so the step is shortened
     further. A step that leaves the domain may give NaN, or raise a GeometryError; a smaller one is taken.
-    The function's size at the points, `value` ``(B,)``, says which derivatives are as good as zero.
+    The function's size at the points, `value` ``(B,)``, says which derivatives are as good as zero. The first
+    step is a tenth of `length` ``(B,)``, by default the size of the point or 1.
     """
-    length = np.maximum(1.0, np.abs(points).max(axis=-1))
+    length = np.maximum(1.0, np.abs(points).max(axis=-1)) if length is None else length
     value = 0 * length if value is None else value
     best, tier = np.full(len(points), math.inf), np.zeros(len(points), dtype=int)
-    stalled = np.zeros(len(points), dtype=int)
+    stalled, chosen = np.zeros(len(points), dtype=int), np.full(len(points), math.nan)
     kept: tuple[Doubles, ...] = ()
     row: list[tuple[Doubles, ...]] = []
     at = np.arange(len(points))  # what has not settled yet
     for shortening in range(round(math.log(_LAST_STEP) / math.log(ratio))):
-        step = _FIRST_STEP * length[at] * ratio**shortening
+        step = FIRST_STEP * length[at] * ratio**shortening
         largest, *found = _attempt(sample, points[at], step) or [np.full(len(at), math.nan)]
         before, row = row, _extrapolated(tuple(found), row, ratio)
         kept = kept or tuple(np.full((len(points), *array.shape[1:]), math.nan) for array in found)
@@ -116,6 +124,7 @@ def converged(
             least = np.minimum(least, gap)
             better = at[improves]
             best[better], tier[better], stalled[better] = gap[improves], reached[improves], 0
+            chosen[better] = step[improves]
             for array, new in zip(kept, candidate, strict=True):
                 array[better] = new[improves]
         rested = stalled[at] >= np.where(tier[at] == 2, 2, _PATIENCE)
@@ -123,7 +132,7 @@ def converged(
         at, row = at[going], [tuple(array[going] for array in arrays) for arrays in row]
         if at.size == 0:
             break
-    return Converged(kept, best, tier > 0)
+    return Converged(kept, best, tier > 0, chosen)
 
 
 def _tier(gap: Doubles, size: Doubles, noise: Doubles) -> Any:

@@ -1,7 +1,8 @@
 """Eguchi's relations for a divergence that is given as a function: metric, symbols and their derivatives.
 
 By automatic differentiation, or by differences: third and fourth derivatives of the function are differences
-of differences with one step for all levels, which is halved until successive results settle.
+of differences with one step for all levels, in units of each coordinate's own, which is shortened until
+successive results settle.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 
 from lnegeom._array import Array, InputError, to_numpy
 from lnegeom._differences import (
+    FIRST_STEP,
     Converged,
     Doubles,
     back,
@@ -45,7 +47,11 @@ _AT_ONCE = 1 << 20
 # Of successive steps. Fourth derivatives leave a narrow window between truncation and rounding.
 _RATIO = 2**-0.5
 
+# The first step in each coordinate, next to the best one along its axis alone.
+_STEPS_ABOVE = 4.0
+
 _Values = Callable[[Doubles, Doubles], Doubles]
+_Sample = Callable[[_Values, Doubles, Doubles], tuple[Doubles, ...]]
 
 
 class DivergenceJets:
@@ -167,9 +173,7 @@ class DivergenceJets:
 
     # Differences, on numpy float64
 
-    def _finite(
-        self, x: Array, order: int, sample: Callable[[_Values, Doubles, Doubles], tuple[Doubles, ...]]
-    ) -> tuple[tuple[Array, ...], float]:
+    def _finite(self, x: Array, order: int, sample: _Sample) -> tuple[tuple[Array, ...], float]:
         """Converged differences and their error, some points at a time: the levels multiply evaluations."""
         points = flat_points(x)
         n = points.shape[-1]
@@ -184,22 +188,57 @@ class DivergenceJets:
                 )
             return np.asarray(found, dtype=np.float64).reshape(p.shape[:-1])
 
-        def noted(at: Doubles, step: Doubles) -> tuple[Doubles, ...]:
-            noting, largest = recorded(values, len(at))
-            return largest, *sample(noting, at, step)
-
         size = max(1, _AT_ONCE // (4 * n * (n + 1)) ** 2)
         with doubles(x):
             values(points, points)  # a point outside the domain raises here, by name
             parts = [
-                converged(noted, part, order, ratio=_RATIO)
+                _in_best_units(values, sample, part, order)
                 for part in np.split(points, range(size, len(points), size))
             ]
         arrays = tuple(np.concatenate(array) for array in zip(*(p.arrays for p in parts), strict=True))
-        error, settled = (np.concatenate([part[k] for part in parts]) for k in (1, 2))
+        error, settled, step = (np.concatenate([part[k] for part in parts]) for k in (1, 2, 3))
         hint = ", such as the square of a distance is at p = q"
-        check_settled(Converged(arrays, error, settled), points, tuple(x.shape[:-1]), hint)
+        check_settled(Converged(arrays, error, settled, step), points, tuple(x.shape[:-1]), hint)
         return tuple(back(x, array) for array in arrays), float(error.max())
+
+
+def _in_best_units(values: _Values, sample: _Sample, points: Doubles, order: int) -> Converged:
+    """Converged differences, each coordinate in units of its own.
+
+    Near an edge of the domain one coordinate may allow short steps only, in which rounding would drown the
+    derivatives in the others. So the best step along each axis alone is found first, by the same differences.
+    """
+    units = np.maximum(1.0, np.abs(points))
+    for a, axis in enumerate(np.eye(points.shape[-1])[:, None, :]):
+        alone = _converged_in(units[:, a, None, None] * axis, values, sample, points, order)
+        units[:, a] *= _STEPS_ABOVE * np.where(np.isfinite(alone.step), alone.step, 1.0) / FIRST_STEP
+    frame = units[:, :, None] * np.eye(points.shape[-1])
+    found = _converged_in(frame, values, sample, points, order)
+    arrays = []
+    for array in found.arrays:
+        shaped = array
+        for axis in range(2 if array.ndim > order + 1 else 1, array.ndim):  # past B, and the pair of symbols
+            shaped = shaped / np.expand_dims(units, tuple(k for k in range(1, array.ndim) if k != axis))
+        arrays.append(shaped)
+    return found._replace(arrays=tuple(arrays), error=found.error / units.min(axis=-1) ** order)
+
+
+def _converged_in(frame: Doubles, values: _Values, sample: _Sample, points: Doubles, order: int) -> Converged:
+    """Differences along the rows of frames ``(B, m, n)``, in the m coordinates that belong to them."""
+    _, m, n = frame.shape
+
+    def noted(state: Doubles, step: Doubles) -> tuple[Doubles, ...]:
+        at, rows = state[:, :n], state[:, n:].reshape(-1, m, n)
+
+        def framed(*pair: Doubles) -> Doubles:
+            moved = (at + (y.reshape(-1, len(at), 1, m) @ rows)[:, :, 0, :] for y in pair)
+            return values(*moved).reshape(pair[0].shape[:-1])
+
+        noting, largest = recorded(framed, len(at))
+        return largest, *sample(noting, np.zeros((len(at), m)), step)
+
+    state = np.concatenate([points, frame.reshape(-1, m * n)], axis=-1)
+    return converged(noted, state, order, ratio=_RATIO, length=np.ones(len(points)))
 
 
 def _stored(pair: Array, k: int) -> Array:

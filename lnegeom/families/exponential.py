@@ -67,7 +67,7 @@ class _ExponentialLogPartition(SeparablePotential):
         return _ExponentialNegativeEntropy()
 
     def _check_domain(self, xp: Any, x: Array) -> None:
-        check_entries(xp, x < 0, x, "x", "the natural parameter -rate < 0")
+        check_entries(xp, x < 0, x, "x", "the natural parameter -rate < 0; see natural()")
 
     def _value(self, xp: Any, x: Array) -> Array:
         return -xp.log(-x[..., 0])

@@ -80,10 +80,18 @@ class _GammaLogPartition(Potential):
     def _check_domain(self, xp: Any, x: Array) -> None:
         shape, second = x[..., 0], x[..., 1]
         check_where(
-            xp, shape > 0, shape, "x", "{point} has first natural parameter {value}: expected shape > 0"
+            xp,
+            shape > 0,
+            shape,
+            "x",
+            "{point} has first natural parameter {value}: expected shape > 0; see natural()",
         )
         check_where(
-            xp, second < 0, second, "x", "{point} has second natural parameter {value}: expected -rate < 0"
+            xp,
+            second < 0,
+            second,
+            "x",
+            "{point} has second natural parameter {value}: expected -rate < 0; see natural()",
         )
 
     def _value(self, xp: Any, x: Array) -> Array:

@@ -142,7 +142,8 @@ class _LogPartition(Potential):
     def _check_domain(self, xp: Any, x: Array) -> None:
         smallest = xp.linalg.eigvalsh(self._precision(xp, x))[..., 0]
         message = (
-            "{point} has precision matrix -2 theta_2 with eigenvalue {value}: expected it positive definite"
+            "{point} has precision matrix -2 theta_2 with eigenvalue {value}: expected it positive definite; "
+            "see natural()"
         )
         check_where(xp, smallest > 0, smallest, "x", message)
 

@@ -99,7 +99,7 @@ class _NormalLogPartition(Potential):
             x[..., 1] < 0,
             x[..., 1],
             "x",
-            "{point} has second natural parameter {value}: expected -1/(2 sigma^2) < 0",
+            "{point} has second natural parameter {value}: expected -1/(2 sigma^2) < 0; see natural()",
         )
 
     def _value(self, xp: Any, x: Array) -> Array:

@@ -38,8 +38,9 @@ class FromDivergence(JetMetric):
 
     Notes
     -----
-    Curvature takes fourth derivatives of the divergence. By differences it keeps six to ten digits, and a
-    point takes some ``(4n(n + 1))²`` evaluations for each step tried: pass `vectorized` where you can.
+    Curvature takes fourth derivatives of the divergence. By differences it keeps six to ten digits: each
+    coordinate has steps of its own, so that a domain's edge close by costs the others nothing. A point takes
+    some ``(4n(n + 1))²`` evaluations for each step tried: pass `vectorized` where you can.
 
     References
     ----------

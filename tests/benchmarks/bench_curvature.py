@@ -6,13 +6,14 @@ The baseline differentiates the Christoffel symbols of the same function, jacfwd
 vmap. Each round times every candidate once, in turn, in processor time, which other programs disturb
 little; the median ratio to that round's baseline is reported, and the largest error against the baseline's
 result. First calls are each in a process of their own. `--geomstats` names an interpreter that can import
-geomstats (and, for its pytorch backend, torch), which then takes some minutes.
+geomstats (and, for its pytorch backend, torch); each of its runs may take four minutes.
 """
 
 import argparse
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -129,6 +130,10 @@ print(np.asarray(ricci).tolist())
 """
 
 
+# Processor seconds that a run of geomstats may take.
+LIMIT = 240
+
+
 def geomstats_rows(python, size):
     """Rows of its backends, each of one run over all points."""
     x = torch.from_numpy(np.random.default_rng(0).uniform(-1, 1, size))
@@ -138,13 +143,51 @@ def geomstats_rows(python, size):
     for backend in ("pytorch", "autograd", "numpy"):
         environment = {**os.environ, "GEOMSTATS_BACKEND": backend}
         command = [python, "-c", GEOMSTATS, *map(str, size)]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        limited = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT))}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, **limited)
+        if done.returncode < 0:
+            yield [backend, f"> {LIMIT}", f"> {LIMIT / own:.0f}", ""]
+            continue
         if done.returncode:
             yield [backend, "raises " + done.stderr.strip().splitlines()[-1][:60], "", ""]
             continue
         took, found = done.stdout.strip().splitlines()[-2:]
         error = np.abs(np.array(json.loads(found)) - right).max() / np.abs(right).max()
         yield [backend, f"{float(took):.1f}", f"{float(took) / own:.0f}", f"{error:.1e}"]
+
+
+def divergences():
+    """Families and points of them, 100 each, near edges of their domains too."""
+    rng = np.random.default_rng(0)
+    signs = np.array([1.0, -1.0])
+    yield (
+        "Normal, |mean| ≤ 1, std ⅓ to 3",
+        lnegeom.Normal(),
+        lnegeom.Normal().natural(rng.uniform(-1, 1, 100), 3.0 ** rng.uniform(-1, 1, 100)),
+    )
+    yield "Gamma, shape and rate 1/32 to 32", lnegeom.Gamma(), 2.0 ** rng.uniform(-5, 5, (100, 2)) * signs
+    yield "Categorical(4), |θ| ≤ 3", lnegeom.Categorical(4), rng.uniform(-3, 3, (100, 3))
+    yield (
+        "Dirichlet(3), concentrations 0.03 to 10",
+        lnegeom.Dirichlet(3),
+        10 ** rng.uniform(-1.5, 1, (100, 3)),
+    )
+    yield "VonMisesFisher(3), |θ| ≤ 5", lnegeom.VonMisesFisher(3), rng.uniform(-5, 5, (100, 3)) / 3**0.5
+
+
+def divergence_rows():
+    """Relative errors of Ricci of KL divergences by differences, at each point next to its largest entry."""
+    for name, family, x in divergences():
+        divergence = lnegeom.KL(family)
+        exact = divergence.metric()
+        induced = lnegeom.FromDivergence(divergence, family.dim, vectorized=True)
+        took, found = seconds(lambda: induced.ricci(x))  # noqa: B023 (called at once)
+        right = exact.ricci(x)
+        error = np.abs(found - right).max(axis=(1, 2)) / np.abs(right).max(axis=(1, 2))
+        mild = np.linalg.cond(exact.matrix(x)) <= 1e3
+        numbers = [np.median(error[mild]), error[mild].max(), error.max()]
+        milliseconds = f"{1e3 * took / len(x):.1f}"
+        yield [name, str(mild.sum()), *(f"{value:.1e}" for value in numbers), milliseconds]
 
 
 def main():
@@ -175,6 +218,9 @@ def main():
         pair = {name: lambda m=automatic, x=x: m.ricci(x), "closed": lambda m=closed, x=x: m.ricci(x)}
         rows.append([name, str(n), *list(compare(pair, options.repeats))[1][1:]])
     print(markdown_table(["metric", "n", "times as fast", "ms", "relative difference"], rows))
+    print("\nRicci of KL divergences by differences, 100 points, relative errors")
+    headers = ["family", "condition ≤ 1000", "median", "largest", "largest of all 100", "ms a point"]
+    print(markdown_table(headers, divergence_rows()))
     if options.geomstats:
         headers = ["backend", "seconds", "FromCallable is times as fast", "relative error"]
         for size in SIZES:

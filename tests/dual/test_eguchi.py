@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import zoo
+from torch.func import jacfwd
 
 import lnegeom
 from lnegeom import _divergence_jets
@@ -95,6 +96,27 @@ def test_close_to_the_edge_of_the_domain_steps_are_shortened():
     induced = lnegeom.FromDivergence(lnegeom.KL(family), 2, vectorized=True)
     for point, ricci in zip(x, induced.ricci(x), strict=True):
         np.testing.assert_allclose(ricci, lnegeom.Fisher(family).ricci(point), rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("family", "point"),
+    [
+        (lnegeom.Dirichlet(3), [0.05, 1.0, 0.7]),
+        (lnegeom.Dirichlet(3), [0.4, 2.0, 4.0]),
+        (lnegeom.Gamma(), [0.06, -0.02]),
+        (lnegeom.Gamma(), [8.0, -6.0]),
+    ],
+    ids=repr,
+)
+def test_each_coordinate_has_steps_of_its_own(family, point):
+    # One step for all, as short as the smallest concentration allows, would leave an error of 1e-4 and more.
+    exact = lnegeom.Fisher(family)
+    assert np.linalg.cond(exact.matrix(point)) < 1e3
+    induced = lnegeom.FromDivergence(lnegeom.KL(family), family.dim, vectorized=True)
+    assert relative(induced.ricci(point), exact.ricci(point)) < 1e-6
+    found = induced.derivatives_at(point)
+    second = jacfwd(jacfwd(exact.matrix))(torch.tensor(point, dtype=torch.float64)).numpy()
+    assert np.abs(found.second - second).max() <= 10 * found.error
 
 
 def test_points_are_taken_in_pieces(monkeypatch):

@@ -212,3 +212,45 @@ def test_fisher_rao_distances_in_closed_form():
         families.Bernoulli().distance([0.7], [-3.0]), two.distance([0.7], [-3.0]), rtol=1e-13
     )
     assert np.isclose(families.Bernoulli().distance([3000.0], [-3000.0]), np.pi, rtol=1e-14)
+
+
+def draws(distribution, count=20_000):
+    return distribution.rvs(size=count, random_state=np.random.default_rng(0)).astype(float)
+
+
+SAMPLED = {
+    **{
+        name: (family, family.natural(*first), scipys(*first))
+        for name, (family, first, _, scipys) in SCALAR.items()
+    },
+    "categorical": (
+        families.Categorical(3),
+        families.Categorical(3).natural([0.5, 0.2, 0.3]),
+        scipy.stats.rv_discrete(values=([0, 1, 2], [0.5, 0.2, 0.3])),
+    ),
+    "multivariate normal": (
+        families.MultivariateNormal(2),
+        families.MultivariateNormal(2).natural([0.3, -1.0], COVARIANCE),
+        scipy.stats.multivariate_normal([0.3, -1.0], COVARIANCE),
+    ),
+    "dirichlet": (families.Dirichlet(3), np.array([0.8, 2.0, 3.5]), scipy.stats.dirichlet([0.8, 2.0, 3.5])),
+    "von mises-fisher": (
+        families.VonMisesFisher(4),
+        families.VonMisesFisher(4).natural(np.ones(4) / 2, 3.0),
+        scipy.stats.vonmises_fisher(np.ones(4) / 2, 3.0),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_samples_of_scipy_have_the_mean_and_covariance_of_the_statistic(name):
+    family, theta, distribution = SAMPLED[name]
+    x = draws(distribution)
+    if name == "dirichlet":
+        x /= x.sum(axis=-1, keepdims=True)
+    t = family.statistic(x)
+    mean, fisher = family.mean_parameters(theta), lnegeom.Fisher(family).matrix(theta)
+    spread = np.sqrt(np.diag(fisher) / len(t))
+    assert np.all(np.abs(t.mean(axis=0) - mean) < 5 * spread)
+    products = (t - mean)[:, :, None] * (t - mean)[:, None, :]
+    assert np.all(np.abs(products.mean(axis=0) - fisher) < 5 * products.std(axis=0) / np.sqrt(len(t)) + 1e-12)

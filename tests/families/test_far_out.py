@@ -3,6 +3,7 @@
 import mpmath
 import numpy as np
 import pytest
+from conftest import assert_agree
 
 import lnegeom
 from lnegeom import families
@@ -224,3 +225,16 @@ def test_poisson(rate):
         }
         for name, (value, expected) in pairs.items():
             assert abs(value / expected - 1) < 1e-13, name
+
+
+def test_derivatives_in_five_dimensions_on_every_library(backend):
+    # The value needs Bessel functions that torch and JAX lack; its derivatives do not.
+    psi = families.VonMisesFisher(5).log_partition
+    theta = np.random.default_rng(0).uniform(-1, 1, (3, 5)) * [[0.01], [4.0], [400.0]]
+
+    def evaluate(x):
+        fisher = lnegeom.Hessian(psi)
+        found = {"gradient": psi.gradient(x), "third": psi.third_derivative(x)}
+        return found | {"scalar": fisher.scalar_curvature(x), "inverse": fisher.inverse(x)}
+
+    assert_agree(backend, evaluate, (theta,), "float64", 1e-11, (3,))
