@@ -32,7 +32,7 @@ CASES = {
     "digits, MLP": ("mlp", 1, 8, 64),
     "MNIST, MLP": ("mlp", 1, 28, 128),
     "MNIST, LeNet": ("lenet", 1, 28, 128),
-    "CIFAR-10, ResNet-20": ("resnet20", 3, 32, 32),
+    "CIFAR-10, ResNet-20": ("resnet20", 3, 32, 128),
 }
 ALL = [("ste", 5), ("dorefa", 5), ("wcg", 5), ("wcg", 2), ("wcg", 10)]
 RATES = [0.001 * 10 ** (k / 3) for k in range(10)]
