@@ -136,7 +136,7 @@ def main():
     rows = []
     for name, case in CASES.items():
         big = "ResNet" in name and options.device == "cpu"
-        rounds, cases = (5, [("wcg", 5)]) if big else (options.rounds, ALL)
+        rounds, cases = (3, [("wcg", 5)]) if big else (options.rounds, ALL)
         for method, seeds in cases:
             rows.append([name, method, *measure(case, method, seeds, rounds, options.device)])
     print(
