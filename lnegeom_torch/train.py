@@ -110,39 +110,93 @@ def train(
     _check_share(config, dataset)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        method, optimizer = _build(config, dataset)
         generator = torch.Generator().manual_seed(seed)
-        identity = {"config": config.to_data(), "seed": seed}
-        history: list[dict[str, float]] = []
-
-        def save() -> None:
-            if checkpoint is not None and distributed.leads():
-                capture(method, optimizer, generator, {**identity, "history": history}).save(checkpoint)
-
+        session = _Session(config, seed, dataset, checkpoint, *_build(config, dataset), generator)
         if resume and checkpoint is not None:
-            saved = Checkpoint.load(checkpoint)
-            check_same(saved.data, identity, checkpoint)
-            restore(saved, method, optimizer, generator)
-            history = saved.data["history"]
+            session.load(checkpoint)
         else:
-            save()
+            session.save()
         if distributed.count() > 1:
-            method.distribute()
-        for record in history:
+            session.method.distribute()
+        for record in session.history:
             on_epoch(record)
         batches, times = data.batch_count(dataset, config.batch_size), []
-        with watch(method, optimizer, len(history) * batches):
-            for epoch in range(len(history), config.epochs):
-                try:
-                    record, seconds = _epoch(config, seed, epoch, dataset, method, optimizer, generator)
-                except DivergedError:
-                    raise DivergedError(_divergence(config, seed, epoch, checkpoint)) from None
-                history.append(record)
-                times.append(seconds / batches)
-                save()
-                on_epoch(record)
-    mean = statistics.mean(times) if times else None
-    return Run(seed, history, config.last_epochs, method=method, seconds=mean)
+        with watch(session.method, session.optimizer, len(session.history) * batches):
+            while len(session.history) < config.epochs:
+                times.append(session.epoch() / batches)
+                session.save()
+                on_epoch(session.history[-1])
+    seconds = statistics.mean(times) if times else None
+    return Run(seed, session.history, config.last_epochs, method=session.method, seconds=seconds)
+
+
+@dataclass
+class _Session:
+    """A run in progress."""
+
+    config: TrainConfig
+    seed: int
+    dataset: data.Dataset
+    checkpoint: Path | None
+    method: Method
+    optimizer: ManifoldSGD
+    generator: torch.Generator
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"config": self.config.to_data(), "seed": self.seed}
+
+    def save(self) -> None:
+        if self.checkpoint is not None and distributed.leads():
+            numbers = {**self.identity, "history": self.history}
+            capture(self.method, self.optimizer, self.generator, numbers).save(self.checkpoint)
+
+    def load(self, checkpoint: Path) -> None:
+        saved = Checkpoint.load(checkpoint)
+        check_same(saved.data, self.identity, checkpoint)
+        restore(saved, self.method, self.optimizer, self.generator)
+        self.history = saved.data["history"]
+
+    def epoch(self) -> float:
+        """Train for the next epoch and record it; return the time of its iterations."""
+        config, number = self.config, len(self.history)
+        lr = config.rate(number)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.method.progress(number / max(1, config.epochs - 1))
+        if distributed.count() > 1:  # each process draws noise of its own, a resumed one the same
+            torch.manual_seed((self.seed * 100_003 + number) * 1_009 + distributed.rank())
+        start = _clock(config.device)
+        try:
+            losses = self._iterations()
+        except DivergedError:
+            raise DivergedError(_divergence(config, self.seed, number, self.checkpoint)) from None
+        seconds = _clock(config.device) - start
+        record = {
+            "epoch": number + 1,
+            "lr": lr,
+            "loss": float(torch.stack(losses).mean()),
+            "accuracy": self._accuracy(),
+            **self.method.diagnostics(),
+        }
+        self.history.append(record)
+        return seconds
+
+    def _iterations(self) -> list[torch.Tensor]:
+        self.method.model.train()
+        batches = data.training_batches(
+            self.dataset, self.config.batch_size, self.generator, share=distributed.share()
+        )
+        return [self.method.step(self.optimizer, F.cross_entropy, x, y)[0] for x, y in batches]
+
+    def _accuracy(self) -> float:
+        """On the test images, of which each process sees its share."""
+        distributed.share_statistics(self.method.model)
+        share, labels = distributed.share(), self.dataset.test_labels
+        right = _right(self.method.model, self.dataset.test_images[share], labels[share]).double()
+        distributed.mean_([right])
+        return 100 * round(float(right) * distributed.count()) / len(labels)
 
 
 def _check_share(config: TrainConfig, dataset: data.Dataset) -> None:
@@ -214,41 +268,6 @@ def load_dataset(config: TrainConfig) -> data.Dataset:
     """The data set of a configuration, its validation share held out."""
     dataset = data.load(config.data, config.root, image_size=config.image_size)
     return dataset.hold_out(config.validation) if config.validation > 0 else dataset
-
-
-def _epoch(
-    config: TrainConfig,
-    seed: int,
-    epoch: int,
-    dataset: data.Dataset,
-    method: Method,
-    optimizer: torch.optim.Optimizer,
-    generator: torch.Generator,
-) -> tuple[dict[str, float], float]:
-    """An epoch's record, and the time of its iterations."""
-    lr = config.rate(epoch)
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-    method.progress(epoch / max(1, config.epochs - 1))
-    method.model.train()
-    share = distributed.share()
-    if distributed.count() > 1:  # each process draws noise of its own, a resumed one the same
-        torch.manual_seed((seed * 100_003 + epoch) * 1_009 + distributed.rank())
-    losses, start = [], _clock(config.device)
-    for x, y in data.training_batches(dataset, config.batch_size, generator, share=share):
-        losses.append(method.step(optimizer, F.cross_entropy, x, y)[0])
-    seconds = _clock(config.device) - start
-    distributed.share_statistics(method.model)
-    right = [_right(method.model, dataset.test_images[share], dataset.test_labels[share]).double()]
-    distributed.mean_(right)
-    record = {
-        "epoch": epoch + 1,
-        "lr": lr,
-        "loss": float(torch.stack(losses).mean()),
-        "accuracy": 100 * round(float(right[0]) * distributed.count()) / len(dataset.test_labels),
-        **method.diagnostics(),
-    }
-    return record, seconds
 
 
 def _clock(device: str) -> float:
