@@ -244,8 +244,10 @@ class ActivationQuantizer(nn.Module):
         if not torch.is_grad_enabled():
             return levels * fixed
         inside = (activation.abs() <= fixed) & (self.bits > 1)
-        steps = max(1, 2 ** (self.bits - 1) - 1)
-        share = (max(1, activation[:1].numel()) * steps) ** -0.5  # LSQ §2.2: for the rate that weights have
+        steps: int = max(1, 2 ** (self.bits - 1) - 1)
+        share: float = (
+            max(1, activation[:1].numel()) * steps
+        ) ** -0.5  # LSQ §2.2: for the rate that weights have
         slope = share * torch.where(inside, levels - ratio, levels).detach()
         return straight_through(levels * fixed, ratio * fixed) + slope * (scale - fixed)
 
