@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lnegeom import InputError
+from lnegeom_torch.methods.options import Coarse
 from lnegeom_torch.methods.registry import METHODS, MethodSpec
 from lnegeom_torch.metrics import metric_to_data
 from lnegeom_torch.quant.quantizers import QUANTIZERS, check_bits
@@ -36,6 +37,9 @@ class QuantConfig:
         (`lnegeom_torch.quant.WeightQuantizer`). By default the method's own.
     learned_scale : bool
         Whether the scale is a parameter that starts at that statistic.
+    learned_range : bool
+        Whether the range of each layer's input activations is learned
+        (`lnegeom_torch.quant.ActivationQuantizer`).
     metric : metric of `lnegeom_torch.metrics`, optional
         The metric on the latent weights; by default the method's own.
     gate : {"optimizer", "quantizer", "none"}, optional
@@ -70,6 +74,7 @@ class QuantConfig:
     quantizer: Literal["maniquant", "rf"] | None = None
     scale: Literal["none", "tensor", "channel"] | None = None
     learned_scale: bool = False
+    learned_range: bool = False
     metric: Any = None
     gate: Literal["optimizer", "quantizer", "none"] | None = None
     options: Any = None
@@ -89,6 +94,13 @@ class QuantConfig:
             raise InputError(f"scale must be 'none', 'tensor' or 'channel', got {self.scale!r}")
         if self.learned_scale and self.chosen_scale == "none":
             raise InputError("learned_scale needs scale='tensor' or 'channel', got 'none'")
+        if self.learned_range and (
+            self.chosen_activation_bits is None or isinstance(self.spec.options, Coarse)
+        ):
+            raise InputError(
+                "learned_range is of activations: set activation_bits from 1 to 8, with another method than "
+                "'coarse' and 'bcgd', whose staircases have a fixed top"
+            )
         for name in ("include", "exclude"):
             names = getattr(self, name)
             if isinstance(names, str) or not all(isinstance(pattern, str) for pattern in names):

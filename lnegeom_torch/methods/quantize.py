@@ -152,7 +152,9 @@ def _quantize_activations(model: nn.Module, config: QuantConfig, layers: list[nn
     others = (nn.MultiheadAttention, nn.Embedding, nn.EmbeddingBag)
     quantized = [layer for layer in layers if not isinstance(layer, others)]
     for layer in quantized[1:]:  # the first layer sees the data itself
-        layer.activation_quantizer = ActivationQuantizer(bits, config.chosen_quantizer)
+        quantizer = ActivationQuantizer(bits, config.chosen_quantizer, config.learned_range)
+        like = next(layer.parameters())
+        layer.activation_quantizer = quantizer.to(device=like.device, dtype=like.dtype)
         layer.register_forward_pre_hook(_quantize_input, with_kwargs=True)
     if ActivationQuantizer(bits, config.chosen_quantizer).needs_both_signs:
         for module, key in find_relus(model, config):

@@ -207,25 +207,54 @@ class ActivationQuantizer(nn.Module):
         1 to 8.
     quantizer : {"maniquant", "rf"}
         The k-bit quantizer for k ≥ 2.
+    learned : bool
+        Whether the range is a parameter ``s = exp(log_scale)``, 1 at first: ``s Q(a/s)``, clipped at s, with
+        LSQ's gradient (Esser et al. 2020, Eqs. 3 and 4). ``"rf"`` then needs no largest entry.
     """
 
-    def __init__(self, bits: int, quantizer: str = "maniquant"):
+    def __init__(self, bits: int, quantizer: str = "maniquant", learned: bool = False):
         super().__init__()
         self.bits = check_bits("bits", bits)
         self.quantizer = _check_quantizer(quantizer)
-        self.gate = bits == 1 or quantizer == "maniquant"
+        self.gate = bits == 1 or quantizer == "maniquant" or learned
+        self.log_scale = nn.Parameter(torch.zeros(())) if learned else None
 
     def extra_repr(self) -> str:
         """The constants, for the model's printed form."""
-        return f"bits={self.bits}, quantizer={self.quantizer!r}, gate={self.gate}"
+        learned = ", learned" if self.log_scale is not None else ""
+        return f"bits={self.bits}, quantizer={self.quantizer!r}, gate={self.gate}{learned}"
 
     def forward(self, activation: Tensor) -> Tensor:
         """Quantize an activation of any shape."""
+        if self.log_scale is not None:
+            return self._learned(activation, self.log_scale.exp())
         if not self.gate:
             ratio = activation / largest(activation.detach())
             return straight_through(rf_levels(ratio, self.bits), ratio)
         levels = binarize(activation) if self.bits == 1 else maniquant(activation, self.bits)
         return straight_through(levels, activation.clamp(-1, 1))
+
+    def _learned(self, activation: Tensor, scale: Tensor) -> Tensor:
+        fixed = scale.detach()
+        ratio = (activation / fixed).clamp(-1, 1)
+        if self.bits == 1:
+            levels = binarize(activation)
+        else:
+            levels = (rf_levels if self.quantizer == "rf" else maniquant)(ratio, self.bits)
+        if not torch.is_grad_enabled():
+            return levels * fixed
+        inside = (activation.abs() <= fixed) & (self.bits > 1)
+        steps: int = max(1, 2 ** (self.bits - 1) - 1)
+        share: float = (
+            max(1, activation[:1].numel()) * steps
+        ) ** -0.5  # LSQ §2.2: for the rate that weights have
+        slope = share * torch.where(inside, levels - ratio, levels).detach()
+        return straight_through(levels * fixed, ratio * fixed) + slope * (scale - fixed)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        if self.log_scale is not None:  # which a full-precision checkpoint does not have
+            state_dict.setdefault(f"{prefix}log_scale", self.log_scale.detach())
+        super()._load_from_state_dict(state_dict, prefix, *others)
 
     @property
     def needs_both_signs(self) -> bool:

@@ -36,6 +36,7 @@ VARIANTS = {name: QuantConfig(name) for name in METHODS} | {
     "rf estimated": QuantConfig("rf", options=RicciFlow(every=2, share=0.5, batched=True)),
     "ste ternary": QuantConfig("ste", weight_bits="ternary", scale="channel"),
     "ste learned": QuantConfig("ste", weight_bits=2, scale="channel", learned_scale=True),
+    "ste learned range": QuantConfig("ste", activation_bits=4, learned_range=True),
     "dorefa learned": QuantConfig("dorefa", scale="tensor", learned_scale=True),
 }
 

@@ -73,11 +73,12 @@ def test_param_groups_put_the_metric_on_latent_weights_only():
     activation_bits=st.sampled_from([1, 2, 3, 4, 5, 6, 7, 8, 32]),
     scale=st.sampled_from(["none", "tensor", "channel"]),
     learned=st.booleans(),
+    learned_range=st.booleans(),
     ends=st.sampled_from([None, 1, 8, 32]),
     pretrained=st.booleans(),
 )
 def test_widths_scales_ends_and_beginnings_compose(
-    method, weight_bits, activation_bits, scale, learned, ends, pretrained
+    method, weight_bits, activation_bits, scale, learned, learned_range, ends, pretrained
 ):
     """Any of each: it trains, has as many levels as it should, and freezes to equal outputs."""
     torch.manual_seed(0)
@@ -91,6 +92,7 @@ def test_widths_scales_ends_and_beginnings_compose(
         quantizer="rf" if scale == "none" else None,  # ManiQuant's has no scale: small weights are all zero
         scale=scale,
         learned_scale=learned and scale != "none",
+        learned_range=learned_range and activation_bits != 32,
         first_last_bits=ends,
     )
     quantized = quantize_(model, config)
@@ -111,6 +113,25 @@ def test_widths_scales_ends_and_beginnings_compose(
     if quantized.layers or activation_bits != 32:
         with torch.no_grad():
             assert torch.equal(freeze(model)(x), model.eval()(x))
+
+
+def test_a_learned_range_is_trained_and_kept():
+    model = network()
+    config = QuantConfig("ste", activation_bits=4, learned_range=True)
+    method = quantize_(model, config)
+    ranges = [p for name, p in model.named_parameters() if name.endswith("activation_quantizer.log_scale")]
+    assert len(ranges) == len(method.layers) - 1
+    optimizer = ManifoldSGD(method.param_groups(), lr=0.1)
+    method.step(optimizer, nn.functional.cross_entropy, *batch())
+    assert all(p != 0 for p in ranges)
+    again = network()
+    quantize_(again, config)
+    again.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        assert torch.equal(again.eval()(batch()[0]), model.eval()(batch()[0]))
+    for bad in ({}, {"activation_bits": 32}, {"method": "coarse"}):
+        with pytest.raises(lnegeom.InputError, match="learned_range is of activations"):
+            QuantConfig(**{"learned_range": True, **bad})
 
 
 def test_weights_that_are_not_finite_are_refused():

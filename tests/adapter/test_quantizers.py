@@ -143,6 +143,31 @@ def test_fine_activations_do_not_change_the_size_of_gradients(quantizer):
     torch.testing.assert_close(*norms, rtol=0.3, atol=0)
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4])
+@pytest.mark.parametrize("quantizer", ["rf", "maniquant"])
+def test_a_learned_range_has_the_value_and_the_gradient_of_lsq(bits, quantizer):
+    """``s Q(a/s)``: a's gradient inside ±s; s's, ``Q(v) − v`` inside and ±1 outside, of one bit the sign."""
+    module = ActivationQuantizer(bits, quantizer, learned=True).double()
+    with torch.no_grad():
+        module.log_scale.fill_(0.4)
+    s = float(module.log_scale.detach().exp())
+    a = torch.tensor([[-4.0, -0.9, 0.3], [1.1, 1.4, 3.0]], dtype=torch.float64, requires_grad=True)
+    out = torch.arange(1.0, 7.0, dtype=torch.float64).reshape(2, 3)
+    found = module(a)
+    (found * out).sum().backward()
+    v, count = a.detach() / s, 2**bits - 1 if quantizer == "rf" else 2**bits - 2
+    if bits == 1:
+        levels = torch.where(v >= 0, 1.0, -1.0).double()
+    else:  # so many equal steps from −1 to 1
+        levels = (v.clamp(-1, 1) / 2 + 0.5).mul(count).round() * 2 / count - 1
+    inside = v.abs() <= 1
+    torch.testing.assert_close(found.detach(), levels * s)
+    assert torch.equal(a.grad, torch.where(inside, out, 0.0))
+    slope = torch.where(inside & torch.tensor(bits > 1), levels - v, levels)
+    gain = (3 * max(1, 2 ** (bits - 1) - 1)) ** -0.5
+    torch.testing.assert_close(module.log_scale.grad, gain * (slope * out).sum() * s)
+
+
 def test_activations_are_gated_at_one():
     a = torch.tensor([-2.0, -1.0, 0.5, 1.0, 2.0], requires_grad=True)
     ActivationQuantizer(2)(a).sum().backward()
