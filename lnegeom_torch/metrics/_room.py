@@ -40,9 +40,10 @@ class Room(NamedTuple):
         pieces = list(torch.split(flat, sizes))
         return cls(flat, pieces, [p.view(w.shape) for p, w in zip(pieces, weights, strict=True)])
 
-    def takes(self, gradient: Tensor) -> bool:
-        """Whether a gradient is a dense tensor, in order, of the room's dtype."""
-        return type(gradient) is Tensor and gradient.dtype is self.flat.dtype and gradient.is_contiguous()
+    def takes(self, gradients: Sequence[Tensor]) -> bool:
+        """Whether gradients are dense tensors, in order, of the room's dtype."""
+        dtype = self.flat.dtype
+        return all(type(g) is Tensor and g.dtype is dtype and g.is_contiguous() for g in gradients)
 
 
 def tanh_(flat: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ class LogCoshHessian(Metric):
         states: Sequence[Any] | None = None,
     ) -> list[Tensor]:
         """`natural_gradient` of each tensor of a list, in the room where that is given."""
-        if room is None or not all(room.takes(gradient) for gradient in gradients):
+        if room is None or not room.takes(gradients):
             return super().natural_gradients(weights, gradients)
         largest = _largest(room.flat.dtype)
         torch._foreach_copy_(room.shaped, list(weights))

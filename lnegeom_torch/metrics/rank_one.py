@@ -69,7 +69,7 @@ class RankOne(Metric):
         states: Sequence[Any] | None = None,
     ) -> list[Tensor]:
         """`natural_gradient` of each tensor of a list, in no memory but the room where that is given."""
-        if room is None or not all(room.takes(gradient) for gradient in gradients):
+        if room is None or not room.takes(gradients):
             return super().natural_gradients(weights, gradients)
         torch._foreach_copy_(room.shaped, list(weights))
         self._to_covectors_(room)

@@ -33,13 +33,13 @@ class Scratch:
 
     def __init__(self, whole: bool = False) -> None:
         self._least = math.inf if whole else _PART
-        self._key: tuple[tuple[int, int], ...] = ()
+        self._key: tuple[list[int], list[int]] = [], []
         self._parts: list[Part] = []
 
     def parts(self, params: list[Tensor]) -> list[Part]:
         """The parts of a list, each as a slice and the room for it."""
         try:  # the memory, and not the parameter: that stays the same when its data move or change
-            key = tuple((p.data_ptr(), p.numel()) for p in params)
+            key = [p.data_ptr() for p in params], [p.numel() for p in params]
         except RuntimeError:  # a tensor without memory of its own
             return [(slice(0, len(params)), None)]
         if key != self._key:

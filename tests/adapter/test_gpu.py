@@ -11,6 +11,7 @@ import lnegeom
 from lnegeom import flow
 from lnegeom_torch import (
     LNE,
+    Fisher,
     LogCoshHessian,
     ManifoldAdamW,
     ManifoldSGD,
@@ -20,6 +21,7 @@ from lnegeom_torch import (
     quantize_,
 )
 from lnegeom_torch.nets import build
+from lnegeom_torch.optim import estimate_fisher
 from lnegeom_torch.train import TrainConfig, train
 
 pytestmark = [
@@ -122,11 +124,47 @@ def test_steps_replay_from_one_cuda_graph(kind, metric):
         torch.testing.assert_close(a, b)
 
 
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+@pytest.mark.parametrize("metric", METRICS, ids=str)
+@pytest.mark.parametrize("kind", ["sgd", "capturable"])
+def test_a_compiled_step_is_one_graph_and_never_waits_for_the_device(kind, metric):
+    torch._dynamo.reset()
+    eager, compiled = weights("cuda"), weights("cuda")
+    one, other = (OPTIMIZERS[kind](p, metric=metric, gate=True) for p in (eager, compiled))
+    inner = type(other).step
+    while hasattr(inner, "__wrapped__"):  # torch's hooks break any optimizer's graph
+        inner = inner.__wrapped__
+    step = torch.compile(torch.no_grad()(lambda: inner(other)), fullgraph=True)
+    for _ in range(3):
+        one.step()
+        step()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    one.step()
+    for a, b in zip(eager, compiled, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_fisher_statistics_stay_on_the_device():
+    torch.manual_seed(0)
+    here = nn.Linear(6, 4)
+    there, x, y = copy.deepcopy(here).cuda(), torch.randn(8, 6), torch.randint(4, (8,))
+    for model, inputs, targets in ((here, x, y), (there, x.cuda(), y.cuda())):
+        optimizer = ManifoldSGD([model.weight], lr=0.1, metric=Fisher(damping=0.1))
+        estimate_fisher(optimizer, model, inputs, targets)
+        nn.functional.cross_entropy(model(inputs), targets).backward()
+        optimizer.step()
+    torch.testing.assert_close(here.weight, there.weight.cpu(), rtol=1e-3, atol=1e-4)
+
+
 def test_a_scaler_of_half_precision_gradients():
     (weight,) = weights("cuda", 1)
     optimizer, scaler = (
         ManifoldSGD([weight], lr=0.1, metric=LNE(2.0), fused=True),
-        torch.amp.GradScaler("cuda"),
+        torch.amp.GradScaler("cuda", init_scale=8.0),
     )
     before = weight.detach().clone()
     for factor in (float("inf"), 1.0):
