@@ -212,7 +212,8 @@ def speed_table(cores):
     for workers in sorted({1, cores}):
         for shape in SHAPES:
             for dtype in ("float64", "float32"):
-                count = 9 if len(shape) == 3 and shape[0] >= 64 else 25
+                large = len(shape) == 3 and shape[0] >= 64
+                count = (9 if large else 25) if workers == 1 else (12 if large else 40)
                 row = measured(shape, dtype, workers, count, plain=workers == 1)
                 print(f"| {'×'.join(map(str, shape))} | {dtype} | {' | '.join(row.values())} |", flush=True)
 
