@@ -14,6 +14,8 @@ from lnegeom.flow.domain import SpectralDomain
 from lnegeom.flow.solution import Solution
 from lnegeom.flow.torus.grid import TorusGrid
 
+Decaying = Literal["norm", "max_riemann"]
+"""What decays: the perturbation's norm, or the curvature."""
 CONTAMINATION = 1e-3
 """Amplitude left of the second shell, relative to the first's, where the fit starts."""
 FLOOR = 1e3
@@ -46,7 +48,7 @@ class DecayRate:
         Rate in the later half of the window less that in the earlier: the bend that the fit ignores.
     limit_theory : float
         λ₁ of the limit. On a torus that is flat, ``g∞ = mean g`` at the last time, and in general not δ; the
-        late rate is its first eigenvalue.
+        late rate is its first eigenvalue. Under plain Ricci flow the limit is not constant, and this near it.
     limit_shift : float
         ``‖mean g(t) − mean g(0)‖`` from the first to the last time, in operator norm: how far the limit is
         from the initial mean; 0 where the boundary holds the limit.
@@ -62,7 +64,7 @@ class DecayRate:
     limit_shift: float
 
 
-def decay_rate(solution: Solution, of: Literal["norm", "max_riemann"] = "norm") -> DecayRate:
+def decay_rate(solution: Solution, of: Decaying = "norm") -> DecayRate:
     """Fit ``‖h − mean h‖₂ ∝ exp(−rate · t)`` to the late part of a solution.
 
     The window starts at ``t = log(1000) / (λ₂ − λ₁)``, when the linear flow has reduced the second shell of

@@ -24,7 +24,7 @@ from lnegeom.flow.solution import Solution
 from lnegeom.flow.stabilised import StepTooSmall
 from lnegeom.flow.torus.record import fingerprint, host_scalars
 
-FORMAT = "lnegeom.flow.recording"
+FORMAT = "lnegeom.flow.recording 2"
 GROWTH = 1.5
 INTERVAL = 5.0
 """Seconds between two checkpoints at least; an interruption writes one too."""

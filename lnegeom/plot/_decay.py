@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lnegeom._array import InputError, to_numpy
-from lnegeom.flow.decay import DecayRate, decay_rate
+from lnegeom.flow.decay import Decaying, DecayRate, decay_rate
 from lnegeom.flow.domain import SpectralDomain
 from lnegeom.flow.solution import Solution
 from lnegeom.plot._style import BLUE, VERMILION, new_axes, tidy
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def plot_decay(
-    solution: Solution, ax: Axes | None = None, of: Literal["norm", "max_riemann"] = "norm"
-) -> Axes:
+def plot_decay(solution: Solution, ax: Axes | None = None, of: Decaying = "norm") -> Axes:
     """Plot the L² norm of the perturbation against time, on a logarithmic axis: of what decays.
 
     On a torus that is the mean-free part, in a box with values given on its boundary all of it; under plain
@@ -101,7 +99,7 @@ def norm_name(domain: SpectralDomain) -> str:
     return r"$\|h - \overline{h}\|_{L^2}$" if domain.keeps_mean else r"$\|h\|_{L^2}$"
 
 
-def _fit(solution: Solution, of: Literal["norm", "max_riemann"]) -> DecayRate | None:
+def _fit(solution: Solution, of: Decaying) -> DecayRate | None:
     try:
         return decay_rate(solution, of)
     except InputError:  # too short to fit: the curve is still worth drawing
