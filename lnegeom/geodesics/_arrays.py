@@ -102,10 +102,11 @@ def plain(back: Callable[[Vector], Any], values: Vector) -> Any:
     return back(values) if values.ndim else values.item()
 
 
-def rows(*arrays: Array) -> tuple[tuple[int, ...], *tuple[Vector, ...]]:
-    """The common batch shape of arrays ``(..., n)``, and each as numpy's, ``(r, n)``."""
-    wide = np.broadcast_arrays(*(double(array) for array in arrays))
-    return wide[0].shape[:-1], *(array.reshape(-1, array.shape[-1]) for array in wide)
+def rows(first: Array, second: Array) -> tuple[tuple[int, ...], Vector, Vector]:
+    """The common batch shape of two arrays ``(..., n)``, and both as numpy's, ``(r, n)``."""
+    a, b = np.broadcast_arrays(double(first), double(second))
+    n = a.shape[-1]
+    return a.shape[:-1], a.reshape(-1, n), b.reshape(-1, n)
 
 
 def batch_of(*arrays: Array) -> tuple[int, ...]:

@@ -88,8 +88,7 @@ def jacobi_field(
     path = path_of(x, batch, times, found)
     kept = found.states[:, : path[0].shape[0], 2 * n :]
     spread = kept.reshape(*batch, kept.shape[1], 2, *shape[len(batch) :], n)
-    fields = np.moveaxis(spread, len(batch) + 1, 0)
-    return JacobiField(*path, *map(returner(x), fields))
+    return JacobiField(*path, *map(returner(x), np.moveaxis(spread, len(batch) + 1, 0)))
 
 
 def _field_shape(batch: tuple[int, ...], start: Array, slope: Array) -> tuple[int, ...]:

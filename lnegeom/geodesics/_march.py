@@ -156,7 +156,8 @@ class _March:
             second = (0.01 / np.maximum(d1, np.where(np.isfinite(d2), d2, 0))) ** (1 / 8)
         still = np.maximum(d1, d2) <= 1e-15
         second = np.where(still, np.maximum(1e-6, 1e-3 * first), second)
-        return np.where(np.isfinite(d2), np.minimum(100 * first, second), first)
+        lengths: Vector = np.where(np.isfinite(d2), np.minimum(100 * first, second), first)
+        return lengths
 
     def _advance(self, rows: Vector) -> Vector:
         """One attempt of each row, and a mask of the rows that go on."""
@@ -211,7 +212,7 @@ class _March:
         self.taken[moved] += 1
         now, end = self.now[rows], self.times[-1]
         most = np.minimum(self.length[rows], self.longest[rows])
-        going = (now < end) & (self.tried[rows] < self.effort.steps)
+        going: Vector = (now < end) & (self.tried[rows] < self.effort.steps)
         going &= (self.longest[rows] >= self.effort.shortest * max(1.0, end)) & (most > 10 * np.spacing(now))
         checked = (self.taken[rows] % _STALL == 0) & np.isin(rows, moved)
         going &= ~(checked & (now - self.mark[rows] < _PACE * (self.mark[rows] - self.times[0])))
@@ -224,7 +225,7 @@ class _March:
         passed = good & (after > before)
         within = passed & (self.times[before] < then)
         if within.any():
-            part = _Step(*(p[within] for p in step[:3]), step.stages[:, within])
+            part = _Step(step.old[within], step.length[within], step.new[within], step.stages[:, within])
             good = good.copy()
             good[within] = self._interpolate(rows[within], part, before[within], after[within])
         for i in np.flatnonzero(passed & good & (self.times[after - 1] == then)):
@@ -246,8 +247,8 @@ class _March:
             2 * gap - first - last,
             *(wide * np.tensordot(self.method.D, stages, axes=1)),
         ]
-        good = np.isfinite(terms[-1].sum(axis=1))
-        for i in np.flatnonzero(good):
+        good: Vector = np.isfinite(terms[-1].sum(axis=1))
+        for i in np.flatnonzero(good).tolist():
             inner = slice(before[i], after[i])
             part = ((self.times[inner] - self.now[rows[i]]) / step.length[i])[:, None]
             value = np.zeros((part.size, gap.shape[1]))

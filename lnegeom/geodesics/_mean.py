@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,7 +129,7 @@ def _attached(metric: Metric, xp: Any, x: Array, points: Array, weights: Array) 
     moved = []
     for row in range(x.shape[0]):
         p, w = points[row, ...], weights[row, ...]
-        slope = jet(lambda y, p=p, w=w: pull(y, constant(p), constant(w)), x[row, :], order=1).first
+        slope = jet(functools.partial(pull, p=constant(p), w=constant(w)), x[row, :], order=1).first
         moved.append(x[row, :] - xp.linalg.solve(slope, pull(x[row, :], p, w)[:, None])[:, 0])
     return xp.stack(moved)
 

@@ -48,9 +48,8 @@ class Transport:
     def bend(self, x: Vector, u: Vector, vectors: Vector) -> Vector:
         """``Γ^k_ij u^i v^j`` of points and vectors ``(r, n)``, and m vectors v of each, ``(r, m, n)``."""
         single = vectors.shape[1] == 1
-        if single and len(x) == 1:  # one long vector may have a faster way
-            arrays = x[0], u[0], vectors[0, 0]
-        else:
+        arrays: tuple[Vector, ...] = x[0], u[0], vectors[0, 0]  # one long vector may have a faster way
+        if not single or len(x) > 1:
             arrays = self._padded(*((x, u, vectors[:, 0]) if single else (x[:, None], u[:, None], vectors)))
         found = self._evaluated(self.connection.christoffel_apply, *arrays)
         return found.reshape(-1, *vectors.shape[1:])[: len(x)]

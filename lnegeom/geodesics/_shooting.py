@@ -98,7 +98,8 @@ def _applied(pairs: list[tuple[Vector, Vector]], vectors: Vector) -> Vector:
 
 
 def _dots(a: Vector, b: Vector) -> Vector:
-    return (a * b).sum(axis=1, keepdims=True)
+    products: Vector = (a * b).sum(axis=1, keepdims=True)
+    return products
 
 
 def _collocated(transport: Transport, x: Vector, y: Vector) -> Vector | None:

@@ -17,7 +17,7 @@ CLOSED = {
     "covariances": (lnegeom.SPD(2), zoo.spd(2)),
     "product": (lnegeom.Product(lnegeom.Sphere(2), lnegeom.HalfSpace(1)), zoo.above),
 }
-DUAL = lnegeom.KL(lnegeom.Categorical(4)).connections()
+DUAL = lnegeom.Hyperbolic(tau=0.7).connections().dual
 RNG = np.random.default_rng(2)
 UNIT = RNG.uniform(-0.8, 0.8, (2, 1, 3))
 V, W = RNG.uniform(-0.2, 0.2, (2, 2, 1, 3))
