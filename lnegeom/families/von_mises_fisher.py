@@ -138,7 +138,8 @@ class _LogPartition(Potential):
     def _check_domain(self, xp: Any, x: Array) -> None:
         most = float(xp.finfo(x.dtype).max) ** 0.2
         largest = xp.max(xp.abs(x), axis=-1)
-        message = f"{{point}} has an entry of size {{value}}: expected below {most:.3g} in {x.dtype}"
+        message = f"{{point}} has an entry of size {{value}}, whose powers overflow in {x.dtype}: "
+        message = message + f"expected below {most:.3g}; take a smaller concentration"
         check_where(xp, largest < most, largest, "x", message)
 
     def _value(self, xp: Any, x: Array) -> Array:

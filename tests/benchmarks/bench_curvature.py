@@ -161,18 +161,18 @@ def divergences():
     rng = np.random.default_rng(0)
     signs = np.array([1.0, -1.0])
     yield (
-        "Normal, |mean| ≤ 1, std ⅓ to 3",
+        "Normal, mean −1 to 1, std ⅓ to 3",
         lnegeom.Normal(),
         lnegeom.Normal().natural(rng.uniform(-1, 1, 100), 3.0 ** rng.uniform(-1, 1, 100)),
     )
     yield "Gamma, shape and rate 1/32 to 32", lnegeom.Gamma(), 2.0 ** rng.uniform(-5, 5, (100, 2)) * signs
-    yield "Categorical(4), |θ| ≤ 3", lnegeom.Categorical(4), rng.uniform(-3, 3, (100, 3))
+    yield "Categorical(4), θ −3 to 3", lnegeom.Categorical(4), rng.uniform(-3, 3, (100, 3))
     yield (
         "Dirichlet(3), concentrations 0.03 to 10",
         lnegeom.Dirichlet(3),
         10 ** rng.uniform(-1.5, 1, (100, 3)),
     )
-    yield "VonMisesFisher(3), |θ| ≤ 5", lnegeom.VonMisesFisher(3), rng.uniform(-5, 5, (100, 3)) / 3**0.5
+    yield "VonMisesFisher(3), κ to 5", lnegeom.VonMisesFisher(3), rng.uniform(-5, 5, (100, 3)) / 3**0.5
 
 
 def divergence_rows():
