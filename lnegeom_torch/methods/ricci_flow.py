@@ -131,14 +131,11 @@ class RicciFlowMethod(Method):
         """What is translated, and its share of the batch: the batch, or two halves of a part of it."""
         if self.flow.share == 1:
             return 1.0, [(inputs, targets)]
-        half = max(2, round(self.flow.share * len(inputs) / 2))  # batch norm needs two
-        if len(inputs) < 2 * half:
-            raise InputError(
-                f"a batch of {len(inputs)} has no two halves of two samples, which RicciFlow(share="
-                f"{self.flow.share}) needs; give larger batches, or share=1"
-            )
-        two = slice(0, half), slice(half, 2 * half)
-        return 2 * half / len(inputs), [(inputs[part], targets[part]) for part in two]
+        count = len(inputs)
+        half = min(count, max(2, round(self.flow.share * count / 2)))  # batch norm needs two
+        later = min(half, count - half)  # of less than four samples the halves overlap
+        two = slice(0, half), slice(later, later + half)
+        return min(1.0, 2 * half / count), [(inputs[part], targets[part]) for part in two]
 
     def _virtual(
         self,

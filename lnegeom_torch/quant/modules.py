@@ -245,9 +245,8 @@ class ActivationQuantizer(nn.Module):
             return levels * fixed
         inside = (activation.abs() <= fixed) & (self.bits > 1)
         steps: int = max(1, 2 ** (self.bits - 1) - 1)
-        share: float = (
-            max(1, activation[:1].numel()) * steps
-        ) ** -0.5  # LSQ §2.2: for the rate that weights have
+        # LSQ §2.2: so that the range can be trained at the weights' rate.
+        share: float = (max(1, activation[:1].numel()) * steps) ** -0.5
         slope = share * torch.where(inside, levels - ratio, levels).detach()
         return straight_through(levels * fixed, ratio * fixed) + slope * (scale - fixed)
 

@@ -225,8 +225,9 @@ def test_each_part_is_a_batch_of_the_fisher_information():
 @pytest.mark.parametrize(
     ("parts", "message"), [(0, "parts must be a positive"), (17, "batch of 16 cannot be")]
 )
-def test_impossible_parts_are_refused(config, parts, message):
-    method = quantize_(network(), config)
+@pytest.mark.parametrize("name", ["ste", "fim", "rf", "rf estimated"])
+def test_impossible_parts_are_refused(name, parts, message):
+    method = quantize_(network(), VARIANTS[name])
     with pytest.raises(InputError, match=message):
         method.step(optimizer_of(method), nn.functional.cross_entropy, *batch(), parts=parts)
 

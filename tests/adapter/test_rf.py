@@ -324,9 +324,9 @@ def test_what_the_flow_cannot_do_is_refused():
     optimizer = ManifoldSGD(method.param_groups(), lr=0.1)
     with pytest.raises(InputError, match="take 'lne', the same metric without"):
         method.attach(optimizer)
-    x, y = batches(1, size=3)[0]
-    with pytest.raises(InputError, match="a batch of 3 has no two halves of two samples"):
+    for x, y in batches(3, size=3):  # a last batch may be small
         method.step(optimizer, nn.functional.cross_entropy, x, y)
+    assert all(n.isfinite() for n in method.residuals.values())
     for share in (0.0, 1.5):
         with pytest.raises(InputError, match=r"share must be in \(0, 1\]"):
             RicciFlow(share=share)
