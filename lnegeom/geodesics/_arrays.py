@@ -76,7 +76,7 @@ def values_of(array: Array, reason: str) -> NDArray[Any]:
 def returner(like: Array) -> Callable[[NDArray[Any]], Array]:
     """What turns numpy arrays into the user's library, dtype and device."""
     xp, device = array_api_compat.array_namespace(like), array_api_compat.device(like)
-    return lambda array: xp.asarray(np.ascontiguousarray(array), dtype=like.dtype, device=device)
+    return lambda array: xp.asarray(np.asarray(array, order="C"), dtype=like.dtype, device=device)
 
 
 def constant(array: Array) -> Array:

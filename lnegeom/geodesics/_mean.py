@@ -16,7 +16,7 @@ from lnegeom._array import (
     check_where,
 )
 from lnegeom.derivatives import jet
-from lnegeom.geodesics._arrays import constant, plain, wants_gradient
+from lnegeom.geodesics._arrays import constant, double, plain, wants_gradient
 from lnegeom.geodesics._descent import Descent, pulls
 from lnegeom.geodesics._maps import check_riemannian
 from lnegeom.metrics import Metric
@@ -99,6 +99,8 @@ def frechet_mean(
     xp, points, weights, x = _checked(metric, points, weights, start)
     batch, (k, n) = tuple(points.shape[:-2]), points.shape[-2:]
     points, weights = xp.reshape(points, (-1, k, n)), xp.reshape(weights, (-1, k))
+    if not metric.closed_form_geodesics:
+        double(points), double(weights)  # refuse what would lose its gradient
     fixed = constant(points), constant(weights)
     descent = Descent(metric, xp, *fixed, xp.reshape(constant(x), (-1, n)), batch)
     resolution = 100 * float(xp.finfo(points.dtype).eps)

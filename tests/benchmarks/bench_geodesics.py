@@ -16,7 +16,7 @@ from symbolic_table import markdown
 
 import lnegeom
 
-COUNT, ROUNDS, TOLERANCE = 100, 5, 1e-10
+COUNT, ROUNDS, TOLERANCE = 50, 3, 1e-10
 RNG = np.random.default_rng(0)
 GRID = lnegeom.flow.TorusGrid((16, 16))
 CASES = {

@@ -77,6 +77,7 @@ def test_logarithms_say_whether_they_pass_a_conjugate_point():
     short = lnegeom.logarithm(metric, [0.0, 0.2], [1.0, 0.4])
     assert short.status == "regular"
     assert np.isinf(short.conjugate)
+    assert short.errors.shape == short.conjugate.shape == short.status.shape == ()
     assert short.errors < 1e-8
     long = lnegeom.logarithm(metric, [0.0, 0.0], [4.0, 0.0])  # along the equator, the longer way round
     np.testing.assert_allclose(long.velocities, [4, 0], atol=1e-7)
