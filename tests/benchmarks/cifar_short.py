@@ -4,9 +4,9 @@
 
 The rows are the recipes' (`maniquant-table1`, `rf-dnn-cifar10`), ``rf`` with ``every = 20``, and ``spin``
 like ManiQuant's. What is scaled down: the length, the rate's fall (a cosine over all iterations in place of
-three drops), and the arithmetic, which is bfloat16 by autocast. Every method has the same budget: three rates,
-each tried for 50 iterations on training images other than the 5,000 held out to measure on; then, at the best,
-so many iterations on all training images, and one measurement on the test images at the end.
+three drops), and the arithmetic, which is bfloat16 by autocast. Every method has the same budget: three
+rates, each tried for 50 iterations on training images other than the 5,000 held out to measure on; then, at
+the best, so many iterations on all training images, and one measurement on the test images at the end.
 
 Interrupted, the same command goes on where it was; asked for more seeds, it adds them.
 """
