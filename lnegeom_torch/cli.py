@@ -11,7 +11,11 @@ __all__ = ["COMPARE", "DEMO", "TRAIN"]
 
 
 def _bits(text: str) -> int | str:
-    return text if text == "ternary" else int(text)
+    try:
+        return text if text == "ternary" else int(text)
+    except ValueError:
+        message = f"expected 1 to 8, ternary or 32, got {text!r}"
+        raise argparse.ArgumentTypeError(message) from None
 
 
 def _configure_demo(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +66,10 @@ def _configure_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", help="a row of a paper's table, as maniquant-table1/resnet20-wcg")
     parser.add_argument("--method", help="wcg (default), ste, dorefa, rf, spin, …, or fp, full precision")
     parser.add_argument(
-        "--option", action="append", metavar="NAME=VALUE", help="a constant of the method: alpha=0.1"
+        "--option",
+        action="append",
+        metavar="NAME=VALUE",
+        help="a constant of the method: alpha=0.1, rows=1,0, batched=true",
     )
     parser.add_argument("--chi", type=float, help="strength of the metric of wcg, lne and rf")
     parser.add_argument("--inverse", help="exact or weak")

@@ -95,6 +95,8 @@ class RicciFlow:
         positive_integer("every", self.every)
         if not 0 < real("share", self.share) <= 1:
             raise InputError(f"share must be in (0, 1], got {self.share}")
+        if not isinstance(self.batched, bool):
+            raise InputError(f"batched must be True or False, got {self.batched!r}")
         for name in ("rows", "columns"):
             pair = getattr(self, name)
             whole = isinstance(pair, tuple | list) and all(isinstance(k, int) for k in pair)

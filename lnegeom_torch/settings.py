@@ -57,23 +57,25 @@ def to_quant(settings: Mapping[str, Any]) -> QuantConfig:
 
 
 def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
-    """``["alpha=0.1", "form=fcgrad"]`` as a dictionary; numbers become numbers.
+    """``["alpha=0.1", "form=fcgrad"]`` as a dictionary; numbers and true become what they say.
 
     Examples
     --------
-    >>> parse_options(["alpha=0.1", "every=20", "form=fcgrad"])
-    {'alpha': 0.1, 'every': 20, 'form': 'fcgrad'}
+    >>> parse_options(["alpha=0.1", "every=20", "form=fcgrad", "rows=1,0", "batched=true"])
+    {'alpha': 0.1, 'every': 20, 'form': 'fcgrad', 'rows': (1, 0), 'batched': True}
     """
     found: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name:
             raise InputError(f"expected NAME=VALUE, such as alpha=0.1, got {pair!r}")
-        found[name] = _number(text)
+        found[name] = tuple(map(_value, text.split(","))) if "," in text else _value(text)
     return found
 
 
-def _number(text: str) -> Any:
+def _value(text: str) -> Any:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
     for kind in (int, float):
         try:
             return kind(text)

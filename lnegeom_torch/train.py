@@ -19,7 +19,7 @@ from lnegeom import InputError
 from lnegeom_torch import data, distributed, nets
 from lnegeom_torch._train_config import TrainConfig
 from lnegeom_torch.checkpoint import Checkpoint, capture, check_same, restore
-from lnegeom_torch.methods import Coarse, DivergedError, Method, QuantConfig, quantize_
+from lnegeom_torch.methods import DivergedError, Method, quantize_
 from lnegeom_torch.optim import ManifoldSGD
 
 __all__ = ["Outcome", "Run", "TrainConfig", "Watch", "accuracy", "load_dataset", "train"]
@@ -215,7 +215,6 @@ def _build(config: TrainConfig, dataset: data.Dataset) -> tuple[Method, Manifold
         channels=dataset.channels,
         image_size=dataset.image_size,
         classes=dataset.classes,
-        activation=_activation(config.quant),
     ).to(config.device)
     if config.pretrained is not None:
         model.load_state_dict(_weights(Path(config.pretrained)))
@@ -249,19 +248,13 @@ def _right(model: nn.Module, images: torch.Tensor | data.ImageFiles, labels: tor
 def _weights(path: Path) -> dict[str, torch.Tensor]:
     """The state of a network in a safetensors file, by itself or in a checkpoint."""
     if not path.is_file():
-        raise InputError(f"there is no file {path} to start from; see --pretrained")
+        raise InputError(
+            f"there is no file {path} to start from; name another with --pretrained, or, for a recipe, first "
+            "train its table's -fp row, with runs/TABLE/ROW as --out"
+        )
     state = safetensors.torch.load_file(path)
     inside = {name.removeprefix("model."): v for name, v in state.items() if name.startswith("model.")}
     return inside or state
-
-
-def _activation(quant: QuantConfig) -> type[nn.Module]:
-    """Hardtanh where the papers' symmetric quantizers see next to nothing of what a ReLU leaves."""
-    if isinstance(quant.chosen_options, Coarse):  # it puts a quantized ReLU in the place of each
-        return nn.ReLU
-    bits = quant.chosen_activation_bits
-    needs_both_signs = bits == 1 or (bits == 2 and quant.chosen_quantizer == "rf")
-    return nn.Hardtanh if needs_both_signs else nn.ReLU
 
 
 def load_dataset(config: TrainConfig) -> data.Dataset:

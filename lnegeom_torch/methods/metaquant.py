@@ -170,8 +170,7 @@ def _last_step(quantizer: WeightQuantizer, weight: nn.Parameter) -> _Step:
     gradient = cast(Tensor, weight.grad)
     with torch.no_grad():
         latent = weight.detach()
-        quantized = quantizer.quantize(latent)
-        quantized = quantized / quantized.abs().amax()  # without a scale: the levels in [−1, 1]
+        quantized, _ = quantizer.decompose(latent)  # the levels in [−1, 1], whatever the scale
         if quantizer.transform == "identity":
             return _Step(gradient, quantized, torch.ones((), dtype=weight.dtype, device=weight.device))
         tanh = torch.tanh(latent)

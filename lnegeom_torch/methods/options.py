@@ -136,12 +136,13 @@ class MirrorDescent:
 
 @dataclass(frozen=True)
 class ProxQuant:
-    """The proximal method: after each step W moves towards Q(W) by at most ``lr · strength · progress``.
+    """The proximal method: after each step W moves towards Q(W) by at most ``strength · progress``.
 
     Parameters
     ----------
     strength : float
-        Weight λ of the distance ``|W − Q(W)|₁`` at the end of the training; it grows linearly from 0.
+        λ, the weight of the distance ``|W − Q(W)|₁`` times the learning rate, at the end of the training; it
+        grows linearly from 0.
     """
 
     strength: float = 0.001

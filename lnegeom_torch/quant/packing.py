@@ -84,7 +84,7 @@ def unpack_codes(packed: Tensor, levels: int, shape: tuple[int, ...]) -> Tensor:
 
 def how_to_pack(value: Tensor, packing: Packing | None) -> tuple[Packing | None, Tensor | None]:
     """Levels, scale and codes of any floating tensor of few values, if they take less room than it does."""
-    if not value.is_floating_point() or value.numel() == 0:
+    if not value.is_floating_point() or value.numel() < 2:  # one number, a learned range, is its own code
         return None, None
     codes = None if packing is None else find_codes(value, packing)
     if codes is None:  # nothing is known of its levels, or it has been changed since

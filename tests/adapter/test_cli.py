@@ -136,7 +136,12 @@ def test_a_file_in_the_way_is_one_line(command, tmp_path, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["sing"], ["train"], ["train", "--lr", "fast", "--out", "x"]])
+ODD = ["--weight-bits", "one"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["sing"], ["train"], *(["train", *o, "--out", "x"] for o in (["--lr", "fast"], ODD))]
+)
 def test_bad_usage_is_one_line_and_exit_code_two(arguments, capsys):
     with pytest.raises(SystemExit) as exit_:
         main(arguments)
@@ -144,6 +149,7 @@ def test_bad_usage_is_one_line_and_exit_code_two(arguments, capsys):
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1
     assert "--help" in error
+    assert ODD[1] not in arguments or "expected 1 to 8, ternary or 32, got 'one'" in error
 
 
 def test_help_teaches(capsys):

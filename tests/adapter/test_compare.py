@@ -229,8 +229,13 @@ def test_settings_become_the_objects_they_name():
     assert quant.options == MetaQuant("fcgrad", hidden=5)
     assert to_quant({"method": "lne", "metric": {"chi": 0.1}}).metric == NormalizedLNE(0.1, "weak")
     assert parse_options(["virtual_lr=1e-3"]) == {"virtual_lr": 1e-3}
+    for text, batched in (("false", False), ("True", True)):
+        options = parse_options(["rows=1,0", f"batched={text}"])
+        flow = to_quant({"method": "rf", "options": options}).options
+        assert (flow.rows, flow.batched) == ((1, 0), batched)
     for bad, message in (
         ({"method": "ste", "options": {"alpha": 1}}, "'ste' has no constants of its own, got alpha"),
+        ({"method": "rf", "options": {"batched": "no"}}, "batched must be True or False, got 'no'"),
         ({"method": "rf", "options": {"beta": 1}}, "unknown option 'beta'; known: alpha, epsilon"),
         ({"method": "ste", "metric": {"chi": 1}}, "'ste' is Euclidean"),
         ({"methods": "ste"}, "unknown quant setting 'methods'"),

@@ -131,6 +131,28 @@ def test_one_bit_of_extreme_weights_is_plus_or_minus_one_value(name, value):
     assert weight.all()
 
 
+@pytest.mark.parametrize("bits", ["ternary", 3])
+def test_metaquant_sees_levels_whatever_their_scale(bits):
+    first = torch.linspace(-0.9, 0.9, 12)
+    layer = nn.Linear(12, 2, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.stack([first, first / 10]).atanh())
+    method = quantize_(nn.Sequential(layer), QuantConfig("metaquant", weight_bits=bits, scale="channel"))
+    with torch.no_grad():
+        method.meta.second.weight.normal_()  # another factor for each level
+    optimizer = ManifoldSGD(method.param_groups(), lr=0.1)
+    (latent,) = method.latents.values()
+    latent.grad = torch.ones_like(latent)
+    method.before_step(optimizer)
+    assert len(latent.grad[0].unique()) > 2
+    torch.testing.assert_close(latent.grad[0], latent.grad[1])
+
+    with torch.no_grad():
+        latent.zero_()  # no level but 0
+    method.step(optimizer, nn.functional.cross_entropy, torch.randn(4, 12), torch.tensor([0, 1, 0, 1]))
+    assert latent.isfinite().all()
+
+
 @pytest.mark.parametrize("bad", [torch.nan, 1e35], ids=str)  # finite in itself, 1e35 overflows in a metric
 def test_a_bad_gradient_takes_no_step(config, bad):
     method = quantize_(network(), config)

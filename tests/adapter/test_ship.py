@@ -168,6 +168,7 @@ def test_any_tensor_of_few_values_is_packed_to_the_last_bit(tmp_path):
         "many": torch.randn(200),
         "empty": torch.zeros(0, 3),
         "count": torch.tensor(7),
+        "scalar": torch.tensor(1.5),  # as a learned range of activations is
     }
     for name, value in values.items():
         model.register_buffer(name, value)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import lnegeom
 from lnegeom_torch import QuantConfig, RicciFlow, recipes
@@ -151,6 +152,13 @@ def test_one_bit_networks_learn_the_digits(digits, method):
 def test_quantized_activations_learn(digits, method, bits):
     quant = QuantConfig(method, weight_bits=bits[0], activation_bits=bits[1])
     assert train(TrainConfig(quant=quant, epochs=10), 0, dataset=digits).accuracy > 60  # chance is 10
+
+
+def test_relus_that_are_excluded_stay_in_the_command_lines_networks_too(digits):
+    for exclude, kind in (((), nn.Hardtanh), (("ReLU",), nn.ReLU)):
+        quant = QuantConfig("ste", activation_bits=1, exclude=exclude)
+        model = train(TrainConfig(quant=quant, epochs=1), 0, dataset=digits).method.model
+        assert {type(m) for m in model.modules() if isinstance(m, nn.Hardtanh | nn.ReLU)} == {kind}
 
 
 def test_the_learning_rate_falls_along_a_whole_cosine_and_momentum_is_nesterovs(digits, monkeypatch):
