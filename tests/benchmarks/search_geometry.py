@@ -101,10 +101,8 @@ VARIANTS = {
     "lne, per channel, normalised": Variant(
         QuantConfig("lne", metric=NormalizedLNE(chi=0.9, per="channel")), normalised
     ),
-    "spin, normalised": Variant(QuantConfig("spin"), normalised),
     "spin, annealed": Variant(QuantConfig("spin"), on_iteration=anneal),
     "dorefa, Adam": Variant(QuantConfig("dorefa"), adam),
-    "ste": Variant(QuantConfig("ste")),
 }
 
 
