@@ -72,9 +72,9 @@ def freeze(
     --------
     >>> import torch
     >>> from lnegeom_torch import QuantConfig, freeze, quantize_
-    >>> model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2)).eval()
+    >>> model = torch.nn.Sequential(torch.nn.Linear(16, 2), torch.nn.BatchNorm1d(2)).eval()
     >>> method = quantize_(model, QuantConfig("ste"))
-    >>> plain, x = freeze(model), torch.randn(4, 3)
+    >>> plain, x = freeze(model), torch.randn(4, 16)
     >>> with torch.no_grad():
     ...     type(plain[0]).__name__, torch.equal(plain(x), model(x)), plain[0].weight.unique()
     ('Linear', True, tensor([-1.,  1.]))
