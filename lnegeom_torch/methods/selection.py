@@ -89,8 +89,8 @@ def select(model: nn.Module, config: QuantConfig) -> tuple[dict[str, Target], li
             chosen[name] = (module, name, "weight")
     if not chosen and config.weight_bits != 32:
         raise InputError(
-            f"the model has no {' or '.join(f'nn.{k}' for k in config.include)} to quantize; expected one at "
-            "least, or other include and exclude"
+            f"the model has no layer to quantize: expected one of include={config.include} at least that is "
+            f"not of exclude={config.exclude}"
         )
     return _targets(chosen, config), [module for module, _, _ in chosen.values()]
 

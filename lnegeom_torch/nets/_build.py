@@ -36,8 +36,8 @@ def build(
     channels, image_size, classes : int
         As in `lnegeom_torch.data.Dataset`.
     activation : type of module
-        Stands in the place of every ReLU and ReLU6. Activations of 1 bit want `nn.Hardtanh`: the sign of a
-        ReLU is constant.
+        Stands in the place of every ReLU and ReLU6. Where quantized activations want `nn.Hardtanh`,
+        `lnegeom_torch.quantize_` puts it there.
 
     Returns
     -------

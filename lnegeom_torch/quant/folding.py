@@ -58,7 +58,7 @@ def _fold(layer: _Layer, norm: _BatchNorm) -> None:
     if packing is None or codes is None:  # a layer in full precision
         new = (_double(weight) * by_channel).to(weight.dtype)
     else:  # the levels stay: each channel has another scale
-        packing = Packing(packing.levels, (_double(packing.scale) * by_channel).to(weight.dtype))
+        packing = packing._replace(scale=(_double(packing.scale) * by_channel).to(weight.dtype))
         setattr(layer, "packing", {"weight": packing})  # noqa: B010 (torch's stubs refuse plain data)
         new = packing.weight(codes)
     layer.weight = nn.Parameter(new, requires_grad=False)

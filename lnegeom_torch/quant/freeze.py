@@ -43,7 +43,7 @@ def freeze(
     Under `torch.no_grad`, its outputs equal the quantized model's in evaluation mode exactly, unless batch
     norm is changed. What quantizes activations stays, as modules of `lnegeom_torch.quant`; the other modules
     are torch's own. ``state_dict()`` has the names of the model before it was quantized, and layers that
-    share a weight still do.
+    share a weight still do, unless each has learned a scale of its own for it.
 
     Parameters
     ----------
@@ -72,9 +72,9 @@ def freeze(
     --------
     >>> import torch
     >>> from lnegeom_torch import QuantConfig, freeze, quantize_
-    >>> model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2)).eval()
+    >>> model = torch.nn.Sequential(torch.nn.Linear(16, 2), torch.nn.BatchNorm1d(2)).eval()
     >>> method = quantize_(model, QuantConfig("ste"))
-    >>> plain, x = freeze(model), torch.randn(4, 3)
+    >>> plain, x = freeze(model), torch.randn(4, 16)
     >>> with torch.no_grad():
     ...     type(plain[0]).__name__, torch.equal(plain(x), model(x)), plain[0].weight.unique()
     ('Linear', True, tensor([-1.,  1.]))
@@ -112,7 +112,7 @@ def _make_plain(path: str, module: nn.Module, shared: dict[int, list[nn.Paramete
         weights[name] = _one_of_equals(parts() + 0.0, shared.setdefault(id(latent), []))  # −0 becomes +0
         levels, scale = quantizer.decompose(latent)
         scale = torch.ones_like(levels[(0,) * levels.ndim]) if scale is None else scale.detach()
-        packings[name] = Packing(torch.unique(levels), scale)
+        packings[name] = Packing(torch.unique(levels), scale, quantizer.bits)
     # A parametrized module has a class of its own, derived from the plain one, which its copies share.
     module.__class__ = type(module).__bases__[0]
     del module._modules["parametrizations"]

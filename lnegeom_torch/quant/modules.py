@@ -102,7 +102,8 @@ class WeightQuantizer(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         """Quantize a latent weight of any shape."""
         evaluating = not (self.training or torch.is_grad_enabled() or torch.compiler.is_compiling())
-        if not evaluating or not isinstance(weight, nn.Parameter):
+        # A tensor made in inference mode does not count its writes.
+        if not evaluating or not isinstance(weight, nn.Parameter) or weight.is_inference():
             return self.quantize(weight)
         # The version counts the writes to a tensor in place, an optimizer's and load_state_dict's among them;
         # an assignment to `.data`, which `.to()` makes, gives it other memory.

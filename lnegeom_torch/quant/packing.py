@@ -22,10 +22,13 @@ class Packing(NamedTuple):
         Sorted and different.
     scale : Tensor
         Of a shape that multiplies the weight: 0-d, or a number for each output channel.
+    bits : int or "ternary", optional
+        The width that the weight was trained in; it may not use all levels of that.
     """
 
     levels: Tensor
     scale: Tensor
+    bits: int | str | None = None
 
     def weight(self, codes: Tensor) -> Tensor:
         """The weight of these codes; the zero that is added makes −0 to +0."""
@@ -43,7 +46,7 @@ def find_codes(weight: Tensor, packing: Packing) -> Tensor | None:
     tensor([[1, 0],
             [0, 1]])
     """
-    levels, scale = packing
+    levels, scale = packing.levels, packing.scale
     if levels.dtype != weight.dtype or levels.device != weight.device:
         return None  # it was moved or converted since
     ratio = weight / torch.where(scale == 0, torch.ones_like(scale), scale)

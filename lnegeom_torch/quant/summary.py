@@ -39,7 +39,7 @@ class LayerSummary:
         Share of the entries whose sign changed since the last summary; None the first time, and where
         nothing is quantized.
     note : str
-        Why a layer is not quantized, or whose weight it shares; empty otherwise.
+        Why a layer is not quantized, that it is frozen, or whose weight it shares; empty otherwise.
     """
 
     name: str
@@ -95,7 +95,7 @@ def summary(model: nn.Module) -> Summary:
     Parameters
     ----------
     model : nn.Module
-        A model that `quantize_` changed.
+        A model that `quantize_` changed, or what `freeze` made of it.
 
     Returns
     -------
@@ -148,6 +148,10 @@ def _line(
         numbers = count + (1 if scale is None else scale.numel())
         size = packed_bytes(weight.numel(), count) + numbers * weight.element_size()
         bits, note, flips = quantizer.bits, "", quantizer.flips(weight)
+    elif frozen := getattr(module, "packing", {}).get(name):
+        count = len(frozen.levels)
+        bits, note = frozen.bits, "frozen"
+        size = packed_bytes(weight.numel(), count) + (count + frozen.scale.numel()) * weight.element_size()
     if (owner := owners.setdefault(id(weight), label)) != label:
         full = 0
         note = "; ".join(filter(None, (note, f"shares the weight of {owner!r}")))

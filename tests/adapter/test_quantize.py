@@ -408,7 +408,7 @@ BAD = {
     ),
     "no layers": (
         lambda: quantize_(nn.ReLU(), QuantConfig("ste")),
-        r"no nn.Linear or nn.Conv1d or nn.Conv2d to quantize",
+        r"no layer to quantize: expected one of include=",
     ),
     "no config": (lambda: quantize_(nn.Linear(2, 2), "ste"), r"expected quantize_\(model, QuantConfig"),
     "no model": (lambda: quantize_("net", QuantConfig("ste")), r"expected quantize_\(model, QuantConfig"),

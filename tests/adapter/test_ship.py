@@ -349,6 +349,10 @@ def test_the_summary_says_what_is_quantized_and_why_not():
     assert {line.name: line for line in again.layers}["classifier.layers.1"].flips == pytest.approx(0.1)
     assert "10.00 %" in str(again)
     assert again.size == sum(line.size for line in again.layers)
+    frozen = summary(freeze(model))
+    for line, before in zip(frozen.layers, again.layers, strict=True):
+        assert (line.name, line.bits, line.size) == (before.name, before.bits, before.size)
+        assert line.note == (before.note or "frozen")
 
 
 def test_quantized_weights_are_kept_in_evaluation_mode_until_they_change():
@@ -366,6 +370,13 @@ def test_quantized_weights_are_kept_in_evaluation_mode_until_they_change():
         layer.train()
         assert layer.weight is not layer.weight
     layer.eval()
+    with torch.inference_mode():
+        kept = layer.weight
+        made_there = nn.Linear(4, 3).eval()  # whose writes are not counted
+        quantize_(made_there, QuantConfig("ste"))
+        assert (made_there.weight.abs() == 1).all()
+    layer(torch.ones(4)).sum().backward()
+    assert torch.equal(kept, layer.weight)
     assert layer.weight.requires_grad  # with gradients nothing is kept
     nn.functional.mse_loss(layer(torch.ones(2, 4)), torch.zeros(2, 3)).backward()
     assert latent.grad.abs().sum() > 0

@@ -166,7 +166,7 @@ class TestLayers:
             assert torch.equal(freeze(before)(tokens()), before(tokens()))
 
     def test_a_pattern_that_fits_nothing_is_refused(self):
-        with pytest.raises(InputError, match="expected one at least, or other include and exclude"):
+        with pytest.raises(InputError, match="no layer to quantize: expected one of include="):
             quantize_(mlp(), QuantConfig("ste", include=("Conv2d",)))
 
 
