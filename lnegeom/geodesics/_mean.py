@@ -6,6 +6,7 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
+import array_api_compat
 import numpy as np
 
 from lnegeom._array import (
@@ -16,7 +17,7 @@ from lnegeom._array import (
     check_where,
 )
 from lnegeom.derivatives import jet
-from lnegeom.geodesics._arrays import constant, double, plain, wants_gradient
+from lnegeom.geodesics._arrays import constant, double, plain, returner, wants_gradient
 from lnegeom.geodesics._descent import Descent, pulls
 from lnegeom.geodesics._maps import check_riemannian
 from lnegeom.metrics import Metric
@@ -113,7 +114,7 @@ def frechet_mean(
     return FrechetMean(
         xp.reshape(x, (*batch, n)),
         xp.reshape(variance, batch),
-        plain(lambda norm: xp.asarray(norm, dtype=x.dtype), descent.norms().reshape(batch)),
+        plain(returner(x), descent.norms().reshape(batch)),
         plain(np.asarray, descent.steps.reshape(batch)),
         plain(np.asarray, status.reshape(batch)),
     )
@@ -184,5 +185,5 @@ def _heaviest(xp: Any, points: Array, weights: Array) -> Array:
     """The first point with the largest weight, ``(..., n)``."""
     k = weights.shape[-1]
     first = xp.argmax(weights, axis=-1)
-    mask = first[..., None] == xp.asarray(np.arange(k))
+    mask = first[..., None] == xp.asarray(np.arange(k), device=array_api_compat.device(points))
     return xp.sum(xp.where(mask[..., None], points, xp.zeros_like(points)), axis=-2)
