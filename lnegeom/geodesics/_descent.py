@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import array_api_compat
 import numpy as np
 
 from lnegeom._array import Array, GeometryError, InputError, dot
@@ -54,7 +55,7 @@ class Descent:
     def _step(self, rows: Vector, sizes: Vector) -> Vector:
         """Move those rows whose variance a step of this size lowers; return which these are."""
         xp, old = self.xp, Pulls(*(self._taken(part, rows) for part in self.pulls))
-        lengths = xp.asarray(sizes, dtype=self.x.dtype)
+        lengths = xp.asarray(sizes, dtype=self.x.dtype, device=array_api_compat.device(self.x))
         trial, new = self._trial(rows, lengths[:, None] * old.pull)
         # Armijo's condition; where the change is below rounding, the gradient decides
         before, after = (values_of(part.variance, _TRACED) for part in (old, new))
@@ -101,7 +102,8 @@ class Descent:
             raise
 
     def _taken(self, array: Array, rows: Vector) -> Array:
-        return self.xp.take(array, self.xp.asarray(rows), axis=0)
+        rows = self.xp.asarray(rows, device=array_api_compat.device(array))
+        return self.xp.take(array, rows, axis=0)
 
     def _merged(self, old: Array, new: Array, rows: Vector, good: Vector) -> Array:
         """The old rows, of which some are replaced."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import array_api_compat
 import numpy as np
 
 from lnegeom._array import (
@@ -181,5 +182,5 @@ def _heaviest(xp: Any, points: Array, weights: Array) -> Array:
     """The first point with the largest weight, ``(..., n)``."""
     k = weights.shape[-1]
     first = xp.argmax(weights, axis=-1)
-    mask = first[..., None] == xp.asarray(np.arange(k))
+    mask = first[..., None] == xp.arange(k, device=array_api_compat.device(points))
     return xp.sum(xp.where(mask[..., None], points, xp.zeros_like(points)), axis=-2)
