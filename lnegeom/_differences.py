@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import array_api_compat
 import numpy as np
 
-from lnegeom._array import Array, GeometryError, InputError, label, to_numpy
+from lnegeom._array import Array, GeometryError, label
+from lnegeom._automatic import on_host
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -34,12 +35,7 @@ _EXTRAPOLATIONS = 2
 
 def flat_points(x: Array) -> Doubles:
     """Points ``(..., n)`` as numpy's ``(B, n)`` in float64; refuses those whose gradients it would lose."""
-    if array_api_compat.is_torch_array(x) and (x + 0).requires_grad:  # not so inside torch.no_grad
-        raise InputError(
-            "x requires grad, and finite differences have none: take derivatives='torch', detach x, or call "
-            "under torch.no_grad()"
-        )
-    return np.array(to_numpy(x), dtype=np.float64).reshape(-1, x.shape[-1])
+    return on_host(x, "finite differences would lose it").astype(np.float64).reshape(-1, x.shape[-1])
 
 
 def like(x: Array, points: Doubles) -> Array:
@@ -105,6 +101,7 @@ def converged(
     value = 0 * length if value is None else value
     best, tier = np.full(len(points), math.inf), np.zeros(len(points), dtype=int)
     stalled, chosen = np.zeros(len(points), dtype=int), np.full(len(points), math.nan)
+    first = np.zeros(len(points))  # the noise of the first step that could be taken
     kept: tuple[Doubles, ...] = ()
     row: list[tuple[Doubles, ...]] = []
     at = np.arange(len(points))  # what has not settled yet
@@ -114,12 +111,15 @@ def converged(
         before, row = row, _extrapolated(tuple(found), row, ratio)
         kept = kept or tuple(np.full((len(points), *array.shape[1:]), math.nan) for array in found)
         noise = np.where(np.isfinite(largest), largest, 0) / step**order  # of values wrong by their own size
+        # it grows faster than the differences at a kink, which it must not make usable in the end
+        first[at] = np.where(first[at] > 0, first[at], noise)
+        allowed = np.minimum(noise, first[at])
         nil = 0.1 * np.fmin(value[at], largest) / length[at] ** order
         stalled[at] += np.isfinite(best[at])
         least = np.full(len(at), math.inf)
         for candidate, older in zip(row, before, strict=False):  # the same order of the row before
             gap = _largest(candidate[-1] - older[-1])
-            reached = _tier(gap, _largest(candidate[-1]) + nil, noise)
+            reached = _tier(gap, _largest(candidate[-1]) + nil, allowed)
             improves = (reached > tier[at]) | (reached == tier[at]) & (gap < best[at])
             least = np.minimum(least, gap)
             better = at[improves]

@@ -13,7 +13,16 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from lnegeom._array import Array, InputError, to_numpy
+from lnegeom._array import Array, GeometryError, InputError, check_where, to_numpy
+from lnegeom._automatic import (
+    check_real,
+    convert,
+    in_library,
+    library_of,
+    named_failure,
+    own_source,
+    transforms_of,
+)
 from lnegeom._differences import (
     FIRST_STEP,
     Converged,
@@ -28,18 +37,7 @@ from lnegeom._differences import (
     recorded,
     slopes,
 )
-from lnegeom.derivatives import (
-    Derivatives,
-    check_source,
-    convert,
-    evaluate,
-    in_library,
-    jet,
-    library_of,
-    named_failure,
-    own_source,
-    transforms_of,
-)
+from lnegeom.derivatives import Derivatives, check_source, evaluate, jet
 
 # Evaluations of a vectorized function at once: some 100 MB of arrays.
 _AT_ONCE = 1 << 20
@@ -90,7 +88,10 @@ class DivergenceJets:
                 f"the divergence returned shape {tuple(found.shape)} for points {tuple(shape)}: expected "
                 f"{tuple(shape[:-1])}"
             )
-        return xp.astype(found, p.dtype, copy=False)
+        found = xp.astype(found, p.dtype, copy=False)
+        message = "the divergence of {point} and q is {value}: expected a number; is one outside its domain?"
+        check_where(xp, ~xp.isnan(found), found, "p", message)
+        return found
 
     def metric(self, x: Array) -> Array:
         """``g_ij = ∂_i ∂_j D``, of shape ``(..., n, n)``."""
@@ -150,7 +151,8 @@ class DivergenceJets:
     # Automatic differentiation, at one point
 
     def _one(self, p: Array, q: Array) -> Array:
-        return self.function(p[None, :], q[None, :])[0] if self.vectorized else self.function(p, q)
+        found = self.function(p[None, :], q[None, :])[0] if self.vectorized else self.function(p, q)
+        return _one_number(found)
 
     def _hessian(self, source: str, y: Array) -> Array:
         jacfwd = transforms_of(source).jacfwd
@@ -181,10 +183,15 @@ class DivergenceJets:
         def values(p: Doubles, q: Doubles) -> Doubles:
             rows = [like(x, np.array(a).reshape(-1, n)) for a in np.broadcast_arrays(p, q)]
             if self.vectorized:
-                found = to_numpy(self.function(*rows))
+                found = self.function(*rows)
+                check_real(found)
+                found = to_numpy(found)
             else:
                 found = np.array(
-                    [float(self.function(rows[0][i, :], rows[1][i, :])) for i in range(p.size // n)]
+                    [
+                        float(_one_number(self.function(rows[0][i, :], rows[1][i, :])))
+                        for i in range(p.size // n)
+                    ]
                 )
             return np.asarray(found, dtype=np.float64).reshape(p.shape[:-1])
 
@@ -200,6 +207,17 @@ class DivergenceJets:
         hint = ", such as the square of a distance is at p = q"
         check_settled(Converged(arrays, error, settled, step), points, tuple(x.shape[:-1]), hint)
         return tuple(back(x, array) for array in arrays), float(error.max())
+
+
+def _one_number(found: Any) -> Any:
+    """What a divergence returned for two points, or an error if it is not one real number."""
+    check_real(found)
+    shape = tuple(getattr(found, "shape", ()))
+    if shape != ():
+        raise GeometryError(
+            f"the divergence returned shape {shape} for two points: expected one number; sum over coordinates"
+        )
+    return found
 
 
 def _in_best_units(values: _Values, sample: _Sample, points: Doubles, order: int) -> Converged:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import array_api_compat
 import numpy as np
 
 from lnegeom._array import Array, GeometryError, InputError, as_floating, to_numpy
+from lnegeom._automatic import (
+    check_real,
+    convert,
+    forward,
+    in_library,
+    named_failure,
+    own_source,
+    reverse,
+    transforms_of,
+)
 from lnegeom._differences import (
     Doubles,
     back,
@@ -93,7 +101,8 @@ def jet(
     InputError
         If the source is unknown or not installed, or cannot differentiate the function.
     GeometryError
-        At a point where finite differences do not settle to a thousandth at any step.
+        At a point where finite differences do not settle to a thousandth at any step, or where automatic
+        derivatives are not finite; or if the function is complex.
 
     Notes
     -----
@@ -120,11 +129,11 @@ def jet(
     source = own_source(x) if derivatives == "auto" else derivatives
     if source == "finite":
         return _finite(function, x, vectorized, order)
-    if source == own_source(x):
-        return _automatic(source, function, x, vectorized, order)
-    found = _automatic(source, function, in_library(source, x), vectorized, order)
-    second = convert(x, found.second) if order == 2 else None
-    return Jet(convert(x, found.value), convert(x, found.first), second, source, 0.0)
+    value, first, second = forward(source, function, in_library(source, x), vectorized, order)
+    if source != own_source(x):
+        value, first = convert(x, value), convert(x, first)
+        second = None if second is None else convert(x, second)
+    return Jet(value, first, second, source, 0.0)
 
 
 def gradient(
@@ -141,7 +150,7 @@ def gradient(
     Raises
     ------
     GeometryError
-        If the function gives anything but one number at a point.
+        If the function gives anything but one number at a point, or that or a derivative is not finite.
 
     Examples
     --------
@@ -160,30 +169,8 @@ def gradient(
             )
         return found.first
 
-    def single(y: Array) -> Array:
-        value = function(y[None, :])[0] if vectorized else function(y)
-        if tuple(value.shape) != ():
-            raise GeometryError(
-                f"the function returned shape {tuple(value.shape)} for one point: expected one number at each"
-            )
-        return value
-
-    points, transforms = in_library(source, x), transforms_of(source)
-    with named_failure(source):
-        there = transforms.vmap(transforms.grad(single))(points.reshape(-1, points.shape[-1]))
-    there = there.reshape(points.shape)
+    there = reverse(source, function, in_library(source, x), vectorized)
     return there if source == own_source(x) else convert(x, there)
-
-
-def in_library(source: str, x: Array) -> Array:
-    """Points as an array of torch or JAX."""
-    return x if source == own_source(x) else library_of(source).asarray(np.array(to_numpy(x)))
-
-
-def convert(x: Array, array: Array) -> Array:
-    """An array in the library, dtype and device of x."""
-    xp, device = array_api_compat.array_namespace(x), array_api_compat.device(x)
-    return xp.asarray(np.asarray(array), dtype=x.dtype, device=device)
 
 
 def check_source(derivatives: str) -> Derivatives:
@@ -207,7 +194,9 @@ def evaluate(
     if derivatives in ("torch", "jax") and derivatives != own_source(x):
         return convert(x, to_numpy(evaluate(function, in_library(derivatives, x), vectorized=vectorized)))
     if vectorized:
-        return function(x)
+        values = function(x)
+        check_real(values)
+        return values
     xp = array_api_compat.array_namespace(x)
     points = xp.reshape(x, (-1, x.shape[-1]))
     values = None
@@ -215,10 +204,11 @@ def evaluate(
         values = _mapped(own_source(x), function, points, required=derivatives != "finite")
     if values is None:
         device = array_api_compat.device(x)
-        rows = [
-            xp.asarray(function(points[i, :]), dtype=x.dtype, device=device) for i in range(points.shape[0])
-        ]
-        values = xp.stack(rows)
+        rows = [function(points[i, :]) for i in range(points.shape[0])]
+        for row in rows:
+            check_real(row)
+        values = xp.stack([xp.asarray(row, dtype=x.dtype, device=device) for row in rows])
+    check_real(values)
     return xp.reshape(values, tuple(x.shape[:-1]) + tuple(values.shape[1:]))
 
 
@@ -233,79 +223,6 @@ def _mapped(source: str, function: Callable[[Array], Array], points: Array, *, r
         if required:
             raise
         return None
-
-
-def own_source(x: Array) -> str:
-    """What differentiates arrays of the library of x without converting them."""
-    if array_api_compat.is_torch_array(x):
-        return "torch"
-    return "jax" if array_api_compat.is_jax_array(x) else "finite"
-
-
-def library_of(source: str) -> Any:
-    """The array module of a source, torch or jax.numpy; an InputError where it is not installed."""
-    try:
-        return importlib.import_module("torch" if source == "torch" else "jax.numpy")
-    except ImportError:
-        raise InputError(
-            f"derivatives={source!r} needs {source}, which is not installed; use 'finite'"
-        ) from None
-
-
-def transforms_of(source: str) -> Any:
-    """The module that has vmap, jvp and jacfwd: torch.func or jax."""
-    return importlib.import_module("torch.func" if source == "torch" else "jax")
-
-
-@contextlib.contextmanager
-def named_failure(source: str, action: str = "differentiate") -> Iterator[None]:
-    """Turn what a library raises as it transforms a user's function into an InputError."""
-    try:
-        yield
-    except GeometryError:
-        raise
-    except (RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"{source} could not {action} the function ({reason}); build its result with stack, not by "
-            "assignment or out of the library, or pass derivatives='finite'"
-        ) from error
-
-
-def _automatic(
-    source: str, function: Callable[[Array], Array], x: Array, vectorized: bool, order: int
-) -> Jet:
-    """Forward over forward at one point, all directions at once; the points are the outermost batch."""
-    library, transforms = library_of(source), transforms_of(source)
-    batch, n = tuple(x.shape[:-1]), x.shape[-1]
-    eye = library.eye(n, dtype=x.dtype) if source == "jax" else library.eye(n, dtype=x.dtype, device=x.device)
-
-    def single(y: Array) -> Array:
-        return function(y[None, :])[0] if vectorized else function(y)
-
-    def at_point(point: Array) -> Any:
-        def gradient(y: Array) -> Any:
-            return transforms.vmap(lambda b: transforms.jvp(single, (y,), (b,)))(eye)
-
-        if order == 1:
-            value, first = gradient(point)
-            return value[0], first, value[0]
-        # value (a, b, *out) and first (a, b, *out) do not depend on a, and are views
-        (value, first), (_, second) = transforms.vmap(lambda a: transforms.jvp(gradient, (point,), (a,)))(eye)
-        return value[0, 0], first[0], second
-
-    with named_failure(source):
-        value, first, second = transforms.vmap(at_point)(x.reshape(-1, n))
-    out = tuple(value.shape[1:])
-    if source == "torch":  # whose forward mode lets tangents of single numbers become doubles
-        first, second = first.to(value.dtype), second.to(value.dtype)
-    return Jet(
-        value.reshape(batch + out),
-        library.moveaxis(first, (1,), (-1,)).reshape((*batch, *out, n)),
-        library.moveaxis(second, (1, 2), (-2, -1)).reshape((*batch, *out, n, n)) if order == 2 else None,
-        source,
-        0.0,
-    )
 
 
 def _finite(function: Callable[[Array], Array], x: Array, vectorized: bool, order: int) -> Jet:

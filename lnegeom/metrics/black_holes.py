@@ -63,7 +63,8 @@ class Kerr(JetMetric):
         message = f"{{point}} has r = {{value}}: expected it outside the horizon, {self.horizon:.6g}"
         check_where(xp, r > self.horizon, r, "x", message)
         message = "{point} lies on the axis, where the chart ends: sin(theta) = {value}"
-        check_where(xp, xp.abs(sine) > 0, sine, "x", message)
+        rounded = 16 * float(xp.finfo(x.dtype).eps)  # as the sine of π is
+        check_where(xp, xp.abs(sine) > rounded, sine, "x", message)
         return x
 
     def _matrix(self, xp: Any, local: Array) -> Array:

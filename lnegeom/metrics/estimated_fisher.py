@@ -172,7 +172,7 @@ class EstimatedFisher(Pullback):
         """
         if outcomes is not None:
             xp, outcomes = as_floating(outcomes=outcomes)
-            weights = xp.ones(outcomes.shape[:1], dtype=outcomes.dtype)
+            weights = xp.ones_like(xp.reshape(outcomes, (outcomes.shape[0], -1))[:, 0])
             return cls(log_density, dim, outcomes, weights, rule="sum", derivatives=derivatives)
         first = real("start", start)
         if not first.is_integer():

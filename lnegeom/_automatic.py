@@ -1,0 +1,165 @@
+"""Derivatives of a user's function at points of torch or JAX, by the library's own transforms."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from lnegeom._array import Array, GeometryError, InputError, check_where, holds, to_numpy
+
+
+def own_source(x: Array) -> str:
+    """What differentiates arrays of the library of x without converting them."""
+    if array_api_compat.is_torch_array(x):
+        return "torch"
+    return "jax" if array_api_compat.is_jax_array(x) else "finite"
+
+
+def library_of(source: str) -> Any:
+    """The array module of a source, torch or jax.numpy; an InputError where it is not installed."""
+    try:
+        return importlib.import_module("torch" if source == "torch" else "jax.numpy")
+    except ImportError:
+        raise InputError(
+            f"derivatives={source!r} needs {source}, which is not installed; use 'finite'"
+        ) from None
+
+
+def transforms_of(source: str) -> Any:
+    """The module that has vmap, jvp and jacfwd: torch.func or jax."""
+    return importlib.import_module("torch.func" if source == "torch" else "jax")
+
+
+@contextlib.contextmanager
+def named_failure(source: str, action: str = "differentiate") -> Iterator[None]:
+    """Turn what a library raises as it transforms a user's function into an InputError."""
+    try:
+        yield
+    except GeometryError:
+        raise
+    except (RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"{source} could not {action} the function ({reason}); build its result with stack, not by "
+            "assignment or out of the library, or pass derivatives='finite'"
+        ) from error
+
+
+def in_library(source: str, x: Array) -> Array:
+    """Points as an array of torch or JAX."""
+    if source == own_source(x):
+        return x
+    return library_of(source).asarray(on_host(x, f"derivatives={source!r} would lose it"))
+
+
+def on_host(x: Array, reason: str) -> np.ndarray[Any, Any]:
+    """Points as numpy's; refuses those whose gradients would end there, and those without values yet."""
+    remedy = "take the derivatives of its own library, detach x, or call"
+    if array_api_compat.is_torch_array(x) and (x + 0).requires_grad:  # not so inside torch.no_grad
+        raise InputError(f"x requires grad, and {reason}: {remedy} under torch.no_grad()")
+    try:
+        return np.array(to_numpy(x))
+    except (RuntimeError, TypeError):
+        raise InputError(
+            f"x is traced (by jit, grad or vmap), and {reason}: {remedy} outside of the transform"
+        ) from None
+
+
+def convert(x: Array, array: Array) -> Array:
+    """An array in the library, dtype and device of x."""
+    xp, device = array_api_compat.array_namespace(x), array_api_compat.device(x)
+    return xp.asarray(np.asarray(array), dtype=x.dtype, device=device)
+
+
+def forward(
+    source: str, function: Callable[[Array], Array], x: Array, vectorized: bool, order: int
+) -> tuple[Array, Array, Array | None]:
+    """Value, first and second derivatives: forward over forward, all directions at once, points outermost."""
+    library, transforms = library_of(source), transforms_of(source)
+    batch, n = tuple(x.shape[:-1]), x.shape[-1]
+    eye = library.eye(n, dtype=x.dtype) if source == "jax" else library.eye(n, dtype=x.dtype, device=x.device)
+
+    single = _at_one_point(source, function, vectorized)
+
+    def at_point(point: Array) -> Any:
+        def gradient(y: Array) -> Any:
+            return transforms.vmap(lambda b: transforms.jvp(single, (y,), (b,)))(eye)
+
+        if order == 1:
+            value, first = gradient(point)
+            return value[0], first, value[0]
+        # value (a, b, *out) and first (a, b, *out) do not depend on a, and are views
+        (value, first), (_, second) = transforms.vmap(lambda a: transforms.jvp(gradient, (point,), (a,)))(eye)
+        return value[0, 0], first[0], second
+
+    with named_failure(source):
+        value, first, second = transforms.vmap(at_point)(x.reshape(-1, n))
+    out = tuple(value.shape[1:])
+    if source == "torch":  # whose forward mode lets tangents of single numbers become doubles
+        first, second = first.to(value.dtype), second.to(value.dtype)
+    found = (
+        value.reshape(batch + out),
+        library.moveaxis(first, (1,), (-1,)).reshape((*batch, *out, n)),
+        library.moveaxis(second, (1, 2), (-2, -1)).reshape((*batch, *out, n, n)) if order == 2 else None,
+    )
+    _check_defined(x, *(part for part in found if part is not None))
+    return found
+
+
+def reverse(source: str, function: Callable[[Array], Array], x: Array, vectorized: bool) -> Array:
+    """First derivatives of a function of one number, in one reverse pass."""
+    transforms, single = transforms_of(source), _at_one_point(source, function, vectorized)
+
+    def number(y: Array) -> tuple[Array, Array]:
+        value = single(y)
+        if tuple(value.shape) != ():
+            raise GeometryError(
+                f"the function returned shape {tuple(value.shape)} for one point: expected one number at each"
+            )
+        return value, value
+
+    with named_failure(source):
+        slope, value = transforms.vmap(transforms.grad(number, has_aux=True))(x.reshape(-1, x.shape[-1]))
+    slope, value = slope.reshape(x.shape), value.reshape(x.shape[:-1])
+    _check_defined(x, value, slope)
+    return slope
+
+
+def check_real(value: Any) -> None:
+    """Raise a GeometryError if what a function returned is complex."""
+    if isinstance(value, complex) or "complex" in str(getattr(value, "dtype", "")):
+        raise GeometryError("the function returned complex numbers: expected real ones; return its real part")
+
+
+def _at_one_point(
+    source: str, function: Callable[[Array], Array], vectorized: bool
+) -> Callable[[Array], Array]:
+    """The function at one point, its result an array of the point's dtype, whatever it returns."""
+
+    def single(y: Array) -> Array:
+        value = function(y[None, :])[0] if vectorized else function(y)
+        check_real(value)
+        if own_source(value) == source == "torch":
+            return value if value.dtype == y.dtype else value.to(y.dtype)
+        return library_of(source).asarray(value, dtype=y.dtype)
+
+    return single
+
+
+def _check_defined(x: Array, *arrays: Array) -> None:
+    """Raise a GeometryError at the first point where a function or its derivatives are not finite."""
+    xp = array_api_compat.array_namespace(x)
+    for array in arrays:
+        if holds(xp.isfinite(xp.sum(array))):  # one pass, no temporary
+            continue
+        flat = xp.reshape(array, (*x.shape[:-1], -1))
+        message = (
+            "the function or a derivative of it is {value} at {point}: expected it defined and smooth there; "
+            "move the point, or correct the function"
+        )
+        check_where(xp, xp.all(xp.isfinite(flat), axis=-1), xp.sum(flat, axis=-1), "x", message)
