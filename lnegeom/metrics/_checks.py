@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lnegeom._array import Array, InputError, check_finite, check_where
+from lnegeom._array import Array, InputError, check_finite, check_where, holds
 from lnegeom.metrics._base import Metric
 
 
@@ -54,6 +54,8 @@ def check_matrix(
         name,
         f"{{point}} is asymmetric by {{value}}: expected {name} = {name}ᵀ",
     )
+    if negative == 0 and isinstance(rounding, float) and rounding == 0 and _surely_positive(xp, matrix):
+        return
     eigenvalues = xp.linalg.eigvalsh(matrix)
     if negative > 0:
         last = eigenvalues[..., negative - 1]
@@ -65,3 +67,18 @@ def check_matrix(
             "{point} has eigenvalue {value}: expected a positive one, " + f"all but {negative}; {remedy}"
         )
         check_where(xp, first > rounding, first, name, message)
+
+
+def _surely_positive(xp: Any, matrix: Array) -> bool:
+    """Whether Cholesky's pivots are positive beyond rounding, at a fraction of the eigenvalues' price."""
+    failed = None
+    try:
+        if hasattr(xp.linalg, "cholesky_ex"):  # torch's, which does not raise and so can be traced
+            factor, failed = xp.linalg.cholesky_ex(matrix)
+        else:
+            factor = xp.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        return False
+    pivots, entries = xp.linalg.diagonal(factor) ** 2, xp.linalg.diagonal(matrix)
+    positive = xp.all(pivots > 100 * float(xp.finfo(matrix.dtype).eps) * entries)
+    return holds(positive if failed is None else positive & xp.all(failed == 0))
