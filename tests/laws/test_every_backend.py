@@ -42,7 +42,7 @@ def hold(species, backend, data):
 
 @each_metric
 @pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
-@settings(max_examples=2, **brief)
+@settings(max_examples=1, **brief)
 @given(data=st.data())
 def test_laws(species, name, data):
     pytest.importorskip(name, reason=f"{name} is not installed")
