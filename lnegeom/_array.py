@@ -185,6 +185,14 @@ def to_numpy(array: Any) -> np.ndarray[Any, Any]:
     return np.from_dlpack(array)
 
 
+def from_numpy(array: Any, like: Array, dtype: Any = None) -> Array:
+    """What `to_numpy` took away: an array in the library and on the device of another, and of its dtype."""
+    xp, device = array_api_compat.array_namespace(like), array_api_compat.device(like)
+    return xp.asarray(
+        np.asarray(array, order="C"), dtype=like.dtype if dtype is None else dtype, device=device
+    )
+
+
 def positive(name: str, value: float) -> float:
     """Return a positive finite Python float, or raise an InputError."""
     number = real(name, value)

@@ -70,12 +70,6 @@ def on_host(x: Array, reason: str) -> np.ndarray[Any, Any]:
         ) from None
 
 
-def convert(x: Array, array: Array) -> Array:
-    """An array in the library, dtype and device of x."""
-    xp, device = array_api_compat.array_namespace(x), array_api_compat.device(x)
-    return xp.asarray(np.asarray(array), dtype=x.dtype, device=device)
-
-
 def forward(
     source: str, function: Callable[[Array], Array], x: Array, vectorized: bool, order: int
 ) -> tuple[Array, Array, Array | None]:

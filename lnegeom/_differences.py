@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import array_api_compat
 import numpy as np
 
-from lnegeom._array import Array, GeometryError, label
+from lnegeom._array import Array, GeometryError, from_numpy, label
 from lnegeom._automatic import on_host
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
@@ -41,7 +41,7 @@ def flat_points(x: Array) -> Doubles:
 def like(x: Array, points: Doubles) -> Array:
     """Points in the library and on the device of x, in float64."""
     xp = array_api_compat.array_namespace(x)
-    return xp.asarray(points, dtype=xp.float64, device=array_api_compat.device(x))
+    return from_numpy(points, x, xp.float64)
 
 
 @contextlib.contextmanager
@@ -58,9 +58,7 @@ def doubles(x: Array) -> Iterator[None]:
 
 def back(x: Array, array: Doubles) -> Array:
     """Results ``(B, …)`` at the flat points of x as ``(..., …)``, in its library, dtype and device."""
-    xp = array_api_compat.array_namespace(x)
-    shaped = np.ascontiguousarray(array).reshape(tuple(x.shape[:-1]) + array.shape[1:])
-    return xp.asarray(shaped, dtype=x.dtype, device=array_api_compat.device(x))
+    return from_numpy(array.reshape(tuple(x.shape[:-1]) + array.shape[1:]), x)
 
 
 Sample = Callable[[Doubles, Doubles], tuple[Doubles, ...]]

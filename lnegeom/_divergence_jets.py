@@ -13,10 +13,9 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from lnegeom._array import Array, GeometryError, InputError, check_where, to_numpy
+from lnegeom._array import Array, GeometryError, InputError, check_where, from_numpy, to_numpy
 from lnegeom._automatic import (
     check_real,
-    convert,
     in_library,
     library_of,
     named_failure,
@@ -171,7 +170,7 @@ class DivergenceJets:
         with named_failure(source):
             found = transforms_of(source).vmap(lambda y: at_point(source, y))(given.reshape(-1, x.shape[-1]))
         shaped = found.reshape(tuple(x.shape[:-1]) + tuple(found.shape[1:]))
-        return shaped if given is x else convert(x, shaped)
+        return shaped if given is x else from_numpy(shaped, x)
 
     # Differences, on numpy float64
 

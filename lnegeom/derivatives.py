@@ -9,10 +9,9 @@ from typing import Literal
 import array_api_compat
 import numpy as np
 
-from lnegeom._array import Array, GeometryError, InputError, as_floating, to_numpy
+from lnegeom._array import Array, GeometryError, InputError, as_floating, from_numpy, to_numpy
 from lnegeom._automatic import (
     check_real,
-    convert,
     forward,
     in_library,
     named_failure,
@@ -131,8 +130,8 @@ def jet(
         return _finite(function, x, vectorized, order)
     value, first, second = forward(source, function, in_library(source, x), vectorized, order)
     if source != own_source(x):
-        value, first = convert(x, value), convert(x, first)
-        second = None if second is None else convert(x, second)
+        value, first = from_numpy(value, x), from_numpy(first, x)
+        second = None if second is None else from_numpy(second, x)
     return Jet(value, first, second, source, 0.0)
 
 
@@ -170,7 +169,7 @@ def gradient(
         return found.first
 
     there = reverse(source, function, in_library(source, x), vectorized)
-    return there if source == own_source(x) else convert(x, there)
+    return there if source == own_source(x) else from_numpy(there, x)
 
 
 def check_source(derivatives: str) -> Derivatives:
@@ -192,7 +191,7 @@ def evaluate(
     The function meets the arrays that it meets where `jet` differentiates it.
     """
     if derivatives in ("torch", "jax") and derivatives != own_source(x):
-        return convert(x, to_numpy(evaluate(function, in_library(derivatives, x), vectorized=vectorized)))
+        return from_numpy(to_numpy(evaluate(function, in_library(derivatives, x), vectorized=vectorized)), x)
     if vectorized:
         values = function(x)
         check_real(values)

@@ -10,7 +10,7 @@ import array_api_compat
 import numpy as np
 from numpy.typing import NDArray
 
-from lnegeom._array import Array, GeometryError, InputError, as_floating, check_finite, to_numpy
+from lnegeom._array import Array, GeometryError, InputError, as_floating, check_finite, from_numpy, to_numpy
 from lnegeom.connections import Connection, metric_of
 from lnegeom.metrics import Metric
 
@@ -75,8 +75,7 @@ def values_of(array: Array, reason: str) -> NDArray[Any]:
 
 def returner(like: Array) -> Callable[[NDArray[Any]], Array]:
     """What turns numpy arrays into the user's library, dtype and device."""
-    xp, device = array_api_compat.array_namespace(like), array_api_compat.device(like)
-    return lambda array: xp.asarray(np.asarray(array, order="C"), dtype=like.dtype, device=device)
+    return lambda array: from_numpy(array, like)
 
 
 def constant(array: Array) -> Array:

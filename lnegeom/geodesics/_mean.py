@@ -185,5 +185,5 @@ def _heaviest(xp: Any, points: Array, weights: Array) -> Array:
     """The first point with the largest weight, ``(..., n)``."""
     k = weights.shape[-1]
     first = xp.argmax(weights, axis=-1)
-    mask = first[..., None] == xp.asarray(np.arange(k), device=array_api_compat.device(points))
+    mask = first[..., None] == xp.arange(k, device=array_api_compat.device(points))
     return xp.sum(xp.where(mask[..., None], points, xp.zeros_like(points)), axis=-2)

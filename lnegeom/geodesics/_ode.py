@@ -12,7 +12,7 @@ import array_api_compat
 import numpy as np
 
 from lnegeom._array import Array, to_numpy
-from lnegeom._differences import doubles
+from lnegeom._differences import doubles, like
 from lnegeom.connections import Connection
 from lnegeom.geodesics._arrays import Vector
 from lnegeom.geodesics._march import THOROUGH, TOLERANCE, Effort, Noise, march
@@ -33,9 +33,7 @@ class Transport:
     def _evaluated(self, function: Callable[..., Array], *arrays: Vector) -> Vector:
         """A function of the user's kind of arrays, in float64."""
         with doubles(self._like):
-            device = array_api_compat.device(self._like)
-            theirs = (self._xp.asarray(array, dtype=self._xp.float64, device=device) for array in arrays)
-            return to_numpy(function(*theirs))
+            return to_numpy(function(*(like(self._like, array) for array in arrays)))
 
     def _padded(self, *arrays: Vector) -> tuple[Vector, ...]:
         """For JAX, which compiles for each number of rows anew, as many as the next power of two."""
