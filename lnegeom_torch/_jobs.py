@@ -49,7 +49,7 @@ def in_processes(function: Callable[..., _T], calls: Sequence[tuple[Any, ...]], 
     """
     if jobs == 1:
         return (function(*arguments) for arguments in calls)
-    from joblib import Parallel, delayed  # it comes with scikit-learn
+    from joblib import Parallel, delayed
 
     threads = torch.get_num_threads()
     work = (delayed(_call)(threads, function, arguments) for arguments in calls)

@@ -10,7 +10,7 @@ import torch
 from geoopt.manifolds.base import ScalingInfo
 from torch import Tensor
 
-from lnegeom._array import positive_integer
+from lnegeom._array import positive_integer, safe_sqrt
 from lnegeom_torch.metrics import Metric
 
 __all__ = ["MetricManifold"]
@@ -70,6 +70,10 @@ class MetricManifold(geoopt.Manifold):  # type: ignore[misc]
         """``uᵀ g v``, over the axes of a point."""
         lowered = self._batched(self._flat, x, u if v is None else v)
         return self._total(u * lowered, keepdim)
+
+    def dist(self, x: Tensor, y: Tensor, *, keepdim: bool = False) -> Tensor:
+        """The length of the geodesic between two points, the root of `dist2`."""
+        return safe_sqrt(torch, self.dist2(x, y, keepdim=keepdim))  # type: ignore[no-any-return]
 
     def _flat(self, weight: Tensor, vector: Tensor) -> Tensor:
         raise NotImplementedError

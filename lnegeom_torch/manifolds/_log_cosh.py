@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lnegeom._array import safe_sqrt
 from lnegeom_torch.manifolds._base import MetricManifold
 from lnegeom_torch.metrics import LogCoshHessian
 
@@ -62,10 +61,6 @@ class LogCoshManifold(MetricManifold):
         """The velocity at x of the geodesic that is at y at time 1."""
         return (self._isometric(y) - self._isometric(x)) / self._slope(x)
 
-    def dist(self, x: Tensor, y: Tensor, *, keepdim: bool = False) -> Tensor:
-        """The geodesic distance, Euclidean in y."""
-        return safe_sqrt(torch, self.dist2(x, y, keepdim=keepdim))  # type: ignore[no-any-return]
-
     def dist2(self, x: Tensor, y: Tensor, *, keepdim: bool = False) -> Tensor:
-        """The square of the geodesic distance."""
+        """The square of the geodesic distance, Euclidean in y."""
         return self._total((self._isometric(y) - self._isometric(x)).square(), keepdim)

@@ -9,7 +9,7 @@ import array_api_compat.torch as xp
 import torch
 from torch import Tensor
 
-from lnegeom._array import check_where, safe_sqrt
+from lnegeom._array import check_where
 from lnegeom_torch.manifolds._base import MetricManifold
 from lnegeom_torch.manifolds._logarithm import logarithm
 from lnegeom_torch.metrics import LNE, Graph, NormalizedLNE, wide
@@ -52,18 +52,14 @@ class _RankOneManifold(MetricManifold):
         found = logarithm(exponential, wide(x).reshape(flat), wide(y).reshape(flat), RUNGE_KUTTA_STEPS)
         return found.view(x.shape).to(x.dtype)
 
-    def dist(self, x: Tensor, y: Tensor, *, keepdim: bool = False) -> Tensor:
-        """The length of the geodesic that `logmap` finds.
+    def dist2(self, x: Tensor, y: Tensor, *, keepdim: bool = False) -> Tensor:
+        """The square of the length of the geodesic that `logmap` finds.
 
         Raises
         ------
         GeometryError
             As `logmap`, and where the metric is rescaled: each point then has one of its own.
         """
-        return safe_sqrt(torch, self.dist2(x, y, keepdim=keepdim))  # type: ignore[no-any-return]
-
-    def dist2(self, x: Tensor, y: Tensor, *, keepdim: bool = False) -> Tensor:
-        """The square of `dist`."""
         x, y = torch.broadcast_tensors(x, y)  # type: ignore[no-untyped-call]
         for name, points in (("x", x), ("y", y)):
             scale = self._each(self.metric.scale, points)
