@@ -11,8 +11,8 @@ Image = pytest.importorskip("PIL.Image", reason="pillow is not installed")
 from torch.nn import functional as F  # noqa: E402
 
 from lnegeom import InputError  # noqa: E402
-from lnegeom_torch._folders import _random_part  # noqa: E402
 from lnegeom_torch.data import DataNotFoundError, evaluation_batches, load, training_batches  # noqa: E402
+from lnegeom_torch.data._folders import _random_part  # noqa: E402
 from lnegeom_torch.train import TrainConfig, train  # noqa: E402
 
 MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]

@@ -17,7 +17,7 @@ from PIL import Image
 from torch.nn.utils import parametrize
 
 from lnegeom_torch import QuantConfig, export, freeze, quantize_, unpack
-from lnegeom_torch._folders import _decode
+from lnegeom_torch.data._folders import _decode
 from lnegeom_torch.nets import build
 
 WIDTHS = [1, "ternary", 2, 3, 4, 8]

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from lnegeom import InputError
 from lnegeom._array import positive_integer
-from lnegeom_torch._imagenet import validation_classes
-from lnegeom_torch._readers import DataNotFoundError
+from lnegeom_torch.data._imagenet import validation_classes
+from lnegeom_torch.data._readers import DataNotFoundError
 
 _ENDINGS = (".jpeg", ".jpg", ".png", ".bmp", ".webp")
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of every pretrained network

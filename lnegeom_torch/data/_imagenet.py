@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lnegeom import InputError
-from lnegeom_torch._readers import DataNotFoundError
+from lnegeom_torch.data._readers import DataNotFoundError
 
 _DEVKIT = Path("ILSVRC2012_devkit_t12", "data")
 _TABLE = "LOC_val_solution.csv"
