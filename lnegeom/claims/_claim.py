@@ -59,7 +59,12 @@ class Figure:
             return f"= {self.low:g}"
         if self.low == -math.inf:
             return f"≤ {self.high:g}"
-        return f"≥ {self.low:g}" if self.high == math.inf else f"{self.low:g} … {self.high:g}"
+        if self.high == math.inf:
+            return f"≥ {self.low:g}"
+        middle, half = (self.low + self.high) / 2, (self.high - self.low) / 2
+        if half < 0.02 * abs(middle):
+            return f"{middle:g} ± {half:.1g}"
+        return f"{self.low:g} … {self.high:g}"
 
 
 Evidence = Callable[[], Sequence[Figure]]

@@ -14,8 +14,9 @@ __all__ = ["markdown", "page", "plain"]
 
 INTRODUCTION = (
     "What the papers claim, in our words; what is so; and figures that `lnegeom claims NAME` measures anew, "
-    "each with the bounds that it must meet. ManiQuant is *Riemannian manifold embeddings for straight-through "
-    "estimator*, RF-DNN *Learning discretized neural networks under Ricci flow* (arXiv 2302.03390)."
+    "each with the bounds that it must meet. ManiQuant is *Riemannian manifold embeddings for "
+    "straight-through estimator*, RF-DNN *Learning discretized neural networks under Ricci flow* "
+    "(arXiv 2302.03390)."
 )
 COLUMNS = ["figure", "measured", "expected"]
 

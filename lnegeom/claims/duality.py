@@ -76,7 +76,9 @@ def mirror_descent() -> list[Figure]:
             1.9,
             2.1,
         ),
-        Figure("relative difference at h = 0.02", errors[0] / np.linalg.norm(0.02 * direction), low=0.001),
+        Figure(
+            "relative difference at h = 0.02", float(errors[0] / np.linalg.norm(0.02 * direction)), low=0.001
+        ),
     ]
 
 

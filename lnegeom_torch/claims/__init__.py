@@ -1,7 +1,10 @@
-"""Claims whose evidence needs torch; torch itself is imported when one is measured."""
+"""Claims about estimators and training; torch is imported when one that needs it is measured."""
 
-from lnegeom.claims import Group
+from lnegeom_torch.claims.coarse import COARSE
+from lnegeom_torch.claims.methods import METHODS
+from lnegeom_torch.claims.training import TRAINED
 
-__all__ = ["TRAINING"]
+__all__ = ["COARSE", "METHODS", "TRAINED", "TRAINING"]
 
-TRAINING: tuple[Group, ...] = ()
+TRAINING = (COARSE, METHODS, TRAINED)
+"""All of them, by subject."""
