@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
 from lnegeom.claims._catalogue import groups
-from lnegeom.claims._claim import Finding, Group, Status
+from lnegeom.claims._claim import Claim, Finding, Group, Status
 from lnegeom.report import Page
 
 __all__ = ["markdown", "page", "plain"]
@@ -79,7 +79,7 @@ def markdown(findings: Sequence[Finding]) -> str:
     ]
     parts.append(_table(["status", "claims"], _counts(findings)))
     for group, own in _grouped(findings):
-        parts.append(f"## {group.title}")
+        parts += [f"## {group.title}", _table(["claim", "status"], [_link(f.claim) for f in own])]
         for finding in own:
             claim = finding.claim
             parts += [
@@ -92,6 +92,12 @@ def markdown(findings: Sequence[Finding]) -> str:
                 parts.append(_table(COLUMNS, [row for row, _ in _rows(finding)]))
             parts.append("More: " + ", ".join(f"`{place}`" for place in claim.where))
     return "\n\n".join(parts) + "\n"
+
+
+def _link(claim: Claim) -> list[str]:
+    """Name, leading to its heading, and status."""
+    anchor = f"{claim.name}-{claim.status}".replace(" ", "-")
+    return [f"[{claim.name}](#{anchor})", claim.status]
 
 
 def _label(status: Status) -> str:

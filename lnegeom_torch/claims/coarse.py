@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from lnegeom.claims import Figure, Group, claim
+from lnegeom_torch.claims._threads import on_one_thread
 
 STE = "Yin et al., understanding the straight-through estimator, 2019, abstract"
 TESTS = ("tests/adapter/test_coarse_theory.py", "docs/methods.md")
@@ -22,6 +23,7 @@ TESTS = ("tests/adapter/test_coarse_theory.py", "docs/methods.md")
     where=TESTS,
     needs=("torch",),
 )
+@on_one_thread
 def coarse_correlation() -> list[Figure]:
     """Autograd through our quantized ReLU on 100,000 random inputs, projected on the population gradient."""
     from lnegeom_torch.claims import _two_layer as theory
@@ -57,6 +59,7 @@ def coarse_correlation() -> list[Figure]:
     where=TESTS,
     needs=("torch",),
 )
+@on_one_thread
 def coarse_descent() -> list[Figure]:
     """The population loss along 800 expected coarse gradients of 8 random starts, steps of 0.05. Keeping
     |w| = 1 does not change the network.
@@ -92,6 +95,7 @@ def coarse_descent() -> list[Figure]:
     where=TESTS,
     needs=("torch",),
 )
+@on_one_thread
 def coarse_instability() -> list[Figure]:
     """The mean of 100,000 gradients there, in standard errors, and the loss's own gradient."""
     from lnegeom_torch.claims import _two_layer as theory
@@ -117,10 +121,11 @@ def coarse_instability() -> list[Figure]:
     "With monotone estimators coarse gradient methods reach the global minimum in multi-category "
     "classification: perfect classification.",
     "holds",
-    instead="On separable classes in orthogonal subspaces, as the theory asks.",
+    instead="On separable classes in orthogonal subspaces, as the theory asks; measured on one such set.",
     where=TESTS,
     needs=("torch",),
 )
+@on_one_thread
 def coarse_classification() -> list[Figure]:
     """Three classes, hinge loss, a staircase ReLU of 1 bit: the loss of the discontinuous network."""
     from lnegeom_torch.claims import _two_layer as theory

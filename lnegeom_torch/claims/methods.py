@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lnegeom.claims import Figure, Group, claim
+from lnegeom_torch.claims._threads import on_one_thread
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +41,7 @@ def _network(*sizes: int, seed: int = 0) -> torch.nn.Sequential:
     where=("tests/adapter/test_diagnostics.py", "docs/experiments.md"),
     needs=("torch",),
 )
+@on_one_thread
 def wcg_mismatch() -> list[Figure]:
     """The first layer of a 1-bit 8-16-4 network, 512 noise samples: the angle to the smoothed loss's
     gradient, its 95 % interval; and the turn by the metric.
@@ -77,6 +79,7 @@ def wcg_mismatch() -> list[Figure]:
     where=("tests/adapter/test_quantizers.py",),
     needs=("torch",),
 )
+@on_one_thread
 def quantizer_one_to_one() -> list[Figure]:
     """The values that 10,000 different weights are sent to; and fresh weights of a 256-wide layer."""
     import torch
@@ -109,6 +112,7 @@ def quantizer_one_to_one() -> list[Figure]:
     where=("tests/adapter/test_equivalences.py", "docs/experiments.md"),
     needs=("torch",),
 )
+@on_one_thread
 def dorefa_scale() -> list[Figure]:
     """Gradients of the same quantized weights under both, Xavier's and torch's initial weights, 256 × 256;
     and outputs of a network with batch norm when its weights are scaled.
@@ -156,6 +160,7 @@ def dorefa_scale() -> list[Figure]:
     where=("tests/adapter/test_equivalences.py", "docs/methods.md"),
     needs=("torch",),
 )
+@on_one_thread
 def metaquant_scalar() -> list[Figure]:
     """What both forms multiply 2,000 gradients by, φ random."""
     import torch
@@ -192,6 +197,7 @@ def metaquant_scalar() -> list[Figure]:
     where=("tests/adapter/test_methods.py", "docs/methods.md"),
     needs=("torch",),
 )
+@on_one_thread
 def proxquant_map() -> list[Figure]:
     """One step of the method, no gradient, against the minimum of ½(x − w)² + λ|x − Q(w)| on a fine grid; and
     what is left of the distance after 60 steps.
@@ -237,6 +243,7 @@ def proxquant_map() -> list[Figure]:
     where=("tests/adapter/test_rf.py", "docs/experiments.md"),
     needs=("torch",),
 )
+@on_one_thread
 def discrete_training() -> list[Figure]:
     """Twenty iterations on random 8 × 8 images, 64-64-64-10, with the flow and without."""
     import torch
