@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import os
+import platform
 import re
 from collections.abc import Sequence
 from html import escape
+from importlib.metadata import version
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import numpy as np
 
 from lnegeom._array import InputError
 
-__all__ = ["Page", "text_table", "write_json"]
+__all__ = ["Page", "environment", "text_table", "write_json"]
 
 _NUMBER = re.compile(r"[-+−]?\d[\d.,]*(e[-+]?\d+)?( ?± ?[\d.,]+(e[-+]?\d+)?)?( ?[%×])?|–|nan|[-+−]?(inf|∞)")
 
@@ -236,6 +238,18 @@ def write_json(path: str | Path, obj: Any) -> Path:
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: expected finite numbers, text, lists and dicts ({error})") from error
     return _replace(Path(path), text + "\n")
+
+
+def environment() -> dict[str, str]:
+    """Versions of Python and of what the core computes with.
+
+    Examples
+    --------
+    >>> list(environment())
+    ['python', 'lnegeom', 'numpy', 'scipy']
+    """
+    packages = ("lnegeom", "numpy", "scipy")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
 def _plain(value: Any) -> Any:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import math
-import platform
 import shlex
 import sys
 import time
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from lnegeom._array import InputError, positive, to_numpy
 from lnegeom.flow.decay import CONTAMINATION, Decaying
 from lnegeom.flow.domain import SpectralDomain
 from lnegeom.flow.solution import Solution
-from lnegeom.report import Page, text_table, write_json
+from lnegeom.report import Page, environment, text_table, write_json
 
 __all__ = ["run"]
 
@@ -70,7 +68,7 @@ def _run(options: argparse.Namespace) -> Solution:
         "message": solution.message,
         "singular_time": solution.singular_time,
         **numbers,
-        "environment": _environment(),
+        "environment": environment(),
     }
     solution.save(out / "solution.npz")
     write_json(out / "results.json", results)
@@ -234,8 +232,3 @@ def _command(options: argparse.Namespace) -> str:
             values = value if isinstance(value, list) else [value]
             words += [f"--{name.replace('_', '-')}", *map(str, values)]
     return shlex.join([*words, "--out", str(options.out)])
-
-
-def _environment() -> dict[str, str]:
-    packages = ("lnegeom", "numpy", "scipy")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
