@@ -13,7 +13,7 @@ import array_api_compat
 import numpy as np
 from numpy.typing import NDArray
 
-from lnegeom._array import Array, InputError, positive, positive_integer
+from lnegeom._array import Array, InputError, from_numpy, positive, positive_integer
 from lnegeom.flow.domain import register_domain
 
 Field = NDArray[np.float64]
@@ -111,7 +111,7 @@ class BoxGrid:
         """``∫ f dx`` of values ``(..., *shape)``, by Clenshaw and Curtis's rule along each axis."""
         xp = array_api_compat.array_namespace(values)
         for size, length in zip(reversed(self.shape), reversed(self.lengths), strict=True):
-            weights = xp.asarray(0.5 * length * _clenshaw_curtis(size), dtype=values.dtype)
+            weights = from_numpy(0.5 * length * _clenshaw_curtis(size), values)
             values = xp.sum(values * weights, axis=-1)
         return values
 

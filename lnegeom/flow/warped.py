@@ -11,7 +11,7 @@ import array_api_compat
 import numpy as np
 from numpy.typing import NDArray
 
-from lnegeom._array import Array, InputError, positive_integer, real
+from lnegeom._array import Array, InputError, from_numpy, positive_integer, real
 from lnegeom.flow.domain import register_domain
 
 Field = NDArray[np.float64]
@@ -139,7 +139,7 @@ class WarpedGrid:
         """
         xp = array_api_compat.array_namespace(values)
         area = 2 * math.pi ** (self.dim / 2) / math.gamma(self.dim / 2)
-        weights = xp.asarray(self.weights / self.stretch(), dtype=values.dtype)
+        weights = from_numpy(self.weights / self.stretch(), values)
         return area * xp.sum(weights * values, axis=-1)
 
     @property

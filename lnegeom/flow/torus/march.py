@@ -102,9 +102,10 @@ class March:
                 raise Halted(reason.coefficients) from None
             return self._reject(dt * LEAST, reason.coefficients)
         if self.tolerance is not None:
-            allowed = self.tolerance * self.modes.rms(self.u, self.fluctuation) + TINY
-            allowed += ROUNDING * self.modes.eps * self.modes.rms(self.u)
-            ratio = self.modes.rms(self.method.error(new, first)) / allowed
+            fluctuation, size, error = self.modes.rms(
+                (self.u, self.fluctuation), (self.u, 1.0), (self.method.error(new, first), 1.0)
+            )
+            ratio = error / (self.tolerance * fluctuation + TINY + ROUNDING * self.modes.eps * size)
             factor = MOST if ratio == 0 else min(MOST, max(LEAST, SAFETY * ratio**-0.25))
             if not ratio <= 1:
                 return self._reject(dt * min(SAFETY, factor), None)

@@ -14,7 +14,7 @@ import array_api_compat
 import numpy as np
 from numpy.typing import NDArray
 
-from lnegeom._array import Array
+from lnegeom._array import Array, to_numpy
 from lnegeom.flow.torus import fft
 from lnegeom.flow.torus.grid import TorusGrid
 
@@ -147,10 +147,16 @@ class Modes:
                 full = self._xp.concat(parts, axis=number)
         return fft.backward(self._xp, full, self.shape, self._workers)
 
-    def rms(self, coefficients: Array, weight: Array | float = 1.0) -> float:
-        """Root of the mean over the torus, and sum over leading axes, of ``weight |f|²``."""
-        squares = self._xp.real(coefficients) ** 2 + self._xp.imag(coefficients) ** 2
-        return math.sqrt(float(self._xp.sum(squares * (self.multiplicity * weight))))
+    def rms(self, *weighted: tuple[Array, Array | float]) -> tuple[float, ...]:
+        """Roots of the means over the torus, and sums over leading axes, of ``weight |f|²``.
+
+        Each argument is the coefficients of an f and its weight. A device is waited for once.
+        """
+        xp, means = self._xp, []
+        for coefficients, weight in weighted:
+            squares = xp.real(coefficients) ** 2 + xp.imag(coefficients) ** 2
+            means.append(xp.sum(squares * (self.multiplicity * weight)))
+        return tuple(math.sqrt(mean) for mean in to_numpy(xp.stack(means)).tolist())
 
 
 def _axis(size: int, length: float, dealias: bool, last: bool) -> Axis:
