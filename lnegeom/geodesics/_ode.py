@@ -15,12 +15,16 @@ from lnegeom._array import Array, to_numpy
 from lnegeom._differences import doubles, like
 from lnegeom.connections import Connection
 from lnegeom.geodesics._arrays import Vector
+from lnegeom.geodesics._host import needs_no_library
 from lnegeom.geodesics._march import THOROUGH, TOLERANCE, Effort, Noise, march
 from lnegeom.metrics import Metric
 
 
 class Transport:
-    """Right-hand sides along geodesics in numpy float64; the connection sees the user's kind of arrays.
+    """Right-hand sides along geodesics in numpy float64.
+
+    The connection sees the user's kind of arrays where a function or class of the user's may ask for it, and
+    numpy's where all formulas are the library's own: a call then costs what it costs on numpy.
 
     A state ``(r, s)`` holds a row for each geodesic: its point, its velocity, and vectors, each of n entries.
     """
@@ -28,10 +32,11 @@ class Transport:
     def __init__(self, connection: Connection, like: Array):
         self.connection = connection
         self.n = int(like.shape[-1])
-        self._like, self._xp = like, array_api_compat.array_namespace(like)
+        self._like = np.empty(self.n) if needs_no_library(connection) else like
+        self._xp = array_api_compat.array_namespace(self._like)
 
     def _evaluated(self, function: Callable[..., Array], *arrays: Vector) -> Vector:
-        """A function of the user's kind of arrays, in float64."""
+        """A function of the connection's kind of arrays, in float64."""
         with doubles(self._like):
             return to_numpy(function(*(like(self._like, array) for array in arrays)))
 

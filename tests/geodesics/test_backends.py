@@ -6,6 +6,7 @@ import zoo
 from conftest import assert_agree, to_numpy
 
 import lnegeom
+from lnegeom.geodesics._host import needs_no_library
 
 CLOSED = {
     "sphere": (lnegeom.Sphere(3, radius=2.5), zoo.scaled(1.5)),
@@ -114,3 +115,44 @@ def test_jax_integrates_in_double_precision_though_its_own_is_single():
     assert path.points.dtype == "float32"
     expected = lnegeom.geodesic(lnegeom.LNE(1.0), [0.1, 0.2], [0.3, 0.1])
     np.testing.assert_allclose(np.asarray(path.points), expected.points, atol=1e-6)
+
+
+class Ours(lnegeom.LNE):
+    """A user's own class: what its formulas need, the library cannot know."""
+
+    def _christoffel_apply(self, xp, local, u, v):
+        seen.add(xp.__name__.split(".")[-1])
+        return super()._christoffel_apply(xp, local, u, v)
+
+
+seen = set()
+
+
+@pytest.mark.parametrize(
+    ("connection", "numpys"),
+    [
+        (lnegeom.LNE(1.0), True),
+        (lnegeom.Warped(lnegeom.Minkowski(2), lnegeom.LNE(0.8), lnegeom.SquaredNorm(), dims=(2, 2)), True),
+        (lnegeom.Fisher(lnegeom.Dirichlet(3)), True),
+        (DUAL.levi_civita, True),
+        (lnegeom.FromGrid(np.eye(2) + np.zeros((4, 4, 1, 1)), lnegeom.flow.TorusGrid((4, 4))), True),
+        (Ours(1.0), False),
+        (lnegeom.Product(lnegeom.Sphere(2), Ours(1.0), dims=(2, 2)), False),
+        (lnegeom.Graph(zoo.bowl), False),
+        (lnegeom.FromCallable(lnegeom.LNE(1.0).matrix, 2), False),
+        (lnegeom.FromDivergence(lnegeom.Hyperbolic(1.0), 2), False),  # torch would differentiate it exactly
+    ],
+    ids=repr,
+)
+def test_which_connections_numpy_alone_can_evaluate(connection, numpys):
+    assert needs_no_library(connection) is numpys
+
+
+def test_what_may_ask_for_the_users_library_gets_it(backend):
+    x, v = backend.array([0.3, -0.2]), backend.array([0.1, 0.2])
+    seen.clear()
+    end = lnegeom.exp(Ours(1.0), x, v)
+    assert {"jax": "numpy"}.get(backend.name, backend.name) in seen
+    np.testing.assert_allclose(
+        to_numpy(end), lnegeom.exp(lnegeom.LNE(1.0), [0.3, -0.2], [0.1, 0.2]), atol=1e-12
+    )
