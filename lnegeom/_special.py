@@ -7,9 +7,11 @@ is right to 5e-10 only), they can be differentiated as often as one likes, to th
 
 from __future__ import annotations
 
+import functools
 import importlib
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import array_api_compat
 import numpy as np
@@ -23,7 +25,30 @@ _FAR = 16.0
 _BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510)
 _STIRLING = tuple(b / ((2 * j) * (2 * j - 1)) for j, b in enumerate(_BERNOULLI, start=1))
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 
+
+def one_operation(function: Function) -> Function:
+    """Have JAX compile a function of one array, its last argument, and see it as one operation.
+
+    Series are hundreds of small operations: so JAX traces and differentiates them once for each shape and
+    each value of the other arguments, not at every call.
+    """
+
+    @functools.cache
+    def compiled(count: int) -> Any:
+        return importlib.import_module("jax").jit(function, static_argnums=tuple(range(count - 1)))
+
+    @functools.wraps(function)
+    def call(*arguments: Any) -> Any:
+        if array_api_compat.is_jax_array(arguments[-1]):
+            return compiled(len(arguments))(*arguments)
+        return function(*arguments)
+
+    return call  # type: ignore[return-value]  # the same arguments and result
+
+
+@one_operation
 def gammaln(xp: Any, x: Array) -> Array:
     """``log Γ(x)`` for x > 0, of the shape of x."""
     if array_api_compat.is_numpy_namespace(xp):
@@ -34,6 +59,7 @@ def gammaln(xp: Any, x: Array) -> Array:
     return (y - 0.5) * xp.log(y) - y + math.log(2 * math.pi) / 2 + series - steps
 
 
+@one_operation
 def polygamma(xp: Any, order: int, x: Array) -> Array:
     """Derivative of that order of the digamma function (order 0 is digamma itself), x > 0."""
     if array_api_compat.is_numpy_namespace(xp):
@@ -51,6 +77,7 @@ def polygamma(xp: Any, order: int, x: Array) -> Array:
     return total
 
 
+@one_operation
 def trigamma_excess(xp: Any, x: Array) -> tuple[Array, Array, Array]:
     """``D = x ψ₁(x) − 1`` and ``D' = ψ₁ + x ψ₂`` and ``D + x D'``, to relative rounding, x > 0.
 

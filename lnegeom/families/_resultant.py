@@ -6,6 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from lnegeom._array import Array
+from lnegeom._special import one_operation
 
 # Powers of 1/κ in the asymptotic series.
 _POWERS = 24
@@ -50,6 +51,7 @@ class ResultantLength:
             cross = sum(c[j] * c[k - j] for j in range(1, k))
             c.append(((k - n) * c[k - 1] - cross) / 2)
 
+    @one_operation
     def at(self, xp: Any, s: Array) -> Resultant:
         """All of it at squares s of κ."""
         far = s > self.edge**2
