@@ -11,6 +11,7 @@ import array_api_compat
 import numpy as np
 
 from lnegeom._array import Array, GeometryError, InputError, check_where, holds, to_numpy
+from lnegeom._recorded import AtPoint, Recorded
 
 
 def own_source(x: Array) -> str:
@@ -40,7 +41,7 @@ def named_failure(source: str, action: str = "differentiate") -> Iterator[None]:
     """Turn what a library raises as it transforms a user's function into an InputError."""
     try:
         yield
-    except GeometryError:
+    except InputError:
         raise
     except (RuntimeError, TypeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -70,17 +71,37 @@ def on_host(x: Array, reason: str) -> np.ndarray[Any, Any]:
         ) from None
 
 
+def at_each(
+    source: str,
+    function: Callable[..., Array],
+    kind: str,
+    at_point: AtPoint,
+    points: Array,
+    single: Callable[[Array], Array],
+) -> tuple[Array, ...]:
+    """What `at_point` makes of a function at each of the points ``(b, n)``: from a record, where it has one.
+
+    A record is kept by its kind; `single` gives the function's value alone.
+    """
+    if isinstance(function, Recorded):
+        return function.mapped(source, kind, at_point, points, single)
+    found: tuple[Array, ...] = transforms_of(source).vmap(at_point)(points)
+    return found
+
+
 def forward(
     source: str, function: Callable[[Array], Array], x: Array, vectorized: bool, order: int
 ) -> tuple[Array, Array, Array | None]:
     """Value, first and second derivatives: forward over forward, all directions at once, points outermost."""
     library, transforms = library_of(source), transforms_of(source)
     batch, n = tuple(x.shape[:-1]), x.shape[-1]
-    eye = library.eye(n, dtype=x.dtype) if source == "jax" else library.eye(n, dtype=x.dtype, device=x.device)
+    device = {} if source == "jax" else {"device": x.device}
 
     single = _at_one_point(source, function, vectorized)
 
     def at_point(point: Array) -> Any:
+        eye = library.eye(n, dtype=x.dtype, **device)
+
         def gradient(y: Array) -> Any:
             return transforms.vmap(lambda b: transforms.jvp(single, (y,), (b,)))(eye)
 
@@ -92,7 +113,7 @@ def forward(
         return value[0, 0], first[0], second
 
     with named_failure(source):
-        value, first, second = transforms.vmap(at_point)(x.reshape(-1, n))
+        value, first, second = at_each(source, function, f"jet {order}", at_point, x.reshape(-1, n), single)
     out = tuple(value.shape[1:])
     if source == "torch":  # whose forward mode lets tangents of single numbers become doubles
         first, second = first.to(value.dtype), second.to(value.dtype)
@@ -117,8 +138,13 @@ def reverse(source: str, function: Callable[[Array], Array], x: Array, vectorize
             )
         return value, value
 
+    def at_point(y: Array) -> tuple[Array, Array]:
+        slope, value = transforms.grad(number, has_aux=True)(y)
+        return value, slope
+
     with named_failure(source):
-        slope, value = transforms.vmap(transforms.grad(number, has_aux=True))(x.reshape(-1, x.shape[-1]))
+        points = x.reshape(-1, x.shape[-1])
+        value, slope = at_each(source, function, "gradient", at_point, points, single)
     slope, value = slope.reshape(x.shape), value.reshape(x.shape[:-1])
     _check_defined(x, value, slope)
     return slope

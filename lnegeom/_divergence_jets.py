@@ -7,6 +7,7 @@ successive results settle.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,11 +16,11 @@ import numpy as np
 
 from lnegeom._array import Array, GeometryError, InputError, check_where, from_numpy, to_numpy
 from lnegeom._automatic import (
+    at_each,
     check_real,
     in_library,
     library_of,
     named_failure,
-    own_source,
     transforms_of,
 )
 from lnegeom._differences import (
@@ -36,7 +37,8 @@ from lnegeom._differences import (
     recorded,
     slopes,
 )
-from lnegeom.derivatives import Derivatives, check_source, evaluate, jet
+from lnegeom._recorded import with_record
+from lnegeom.derivatives import Derivatives, check_source, evaluate, jet, source_of
 
 # Evaluations of a vectorized function at once: some 100 MB of arrays.
 _AT_ONCE = 1 << 20
@@ -62,12 +64,25 @@ class DivergenceJets:
         Where derivatives come from.
     vectorized : bool
         Whether the function takes many points at once.
+    trace : bool
+        Whether to record automatic derivatives.
     """
 
-    def __init__(self, function: Callable[[Array, Array], Array], derivatives: Derivatives, vectorized: bool):
+    def __init__(
+        self,
+        function: Callable[[Array, Array], Array],
+        derivatives: Derivatives,
+        vectorized: bool,
+        trace: bool = False,
+    ):
         self.function = function
         self.derivatives = check_source(derivatives)
         self.vectorized = vectorized
+        # D is zero at p = q whatever else it depends on, so its value there tells nothing about a record.
+        self._hessians = {
+            source: with_record(functools.partial(self._hessian, source), trace, derivatives, compared=False)
+            for source in ("torch", "jax")
+        }
 
     def value(self, xp: Any, p: Array, q: Array) -> Array:
         """``D[p : q]``, of shape ``(...)``, of points whose batch axes broadcast."""
@@ -95,14 +110,14 @@ class DivergenceJets:
     def metric(self, x: Array) -> Array:
         """``g_ij = ∂_i ∂_j D``, of shape ``(..., n, n)``."""
         if self._source(x) != "finite":
-            return self._automatic(x, self._hessian)
+            return self._automatic(x, "metric", self._hessian)
         return self._finite(x, 2, lambda v, points, step: (_metric(v, step)(points),))[0][0]
 
     def metric_slope(self, x: Array) -> tuple[Array, float]:
         """``∂_a g_ij``, of shape ``(..., i, j, a)``, and its error, 0 by automatic differentiation."""
         source = self._source(x)
         if source != "finite":
-            return jet(lambda y: self._hessian(source, y), x, derivatives=source, order=1).first, 0.0
+            return jet(self._hessians[source], x, derivatives=source, order=1).first, 0.0
         (found,), error = self._finite(
             x, 3, lambda v, points, step: (slopes(_metric(v, step), points, step),)
         )
@@ -112,7 +127,7 @@ class DivergenceJets:
         """``∂_a g_ij`` and ``∂_a ∂_b g_ij``, derivative axes last, their source and the latter's error."""
         source = self._source(x)
         if source != "finite":
-            found = jet(lambda y: self._hessian(source, y), x, derivatives=source)
+            found = jet(self._hessians[source], x, derivatives=source)
             return found.first, found.second, found.source, found.error
 
         def sample(values: _Values, points: Doubles, step: Doubles) -> tuple[Doubles, ...]:
@@ -125,7 +140,7 @@ class DivergenceJets:
     def symbols(self, x: Array) -> tuple[Array, float]:
         """``Γ_{ij,k}`` and ``Γ*_{ij,k}``, of shape ``(..., 2, k, i, j)``, and their estimated error."""
         if self._source(x) != "finite":
-            return _stored(self._automatic(x, self._pair), -1), 0.0
+            return _stored(self._automatic(x, "symbols", self._pair), -1), 0.0
         (found,), error = self._finite(x, 3, lambda v, points, step: (_third(v, points, step),))
         return found, error
 
@@ -134,7 +149,8 @@ class DivergenceJets:
         source = self._source(x)
         if source != "finite":
             jacfwd = transforms_of(source).jacfwd
-            return _stored(self._automatic(x, lambda s, y: jacfwd(lambda z: self._pair(s, z))(y)), -2)
+            slope = self._automatic(x, "slope", lambda s, y: jacfwd(lambda z: self._pair(s, z))(y))
+            return _stored(slope, -2)
 
         def sample(values: _Values, points: Doubles, step: Doubles) -> tuple[Doubles, ...]:
             def symbols(y: Doubles) -> Doubles:
@@ -145,7 +161,7 @@ class DivergenceJets:
         return self._finite(x, 4, sample)[0][0]
 
     def _source(self, x: Array) -> Any:
-        return own_source(x) if self.derivatives == "auto" else self.derivatives
+        return source_of(self._hessians["torch"], x, self.derivatives)
 
     # Automatic differentiation, at one point
 
@@ -164,11 +180,12 @@ class DivergenceJets:
         second = jacfwd(lambda p: jacfwd(jacfwd(lambda q: self._one(p, q)))(y))(y)
         return -library_of(source).stack([first, second])
 
-    def _automatic(self, x: Array, at_point: Callable[[str, Array], Array]) -> Array:
+    def _automatic(self, x: Array, kind: str, at_point: Callable[[str, Array], Array]) -> Array:
         source = self._source(x)
-        given = in_library(source, x)
+        given, function = in_library(source, x), self._hessians[source]
         with named_failure(source):
-            found = transforms_of(source).vmap(lambda y: at_point(source, y))(given.reshape(-1, x.shape[-1]))
+            points = given.reshape(-1, x.shape[-1])
+            (found,) = at_each(source, function, kind, lambda y: (at_point(source, y),), points, function)
         shaped = found.reshape(tuple(x.shape[:-1]) + tuple(found.shape[1:]))
         return shaped if given is x else from_numpy(shaped, x)
 

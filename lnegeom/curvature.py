@@ -30,7 +30,7 @@ def christoffel(metric: Metric, x: Any, *, lowered: bool = False) -> Array:
     >>> float(lnegeom.christoffel(lnegeom.HalfSpace(2), [0.0, 2.0], lowered=True)[1, 0, 0])
     0.125
     """
-    xp, local = check_metric(metric)._at(x)
+    xp, local = check_metric(metric)._at(x, curved=True)
     symbols = metric._christoffel(xp, local)
     return apply_first(xp, metric._matrix(xp, local), symbols) if lowered else symbols
 
@@ -52,7 +52,7 @@ def riemann(metric: Metric, x: Any, *, lowered: bool = False) -> Array:
     >>> float(lnegeom.riemann(lnegeom.Sphere(2), [0.0, 0.0], lowered=True)[0, 1, 0, 1])
     16.0
     """
-    xp, local = check_metric(metric)._at(x)
+    xp, local = check_metric(metric)._at(x, curved=True)
     return _lowered_riemann(xp, metric, local) if lowered else metric._riemann(xp, local)
 
 
@@ -96,7 +96,7 @@ def sectional_curvature(metric: Metric, x: Any, u: Any, v: Any) -> Array:
     >>> round(float(lnegeom.sectional_curvature(lnegeom.Sphere(3), [0, 0, 0], [1, 0, 0], [1, 1, 0])), 12)
     1.0
     """
-    xp, local, u, v = check_metric(metric)._at(x, u=u, v=v)
+    xp, local, u, v = check_metric(metric)._at(x, curved=True, u=u, v=v)
     tensor = _lowered_riemann(xp, metric, local)
     for left, vector in zip((3, 2, 1, 0), (v, u, v, u), strict=True):  # contract the last index that is left
         tensor = xp.sum(tensor * xp.reshape(vector, (*vector.shape[:-1], *(1,) * left, -1)), axis=-1)
@@ -117,7 +117,7 @@ def einstein(metric: Metric, x: Any) -> Array:
     >>> bool(abs(lnegeom.einstein(lnegeom.Sphere(2), [0.1, 0.2])).max() < 1e-12)
     True
     """
-    xp, local = check_metric(metric)._at(x)
+    xp, local = check_metric(metric)._at(x, curved=True)
     scalar = metric._scalar_curvature(xp, local)
     return metric._ricci(xp, local) - scalar[..., None, None] / 2 * metric._matrix(xp, local)
 
@@ -134,7 +134,7 @@ def kretschmann(metric: Metric, x: Any) -> Array:
     >>> round(float(near * 2.001**6), 6)
     48.0
     """
-    xp, local = check_metric(metric)._at(x)
+    xp, local = check_metric(metric)._at(x, curved=True)
     down = _lowered_riemann(xp, metric, local)
     up, inverse = down, metric._inverse(xp, local)
     for _ in range(4):  # each pass raises the first index and moves it last
@@ -159,7 +159,7 @@ def weyl(metric: Metric, x: Any) -> Array:
     >>> bool(abs(lnegeom.weyl(lnegeom.Sphere(4), [0.1, 0.2, 0.3, 0.4])).max() < 1e-12)
     True
     """
-    xp, local = check_metric(metric)._at(x)
+    xp, local = check_metric(metric)._at(x, curved=True)
     g = metric._matrix(xp, local)
     n = g.shape[-1]
     if n < 3:

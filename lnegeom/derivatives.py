@@ -11,13 +11,13 @@ import numpy as np
 
 from lnegeom._array import Array, GeometryError, InputError, as_floating, from_numpy, to_numpy
 from lnegeom._automatic import (
+    at_each,
     check_real,
     forward,
     in_library,
     named_failure,
     own_source,
     reverse,
-    transforms_of,
 )
 from lnegeom._differences import (
     Doubles,
@@ -31,6 +31,7 @@ from lnegeom._differences import (
     recorded,
     slopes,
 )
+from lnegeom._recorded import Recorded, check_recordable
 
 __all__ = ["Derivatives", "Jet", "check_source", "evaluate", "gradient", "jet"]
 
@@ -124,8 +125,7 @@ def jet(
     _, x = as_floating(x=x)
     if x.ndim == 0:
         raise GeometryError("x has shape (): expected (..., n), coordinates on the last axis")
-    check_source(derivatives)
-    source = own_source(x) if derivatives == "auto" else derivatives
+    source = source_of(function, x, derivatives)
     if source == "finite":
         return _finite(function, x, vectorized, order)
     value, first, second = forward(source, function, in_library(source, x), vectorized, order)
@@ -158,7 +158,7 @@ def gradient(
     >>> gradient(lambda x: x[0] * x[1], np.array([2.0, 3.0])).round(9)
     array([3., 2.])
     """
-    source = own_source(x) if check_source(derivatives) == "auto" else derivatives
+    source = source_of(function, x, derivatives)
     if source == "finite":
         found = jet(function, x, derivatives="finite", vectorized=vectorized, order=1)
         if tuple(found.first.shape) != tuple(x.shape):
@@ -177,6 +177,13 @@ def check_source(derivatives: str) -> Derivatives:
     if derivatives not in _SOURCES:
         raise InputError(f"derivatives must be one of {', '.join(_SOURCES)}, got {derivatives!r}")
     return derivatives  # type: ignore[return-value]  # the line above narrows it
+
+
+def source_of(function: Callable[..., Array], x: Array, derivatives: str) -> str:
+    """What differentiates a function at points: torch, jax or finite; an InputError if it may not."""
+    source = own_source(x) if check_source(derivatives) == "auto" else derivatives
+    check_recordable(isinstance(function, Recorded), source)
+    return source
 
 
 def evaluate(
@@ -215,7 +222,7 @@ def _mapped(source: str, function: Callable[[Array], Array], points: Array, *, r
     """Values at all points at once; None for a function that cannot be mapped and need not be."""
     try:
         with named_failure(source, "map"):
-            return transforms_of(source).vmap(function)(points)
+            return at_each(source, function, "value", lambda y: (function(y),), points, function)[0]
     except GeometryError:
         raise
     except InputError:

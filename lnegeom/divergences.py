@@ -179,6 +179,8 @@ class CallableDivergence(Divergence):
         Where derivatives come from: torch.func for torch arrays, JAX for JAX arrays, else finite differences.
     vectorized : bool
         Whether the function maps points ``(..., n)`` and ``(..., n)`` to values ``(...)`` at once.
+    trace : bool
+        Whether to record derivatives once, on the terms of `FromDivergence`.
 
     Examples
     --------
@@ -205,8 +207,11 @@ class CallableDivergence(Divergence):
         *,
         derivatives: Derivatives = "auto",
         vectorized: bool = False,
+        trace: bool = False,
     ):
-        self._metric = metrics.FromDivergence(function, dim, derivatives=derivatives, vectorized=vectorized)
+        self._metric = metrics.FromDivergence(
+            function, dim, derivatives=derivatives, vectorized=vectorized, trace=trace
+        )
         self.dim = self._metric.dim
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from lnegeom._array import Array, GeometryError, InputError
+from lnegeom._recorded import with_record
 from lnegeom.derivatives import Derivatives, Jet, check_source, evaluate, gradient, jet
 
 __all__ = ["ScalarField", "as_field", "field_jet"]
@@ -72,10 +73,13 @@ def field_jet(xp: Any, field: ScalarField, x: Array) -> Jet:
     return Jet(field._value(xp, x), field._gradient(xp, x), field._hessian(xp, x), "closed form", 0.0)
 
 
-def as_field(function: Any, derivatives: Derivatives = "auto", vectorized: bool = False) -> ScalarField:
+def as_field(
+    function: Any, derivatives: Derivatives = "auto", vectorized: bool = False, trace: bool = False
+) -> ScalarField:
     """A scalar field from a potential or another field, or from a function of one point ``(n,) → ()``.
 
-    With `vectorized`, the function maps points ``(..., n)`` to ``(...)`` at once.
+    With `vectorized`, the function maps points ``(..., n)`` to ``(...)`` at once; with `trace`, its
+    derivatives are recorded.
 
     Raises
     ------
@@ -86,4 +90,5 @@ def as_field(function: Any, derivatives: Derivatives = "auto", vectorized: bool 
         return function  # type: ignore[no-any-return]
     if not callable(function):
         raise InputError(f"expected a Potential or a function of one point, got {function!r}")
-    return _CallableField(function, check_source(derivatives), vectorized)
+    derivatives = check_source(derivatives)
+    return _CallableField(with_record(function, trace, derivatives), derivatives, vectorized)

@@ -96,43 +96,47 @@ class Metric(abc.ABC):
 
     def christoffel(self, x: Any) -> Array:
         """Christoffel symbols Γ^k_ij, of shape ``(..., k, i, j)``."""
-        return self._christoffel(*self._at(x))
+        return self._christoffel(*self._at(x, curved=True))
 
     def christoffel_apply(self, x: Any, u: Any, v: Any) -> Array:
         """``Γ^k_ij u^i v^j``, of shape ``(..., n)``; O(n) where the metric's structure allows."""
-        xp, local, u, v = self._at(x, u=u, v=v)
+        xp, local, u, v = self._at(x, curved=True, u=u, v=v)
         return self._christoffel_apply(xp, local, u, v)
 
     def riemann(self, x: Any) -> Array:
         """Riemann tensor R^r_smv, of shape ``(..., r, s, m, v)``."""
-        return self._riemann(*self._at(x))
+        return self._riemann(*self._at(x, curved=True))
 
     def ricci(self, x: Any) -> Array:
         """Ricci tensor Ric_ij, of shape ``(..., n, n)``."""
-        return self._ricci(*self._at(x))
+        return self._ricci(*self._at(x, curved=True))
 
     def ricci_apply(self, x: Any, vector: Any) -> Array:
         """``Ric_ij v^j``, of shape ``(..., n)``; O(n) where the metric's structure allows."""
-        xp, local, vector = self._at(x, vector=vector)
+        xp, local, vector = self._at(x, curved=True, vector=vector)
         return self._ricci_apply(xp, local, vector)
 
     def scalar_curvature(self, x: Any) -> Array:
         """Scalar curvature R, of shape ``(...)``."""
-        return self._scalar_curvature(*self._at(x))
+        return self._scalar_curvature(*self._at(x, curved=True))
 
-    def _at(self, x: Any, **vectors: Any) -> tuple[Any, ...]:
+    def _at(self, x: Any, *, curved: bool = False, **vectors: Any) -> tuple[Any, ...]:
         xp, x, *rest = as_floating(x=x, **vectors)
         check_vectors(xp, x, "x", self.dim)
         for name, vector in zip(vectors, rest, strict=True):
             check_vectors(xp, vector, name, x.shape[-1])
         check_broadcast(x=x, **dict(zip(vectors, rest, strict=True)))
-        return xp, self._local(xp, x), *rest
+        return xp, (self._curved_local if curved else self._local)(xp, x), *rest
 
     # --- what a metric implements ----------------------------------------------------------------------
 
     @abc.abstractmethod
     def _local(self, xp: Any, x: Array) -> Any:
         """Check that finite points ``(..., n)`` lie in the chart; return what the formulas share there."""
+
+    def _curved_local(self, xp: Any, x: Array) -> Any:
+        """The same, for the connection and curvature: a metric may compute now what they will need."""
+        return self._local(xp, x)
 
     @abc.abstractmethod
     def _matrix(self, xp: Any, local: Any) -> Array: ...

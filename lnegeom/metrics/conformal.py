@@ -48,6 +48,8 @@ class Conformal(Metric):
     vectorized : bool
         Whether a callable f maps points ``(..., n)`` to ``(...)`` at once, which spares finite
         differences a loop over points.
+    trace : bool
+        Whether to record the derivatives of a callable f once, on the terms of `FromCallable`.
 
     Examples
     --------
@@ -66,11 +68,12 @@ class Conformal(Metric):
         *,
         derivatives: Derivatives = "auto",
         vectorized: bool = False,
+        trace: bool = False,
     ):
         base = Euclidean() if base is None else base
         if not isinstance(base, Metric):
             raise InputError(f"base must be a Metric, got {base!r}")
-        self.f = as_field(f, derivatives, vectorized)
+        self.f = as_field(f, derivatives, vectorized, trace)
         self.base = base
         own = getattr(f, "dim", None)
         self.dim = own if base.dim is None else base.dim

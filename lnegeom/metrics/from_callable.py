@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from lnegeom._array import Array, GeometryError, InputError, positive_integer
+from lnegeom._recorded import with_record
 from lnegeom.derivatives import Derivatives, Jet, check_source, evaluate, jet
 from lnegeom.metrics._checks import check_matrix, check_negative
 from lnegeom.metrics._jet import JetMetric
@@ -36,6 +37,8 @@ class FromCallable(JetMetric):
     vectorized : bool
         Whether the function maps points ``(..., n)`` to matrices ``(..., n, n)`` at once, which spares
         finite differences a loop over points.
+    trace : bool
+        Whether to record derivatives by torch or JAX at the first call, and replay the record at later ones.
 
     Raises
     ------
@@ -44,6 +47,20 @@ class FromCallable(JetMetric):
     GeometryError
         At a point where the matrix has the wrong shape, is not finite or symmetric, or does not have the
         signature; and for its derivatives, where finite differences of the function do not settle.
+
+    Notes
+    -----
+    With `trace`, each call costs a fraction, and the first one about a second: torch's transforms take
+    milliseconds of Python at any number of points, which a record spares, and JAX compiles for each shape of
+    them. It is for metrics evaluated hundreds of times, as in geodesics, flows and training. In return
+
+    - the function must not branch on values, nor take numbers out of tensors: it is refused;
+    - it must depend on the point alone. Each call by torch compares it to the record at the first point, and
+      refuses where they differ; JAX goes by its record. Tensors that the function closes over may change in
+      place, as in an optimizer's step, and gradients flow to them as they do to points;
+    - within torch.func's transforms and torch.compile, derivatives are taken as without it;
+    - gradients by torch are those of the operations recorded, whatever `no_grad` or backward pass of its own
+      the function has.
 
     Examples
     --------
@@ -61,10 +78,11 @@ class FromCallable(JetMetric):
         negative: int = 0,
         derivatives: Derivatives = "auto",
         vectorized: bool = False,
+        trace: bool = False,
     ):
         if not callable(function):
             raise InputError(f"expected a function of a point, got {function!r}")
-        self.function = function
+        self.function = with_record(function, trace, derivatives)
         self.dim: int = positive_integer("dim", dim)
         self.negative = check_negative(negative, self.dim)
         self.derivatives = check_source(derivatives)

@@ -30,6 +30,9 @@ class FromDivergence(JetMetric):
         Where derivatives come from: torch.func for torch arrays, JAX for JAX arrays, else finite differences.
     vectorized : bool
         Whether the divergence maps points ``(..., n)`` and ``(..., n)`` to values ``(...)`` at once.
+    trace : bool
+        Whether to record derivatives by torch or JAX once, on the terms of `FromCallable`; but no change of
+        the divergence is noticed.
 
     Raises
     ------
@@ -65,11 +68,12 @@ class FromDivergence(JetMetric):
         *,
         derivatives: Derivatives = "auto",
         vectorized: bool = False,
+        trace: bool = False,
     ):
         if not callable(divergence):
             raise InputError(f"expected a divergence, a function of two points, got {divergence!r}")
         self.dim: int = positive_integer("dim", dim)
-        self.jets = DivergenceJets(divergence, derivatives, vectorized)
+        self.jets = DivergenceJets(divergence, derivatives, vectorized, trace)
 
     def __repr__(self) -> str:
         name = getattr(self.jets.function, "__name__", repr(self.jets.function))

@@ -44,6 +44,8 @@ class Graph(Metric):
     vectorized : bool
         Whether a callable φ maps points ``(..., n)`` to ``(...)`` at once, which spares finite
         differences a loop over points.
+    trace : bool
+        Whether to record the derivatives of a callable φ once, on the terms of `FromCallable`.
 
     Examples
     --------
@@ -56,11 +58,17 @@ class Graph(Metric):
     """
 
     def __init__(
-        self, phi: Any, sign: int = 1, *, derivatives: Derivatives = "auto", vectorized: bool = False
+        self,
+        phi: Any,
+        sign: int = 1,
+        *,
+        derivatives: Derivatives = "auto",
+        vectorized: bool = False,
+        trace: bool = False,
     ):
         if not isinstance(sign, (int, float, np.integer)) or sign not in (1, -1):
             raise InputError(f"sign must be 1 (Euclidean) or -1 (Minkowski), got {sign!r}")
-        self.phi = as_field(phi, derivatives, vectorized)
+        self.phi = as_field(phi, derivatives, vectorized, trace)
         self.sign = sign
         self.dim = getattr(phi, "dim", None)
 

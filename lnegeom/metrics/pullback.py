@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from lnegeom._array import (
     Array,
@@ -15,6 +15,7 @@ from lnegeom._array import (
     positive_integer,
     row_sum,
 )
+from lnegeom._recorded import with_record
 from lnegeom.derivatives import Derivatives, Jet, check_source, jet
 from lnegeom.metrics._base import Metric
 from lnegeom.metrics._checks import check_matrix, check_negative
@@ -23,13 +24,14 @@ from lnegeom.tensors import apply_first
 
 
 class _Local(NamedTuple):
-    """The jet of the embedding, and the ambient metric where it lands."""
+    """The embedding at x with its derivatives, the second ones where curvature is wanted, and the metric."""
 
+    x: Array
     value: Array  # (..., A)
     tangents: Array  # (..., A, i): ∂_i f^A
-    second: Array  # (..., A, i, j)
+    second: Array | None  # (..., A, i, j)
+    error: float  # of an entry of second, or else of tangents
     matrix: Array
-    error: float  # of an entry of second
 
 
 class Pullback(Metric):
@@ -55,6 +57,8 @@ class Pullback(Metric):
         Where the derivatives of the embedding come from.
     vectorized : bool
         Whether the embedding maps points ``(..., n)`` to ``(..., N)`` at once.
+    trace : bool
+        Whether to record the embedding's derivatives once, on the terms of `FromCallable`.
 
     Examples
     --------
@@ -74,13 +78,14 @@ class Pullback(Metric):
         negative: int = 0,
         derivatives: Derivatives = "auto",
         vectorized: bool = False,
+        trace: bool = False,
     ):
         if not callable(embedding):
             raise InputError(f"expected an embedding, a function of a point, got {embedding!r}")
         ambient = Euclidean() if ambient is None else ambient
         if not isinstance(ambient, Metric):
             raise InputError(f"ambient must be a Metric, got {ambient!r}")
-        self.embedding = embedding
+        self.embedding = with_record(embedding, trace, derivatives)
         self.dim: int = positive_integer("dim", dim)
         self.ambient = ambient
         self.negative = check_negative(negative, self.dim)
@@ -114,13 +119,18 @@ class Pullback(Metric):
         """
         xp, x = as_floating(x=x)
         check_vectors(xp, x, "x", self.dim)
-        return self._embedded(x)
+        return self._embedded(x, 2)
 
-    def _embedded(self, x: Array) -> Jet:
-        return jet(self.embedding, x, derivatives=self.derivatives, vectorized=self.vectorized)
+    def _embedded(self, x: Array, order: Literal[1, 2]) -> Jet:
+        return jet(self.embedding, x, derivatives=self.derivatives, vectorized=self.vectorized, order=order)
 
     def _local(self, xp: Any, x: Array) -> _Local:
-        found = self._embedded(x)
+        return self._landed(xp, x, self._embedded(x, 1))
+
+    def _curved_local(self, xp: Any, x: Array) -> _Local:
+        return self._landed(xp, x, self._embedded(x, 2))
+
+    def _landed(self, xp: Any, x: Array, found: Jet) -> _Local:
         size = found.value.shape[-1] if found.value.ndim else 0
         if found.value.ndim != x.ndim or (self.ambient.dim or size) != size:
             raise InputError(
@@ -132,7 +142,7 @@ class Pullback(Metric):
         matrix = lowered @ found.first
         matrix = (matrix + xp.matrix_transpose(matrix)) / 2
         check_matrix(xp, matrix, self.negative, rounding=self._rounding(xp, lowered, found.first))
-        return _Local(found.value, found.first, found.second, matrix, found.error)
+        return _Local(x, found.value, found.first, found.second, found.error, matrix)
 
     def _check_lands(self, xp: Any, value: Array) -> None:
         try:
@@ -164,7 +174,7 @@ class Pullback(Metric):
         return self._tangential(xp, local, self._acceleration(xp, local))
 
     def _christoffel_error(self, xp: Any, x: Array) -> float:
-        local = self._local(xp, x)
+        local = self._curved_local(xp, x)
         ambient = self.ambient._christoffel_error(xp, local.value) * row_sum(xp, local.tangents) ** 2
         error = local.error + ambient
         return error * row_sum(xp, self._projection(xp, local)) if error else 0.0
@@ -183,7 +193,8 @@ class Pullback(Metric):
         t = xp.matrix_transpose(local.tangents)
         ambient = self.ambient._local(xp, local.value[..., None, None, :])
         turned = self.ambient._christoffel_apply(xp, ambient, t[..., :, None, :], t[..., None, :, :])
-        return local.second + xp.moveaxis(turned, -1, -3)
+        second = self._embedded(local.x, 2).second if local.second is None else local.second
+        return second + xp.moveaxis(turned, -1, -3)
 
     def _tangential(self, xp: Any, local: _Local, acceleration: Array) -> Array:
         """Γ^k_ij: the components along the image."""

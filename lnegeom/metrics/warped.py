@@ -50,6 +50,8 @@ class Warped(Metric):
     vectorized : bool
         Whether a callable f maps points ``(..., n_B)`` to ``(...)`` at once, which spares finite
         differences a loop over points.
+    trace : bool
+        Whether to record the derivatives of a callable f once, on the terms of `FromCallable`.
 
     Raises
     ------
@@ -79,10 +81,11 @@ class Warped(Metric):
         dims: Any = None,
         derivatives: Derivatives = "auto",
         vectorized: bool = False,
+        trace: bool = False,
     ):
         self._product = Product(base, fibre, dims=dims)
         self.base, self.fibre = base, fibre
-        self.f = as_field(f, derivatives, vectorized)
+        self.f = as_field(f, derivatives, vectorized, trace)
         self.dim = self._product.dim
         own, size = getattr(f, "dim", None), self._product.dims[0]
         if own not in (None, size):

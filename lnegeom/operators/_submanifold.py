@@ -36,7 +36,7 @@ def second_fundamental_form(submanifold: Pullback, x: Any) -> Array:
            [ 0., -2.]])
     """
     xp, x = point_of(_check_submanifold(submanifold), x)
-    return submanifold._normal(xp, submanifold._local(xp, x))
+    return submanifold._normal(xp, submanifold._curved_local(xp, x))
 
 
 def gauss_residual(submanifold: Pullback, x: Any) -> Array:
@@ -64,7 +64,7 @@ def gauss_residual(submanifold: Pullback, x: Any) -> Array:
         derivatives=submanifold.derivatives,
         vectorized=True,
     )
-    local = submanifold._local(xp, x)
+    local = submanifold._curved_local(xp, x)
     difference = own.riemann(x) - submanifold._riemann(xp, local)
     return tensors.apply_first(xp, local.matrix, difference)
 
@@ -87,7 +87,7 @@ def codazzi_residual(submanifold: Pullback, x: Any) -> Array:
     ((3, 2, 2, 2), True)
     """
     xp, x = point_of(_check_submanifold(submanifold), x)
-    local = submanifold._local(xp, x)
+    local = submanifold._curved_local(xp, x)
     ambient, t = submanifold.ambient, local.tangents
     batch, n, size = tuple(x.shape[:-1]), x.shape[-1], t.shape[-2]
     form = submanifold._normal(xp, local)  # (A, j, k)
