@@ -28,9 +28,11 @@ class TrainConfig:
         At least 1, and at least 2 (batch norm). Several processes share a batch of this size.
     lr, momentum, weight_decay : float
         Of `ManifoldSGD`, with Nesterov's momentum.
+    latent_lr : float, optional
+        Learning rate of the latent weights, those that are quantized; by default `lr`, the others'.
     milestones : tuple of int
-        Epochs after which the rate is divided by 10; if there are none, it falls from `lr` to 0 along a
-        cosine, epoch by epoch.
+        Epochs after which the rates are divided by 10; if there are none, they fall to 0 along a cosine,
+        epoch by epoch.
     pretrained : str, optional
         A safetensors file with the weights to start from: a checkpoint of ``lnegeom train --method fp``, or
         the state of the network alone.
@@ -51,6 +53,7 @@ class TrainConfig:
     epochs: int = 40
     batch_size: int = 64
     lr: float = 0.1
+    latent_lr: float | None = None
     momentum: float = 0.9
     weight_decay: float = 0.0
     milestones: tuple[int, ...] = ()
@@ -66,8 +69,15 @@ class TrainConfig:
             raise InputError(f"last_epochs must be at least 1, got {self.last_epochs}")
         if list(self.milestones) != sorted(set(self.milestones)) or min(self.milestones, default=1) < 1:
             raise InputError(f"milestones must be increasing epochs, got {self.milestones}")
-        if not 0 < self.lr < math.inf:
-            raise InputError(f"lr must be a positive finite number, got {self.lr}")
+        for name in ("lr", "latent_lr"):
+            rate = getattr(self, name)
+            if rate is not None and not 0 < rate < math.inf:
+                raise InputError(f"{name} must be a positive finite number, got {rate}")
+        if self.latent_lr is not None and not self.has_latents:
+            raise InputError(
+                f"latent_lr is the rate of quantized weights, and method {self.quant.method!r} with "
+                f"{self.quant.weight_bits} bits has none; give lr alone"
+            )
         if not 0 <= self.momentum < 1:
             raise InputError(f"momentum must be in [0, 1), got {self.momentum}")
         if not 0 <= self.weight_decay < math.inf:
@@ -75,11 +85,21 @@ class TrainConfig:
         if not 0 <= self.validation < 1:
             raise InputError(f"validation must be in [0, 1), got {self.validation}")
 
+    @property
+    def has_latents(self) -> bool:
+        """Whether there are quantized weights, and latent ones behind them."""
+        widths = {self.quant.weight_bits, self.quant.first_last_bits or 32}
+        return self.quant.spec.quantized and widths != {32}
+
+    def decay(self, epoch: int) -> float:
+        """What the learning rates are multiplied by in an epoch, counted from 0."""
+        if self.milestones:
+            return float(0.1 ** sum(epoch >= milestone for milestone in self.milestones))
+        return (1 + math.cos(math.pi * epoch / self.epochs)) / 2
+
     def rate(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 0."""
-        if self.milestones:
-            return self.lr * 0.1 ** sum(epoch >= milestone for milestone in self.milestones)
-        return self.lr * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
+        return self.lr * self.decay(epoch)
 
     def to_data(self) -> dict[str, Any]:
         """The configuration as JSON would give it back (infinity as text)."""

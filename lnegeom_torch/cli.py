@@ -47,15 +47,29 @@ def _configure_task(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--activation-bits", type=int, help="1 to 8, or 32 (default: the method's)")
     what.add_argument("--first-last-bits", type=int, help="of the first and last layer's weights")
+    what.add_argument("--include", nargs="+", metavar="LAYER", help="types (Linear) or names (encoder.*)")
+    what.add_argument("--exclude", nargs="*", metavar="LAYER", help="layers to leave alone, ReLUs too")
     what.add_argument("--scale", help="of the weights' levels: none, tensor or channel")
+    switch = argparse.BooleanOptionalAction
+    what.add_argument("--learned-scale", action=switch, help="learn that scale")
+    what.add_argument("--learned-range", action=switch, help="learn the activations' range")
     what.add_argument("--quantizer", help="for 2 bits and more: maniquant or rf")
     what.add_argument("--gate", help="drop gradients where |W| > 1: optimizer, quantizer or none")
     what.add_argument("--pretrained", help="safetensors file of a trained network to start from")
     how = parser.add_argument_group("how to train")
     how.add_argument("--epochs", type=int, help="default: 40")
     how.add_argument("--batch-size", type=int, help="default: 64")
+    how.add_argument(
+        "--milestones",
+        nargs="*",
+        type=int,
+        metavar="EPOCH",
+        help="epochs after which rates are divided by 10; by default, and with none, they fall to 0 along a "
+        "cosine",
+    )
     how.add_argument("--momentum", type=float, help="Nesterov's (default: 0.9)")
     how.add_argument("--weight-decay", type=float, help="default: 0")
+    how.add_argument("--last-epochs", type=int, help="accuracy is the mean over so many (default: 5)")
     how.add_argument("--seeds", type=int, help="number of runs, seeds 0, 1, …")
     how.add_argument("--jobs", type=int, default=1, help="runs at the same time, a process each (default: 1)")
     how.add_argument("--device", default="auto", help="cpu, cuda, … (default: a GPU if there is one)")
@@ -73,7 +87,8 @@ def _configure_train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--chi", type=float, help="strength of the metric of wcg, lne and rf")
     parser.add_argument("--inverse", help="exact or weak")
-    parser.add_argument("--lr", type=float, help="falls to 0 along a cosine (default: 0.1)")
+    parser.add_argument("--lr", type=float, help="learning rate (default: 0.1)")
+    parser.add_argument("--latent-lr", type=float, help="of the latent weights (default: --lr)")
     parser.add_argument(
         "--validation", type=float, help="share of training images to hold out and measure on, for tuning"
     )
@@ -111,6 +126,13 @@ def _configure_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rates", nargs="+", type=float, default=[0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0], help="to tune over"
     )
+    parser.add_argument(
+        "--tune",
+        choices=("lr", "latent_lr"),
+        default="lr",
+        help="whose rates these are: all parameters' (default), or the latent weights'",
+    )
+    parser.add_argument("--lr", type=float, help="of all else, with --tune latent_lr (default: 0.1)")
     parser.add_argument("--tuning-seeds", type=int, default=1, help="runs at each rate (default: 1)")
     parser.add_argument("--held-out", type=float, default=0.2, help="share to tune on (default: 0.2)")
     parser.add_argument("--reference", help="what differences are against (default: the first method)")

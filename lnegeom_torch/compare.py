@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from tqdm.auto import tqdm
@@ -22,6 +22,10 @@ from lnegeom_torch.statistics import calibration_error
 from lnegeom_torch.train import Run, TrainConfig, train
 
 __all__ = ["Comparison", "Trial", "compare"]
+
+
+Tuned = Literal["lr", "latent_lr"]
+"""Which learning rate a comparison tunes."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class Comparison:
         The methods by label.
     rates : list of float
         Learning rates that were tried.
+    tuned : {"lr", "latent_lr"}
+        Whose they are.
     tuning : dict of str to dict of float to list of Trial
         On held-out images, by label and rate.
     final : dict of str to list of Trial
@@ -68,6 +74,7 @@ class Comparison:
 
     configs: dict[str, TrainConfig]
     rates: list[float]
+    tuned: Tuned
     tuning: dict[str, dict[float, list[Trial]]]
     final: dict[str, list[Trial]]
 
@@ -89,6 +96,7 @@ def compare(
     seeds: int,
     out: Path,
     *,
+    tuned: Tuned = "lr",
     tuning_seeds: int = 1,
     validation: float = 0.2,
     jobs: int = 1,
@@ -101,13 +109,17 @@ def compare(
     Parameters
     ----------
     configs : dict of str to TrainConfig
-        What to compare, by label; their own ``lr`` and ``validation`` are not used.
+        What to compare, by label; their own ``validation``, and the rate that is tuned, are not used.
     rates : sequence of float
         Learning rates to try.
     seeds : int
         Runs at the best rate; seed 0, 1, … is the same for all methods, so that they can be paired.
     out : Path
         Folder for the runs.
+    tuned : {"lr", "latent_lr"}
+        Which rate: of all parameters (a ``latent_lr`` keeps its ratio to it), or of the latent weights alone,
+        while everything else learns at the configuration's own ``lr``. Without latent weights (full
+        precision) it is ``lr`` in either case.
     tuning_seeds : int
         Runs at each rate.
     validation : float
@@ -132,23 +144,30 @@ def compare(
     if len(sets := {config.data for config in configs.values()}) > 1:
         raise InputError(f"a comparison is on one data set, got {', '.join(sorted(sets))}; see --data")
     rates = list(dict.fromkeys(rates))
-    tuned = {
-        out / label / f"lr-{rate:.12g}": replace(config, lr=rate, validation=validation)
+    trials = {
+        out / label / f"lr-{rate:.12g}": replace(_at(config, tuned, rate), validation=validation)
         for label, config in configs.items()
         for rate in rates
     }
-    with tqdm(total=len(tuned) * tuning_seeds + len(configs) * seeds, unit="run", disable=None) as bar:
+    with tqdm(total=len(trials) * tuning_seeds + len(configs) * seeds, unit="run", disable=None) as bar:
         try:
-            tried = iter(_trials(tuned, tuning_seeds, jobs, bar))
+            tried = iter(_trials(trials, tuning_seeds, jobs, bar))
             tuning = {label: {rate: next(tried) for rate in rates} for label in configs}
             best = {
-                out / label / "final": replace(config, lr=_best(tuning[label]), validation=0.0)
+                out / label / "final": replace(_at(config, tuned, _best(tuning[label])), validation=0.0)
                 for label, config in configs.items()
             }
             final = dict(zip(configs, _trials(best, seeds, jobs, bar), strict=True))
         finally:
             forget_datasets()
-    return Comparison(dict(configs), rates, tuning, final)
+    return Comparison(dict(configs), rates, tuned, tuning, final)
+
+
+def _at(config: TrainConfig, tuned: Tuned, rate: float) -> TrainConfig:
+    if tuned == "latent_lr" and config.has_latents:
+        return replace(config, latent_lr=rate)
+    latent = None if config.latent_lr is None else rate * config.latent_lr / config.lr
+    return replace(config, lr=rate, latent_lr=latent)
 
 
 def _best(by_rate: dict[float, list[Trial]]) -> float:

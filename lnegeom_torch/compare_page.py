@@ -37,6 +37,7 @@ def run(options: argparse.Namespace) -> Comparison:
             options.rates,
             3 if options.seeds is None else options.seeds,
             options.out / "runs",
+            tuned=options.tune,
             tuning_seeds=options.tuning_seeds,
             validation=options.held_out,
             jobs=options.jobs,
@@ -50,6 +51,8 @@ def run(options: argparse.Namespace) -> Comparison:
 
 def _configs(options: argparse.Namespace) -> dict[str, TrainConfig]:
     """The methods by label: registry names, or recipes, whose row is the label."""
+    if options.lr is not None and options.tune == "lr":
+        raise InputError("--lr is what all but the latent weights learn at: add --tune latent_lr")
     configs = {}
     for name in options.methods:
         own = argparse.Namespace(**vars(options))
@@ -136,6 +139,7 @@ def report(found: Comparison, reference: str, out: Path) -> None:
         {
             "command": command,
             "environment": environment(),
+            "tuned": found.tuned,
             "configs": {label: config.to_data() for label, config in found.configs.items()},
             "table": [dict(zip(headers, row, strict=True)) for row in rows],
             "tuning": {
@@ -151,9 +155,10 @@ def report(found: Comparison, reference: str, out: Path) -> None:
     curves_by_method(found, out / "curves.png")
     page = Page(f"Methods on {config.data}, {config.model}")
     last = min(config.last_epochs, config.epochs)
+    whose = f" of the latent weights (all else at {config.lr:g})" if found.tuned == "latent_lr" else ""
     page.text(
-        "Each method at its own best learning rate on held-out training images; then, on test images, the "
-        f"mean over the last {last} epochs, and mean ± standard deviation over seeds. "
+        f"Each method at its own best learning rate{whose} on held-out training images; then, on the test "
+        f"images, the mean over the last {last} epochs, and mean ± standard deviation over seeds. "
         "Differences are paired by seed, with Student's 95 % interval; in the next column is half the width "
         "of the intervals that hold for all methods at once (Bonferroni). The worst drop is between the best "
         f"and the worst of the learning rates, {min(found.rates):g} to {max(found.rates):g}, on held-out "

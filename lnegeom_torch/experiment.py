@@ -186,7 +186,8 @@ def _device(name: str) -> str:
 def _report(config: TrainConfig, runs: list[Outcome], out: Path) -> None:
     accuracies = [run.accuracy for run in runs]
     command = shlex.join(["lnegeom", *sys.argv[1:]])
-    rows = [[config.quant.method, config.lr, mean_and_deviation(accuracies), len(runs)]]
+    rate = f"{config.lr:g}" + ("" if config.latent_lr is None else f", latent {config.latent_lr:g}")
+    rows = [[config.quant.method, rate, mean_and_deviation(accuracies), len(runs)]]
     headers = ["method", "learning rate", "accuracy (%)", "seeds"]
     print(text_table(headers, rows))
     write_json(

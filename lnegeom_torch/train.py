@@ -161,9 +161,8 @@ class _Session:
     def epoch(self) -> float:
         """Train for the next epoch and record it; return the time of its iterations."""
         config, number = self.config, len(self.history)
-        lr = config.rate(number)
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = group["initial_lr"] * config.decay(number)
         self.method.progress(number / max(1, config.epochs - 1))
         if distributed.count() > 1:  # each process draws noise of its own, a resumed one the same
             torch.manual_seed((self.seed * 100_003 + number) * 1_009 + distributed.rank())
@@ -175,7 +174,8 @@ class _Session:
         seconds = _clock(config.device) - start
         record = {
             "epoch": number + 1,
-            "lr": lr,
+            "lr": config.rate(number),
+            **({} if config.latent_lr is None else {"latent_lr": config.latent_lr * config.decay(number)}),
             "loss": float(torch.stack(losses).mean()),
             "accuracy": self._accuracy(),
             **self.method.diagnostics(),
@@ -220,12 +220,14 @@ def _build(config: TrainConfig, dataset: data.Dataset) -> tuple[Method, Manifold
         model.load_state_dict(_weights(Path(config.pretrained)))
     method = quantize_(model, config.quant)
     optimizer = ManifoldSGD(
-        method.param_groups(),
+        method.param_groups(config.latent_lr),
         lr=config.lr,
         momentum=config.momentum,
         weight_decay=config.weight_decay,
         nesterov=config.momentum > 0,
     )
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
     return method, optimizer
 
 
@@ -273,7 +275,8 @@ def _clock(device: str) -> float:
 
 def _divergence(config: TrainConfig, seed: int, epoch: int, checkpoint: Path | None) -> str:
     kept = f"; epoch {epoch} is kept in {checkpoint}" if checkpoint is not None else ""
+    latent = "" if config.latent_lr is None else f", and {config.latent_lr} for latent weights"
     return (
         f"the loss of method {config.quant.method!r}, seed {seed}, is no longer finite in epoch {epoch + 1}; "
-        f"lower the learning rate (it was {config.lr}){kept}"
+        f"lower the learning rate (it was {config.lr}{latent}){kept}"
     )

@@ -78,11 +78,16 @@ class Method:
             for name, target in self._targets.items()
         }
 
-    def param_groups(self) -> list[dict[str, Any]]:
+    def param_groups(self, latent_lr: float | None = None) -> list[dict[str, Any]]:
         """Parameter groups for an optimizer: latent weights with the metric and gate, then all the others.
 
         `ManifoldSGD` and `ManifoldAdamW` understand the metric and the gate. torch's own optimizers ignore
         both: for the gate alone, let the quantizer have it, ``QuantConfig(gate="quantizer")``.
+
+        Parameters
+        ----------
+        latent_lr : float, optional
+            Learning rate of the latent weights; by default the optimizer's, as for all others.
         """
         latents = self.latents
         latent = {id(p) for p in latents.values()}
@@ -93,6 +98,7 @@ class Method:
                 "params": list(latents.values()),
                 "metric": metric_to_data(self.config.chosen_metric),
                 **({"quantizer_gate": True} if gate == "quantizer" else {"gate": gate == "optimizer"}),
+                **({} if latent_lr is None else {"lr": latent_lr}),
             },
             {"params": others, "metric": None, "gate": False},
         ]

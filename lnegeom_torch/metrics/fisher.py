@@ -115,7 +115,8 @@ class Fisher(Metric):
         if self.kind == "diagonal":
             found = flat / (state["fisher_diagonal"] + self.damping)
         elif self.kind == "kronecker":
-            found = state["fisher_output_inverse"] @ flat @ state["fisher_input_inverse"]
+            left, right = state["fisher_output_inverse"], state["fisher_input_inverse"]
+            found = left @ flat.unflatten(0, (*left.shape[:-2], -1)) @ right
         elif self.kind == "exact":
             found = (state["fisher_inverse"] @ flat.flatten()).view_as(flat)
         else:  # Woodbury: (JᵀJ + λI)⁻¹ g = [g − Jᵀ (J Jᵀ + λI)⁻¹ J g] / λ
@@ -134,24 +135,27 @@ class Fisher(Metric):
         state : dict
             Where to; what is there is the past.
         inputs : Tensor
-            What the layer multiplies, ``(samples, positions, in)``; a linear layer has one position.
+            What the layer multiplies, ``(samples, positions, in)``; a linear layer has one position. Of a
+            grouped convolution ``(samples, positions, groups, in)``, each group's own.
         outputs : Tensor
-            Gradients of each sample's log-likelihood by the layer's outputs, ``(samples, positions, out)``.
+            Gradients of each sample's log-likelihood by the layer's outputs, ``(samples, positions, out)``,
+            or ``(samples, positions, groups, out)``.
         workers : sequence of process groups
             Among which the batch is divided; the statistics are then those of all of it, on each.
         """
         positions = inputs.shape[1]
         count = total(inputs.new_tensor(float(len(inputs))), workers)
         if self.kind == "kronecker":
-            a = total(torch.einsum("bti,btj->ij", inputs, inputs), workers) / count
-            g = total(torch.einsum("bti,btj->ij", outputs, outputs), workers) / (count * positions)
+            a = total(torch.einsum("bt...i,bt...j->...ij", inputs, inputs), workers) / count
+            g = total(torch.einsum("bt...i,bt...j->...ij", outputs, outputs), workers) / (count * positions)
             a, g = self._mean(state, "fisher_input", a), self._mean(state, "fisher_output", g)
             # Martens & Grosse §6.3: π shares the damping out by the factors' mean eigenvalues.
-            share = torch.sqrt((a.trace() / len(a)).clamp(min=1e-12) / (g.trace() / len(g)).clamp(min=1e-12))
+            share = torch.sqrt(_mean_eigenvalue(a).clamp(min=1e-12) / _mean_eigenvalue(g).clamp(min=1e-12))
             state["fisher_input_inverse"] = _inverse(a, share * math.sqrt(self.damping))
             state["fisher_output_inverse"] = _inverse(g, math.sqrt(self.damping) / share)
             return
-        samples = torch.einsum("bto,bti->boi", outputs, inputs)  # Eq. 10, summed over positions
+        samples = torch.einsum("bt...o,bt...i->b...oi", outputs, inputs)  # Eq. 10, summed over positions
+        samples = samples.flatten(1, -2)  # groups one after the other, as the weight has them
         if self.kind == "diagonal":
             self._mean(state, "fisher_diagonal", total(samples.square().sum(dim=0), workers) / count)
             return
@@ -170,7 +174,12 @@ class Fisher(Metric):
         return mean
 
 
+def _mean_eigenvalue(matrix: Tensor) -> Tensor:
+    return matrix.diagonal(dim1=-2, dim2=-1).mean(-1)
+
+
 def _inverse(matrix: Tensor, damping: Tensor | float) -> Tensor:
-    damped = matrix + damping * torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
+    identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+    damped = matrix + torch.as_tensor(damping, device=matrix.device)[..., None, None] * identity
     factor, _ = torch.linalg.cholesky_ex(damped)  # damped: positive definite; no look at the device's flag
     return torch.cholesky_inverse(factor)

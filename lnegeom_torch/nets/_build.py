@@ -19,9 +19,7 @@ __all__ = ["build"]
 _DEPTHS = (20, 32, 44, 56, 110)
 
 
-def build(
-    name: str, *, channels: int, image_size: int, classes: int, activation: type[nn.Module] = nn.ReLU
-) -> nn.Module:
+def build(name: str, *, channels: int, image_size: int, classes: int) -> nn.Module:
     """Build a network for images ``(N, channels, image_size, image_size)``.
 
     Weights come from torch's global random numbers: `torch.manual_seed` first makes them reproducible.
@@ -35,9 +33,6 @@ def build(
         and there.
     channels, image_size, classes : int
         As in `lnegeom_torch.data.Dataset`.
-    activation : type of module
-        Stands in the place of every ReLU and ReLU6. Where quantized activations want `nn.Hardtanh`,
-        `lnegeom_torch.quantize_` puts it there.
 
     Returns
     -------
@@ -67,10 +62,4 @@ def build(
     }
     if name not in networks:
         raise InputError(f"unknown network {name!r}; known: {', '.join(networks)}")
-    network = networks[name]()
-    if activation is not nn.ReLU:
-        for module in list(network.modules()):
-            for key, child in module.named_children():
-                if isinstance(child, nn.ReLU | nn.ReLU6):
-                    setattr(module, key, activation())
-    return network
+    return networks[name]()

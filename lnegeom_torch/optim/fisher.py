@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
@@ -94,7 +95,7 @@ def _layers_of(model: nn.Module, wanted: dict[Tensor, Fisher]) -> dict[Tensor, n
     """The layer that multiplies by each weight, or by what a parametrization makes of it."""
     found: dict[Tensor, nn.Module] = {}
     for layer in model.modules():
-        if isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups == 1):
+        if isinstance(layer, nn.Linear | nn.Conv2d):
             parametrizations = getattr(layer, "parametrizations", {})
             own = parametrizations["weight"].original if "weight" in parametrizations else layer.weight
             if own in wanted:
@@ -103,7 +104,7 @@ def _layers_of(model: nn.Module, wanted: dict[Tensor, Fisher]) -> dict[Tensor, n
         missing = next(weight for weight in wanted if weight not in found)
         raise InputError(
             f"a weight of shape {tuple(missing.shape)} with the metric Fisher belongs to no nn.Linear or "
-            "nn.Conv2d with groups=1 of this model; put it into a group without that metric"
+            "nn.Conv2d of this model; put it into a group without that metric"
         )
     return found
 
@@ -117,7 +118,8 @@ def _workers(model: nn.Module, weight: Tensor) -> list[Any]:
 
 
 def _check_whole(weight: Tensor, inputs: Tensor, slopes: Tensor) -> None:
-    expected, found = (len(weight), weight.numel() // len(weight)), (slopes.shape[-1], inputs.shape[-1])
+    expected = (len(weight), weight.numel() // len(weight))
+    found = (math.prod(slopes.shape[2:]), inputs.shape[-1])
     if expected != found:
         raise InputError(
             f"Fisher needs all inputs and outputs of a layer on each process: a weight of shape "
@@ -152,12 +154,18 @@ def _surprise(
 
 
 def _as_positions(layer: nn.Module, inputs: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
-    """Inputs and output gradients as ``(samples, positions, features)``: patches, for a convolution."""
+    """Inputs and output gradients as ``(samples, positions, features)``: patches, for a convolution.
+
+    Of a grouped one ``(samples, positions, groups, features)``: each group is a layer by itself.
+    """
     if isinstance(layer, nn.Conv2d):
         if isinstance(layer.padding, str):
             raise InputError("Fisher needs a convolution's padding in numbers, got padding='same'")
         patches = F.unfold(inputs, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
-        return patches.transpose(1, 2), slopes.flatten(2).transpose(1, 2)
+        found = patches.transpose(1, 2), slopes.flatten(2).transpose(1, 2)
+        if layer.groups == 1:
+            return found
+        return found[0].unflatten(2, (layer.groups, -1)), found[1].unflatten(2, (layer.groups, -1))
     samples = len(inputs)
     return inputs.reshape(samples, -1, inputs.shape[-1]), slopes.reshape(samples, -1, slopes.shape[-1])
 

@@ -1,5 +1,6 @@
 """The command line as a user meets it."""
 
+import argparse
 import json
 import os
 import signal
@@ -13,6 +14,10 @@ from joblib.externals.loky import get_reusable_executor
 
 from lnegeom.cli import main
 from lnegeom_torch.checkpoint import Checkpoint
+from lnegeom_torch.cli import TRAIN as TRAIN_COMMAND
+from lnegeom_torch.experiment import from_options
+from lnegeom_torch.metrics import NormalizedLNE
+from lnegeom_torch.ricci import RicciFlow
 
 TRAIN = ["train", "--data", "digits", "--epochs", "3"]
 
@@ -98,6 +103,70 @@ def test_seeds_in_processes_of_their_own_have_the_same_numbers(tmp_path):
         get_reusable_executor().shutdown()
     assert (tmp_path / "2" / "seed-2" / "checkpoint.safetensors").exists()
     assert runs[0] == runs[1]
+
+
+FLAGS = {
+    "--data": ("mnist", "mnist"),
+    "--root": ("here", "here"),
+    "--image-size": ("64", 64),
+    "--model": ("lenet", "lenet"),
+    "--epochs": ("9", 9),
+    "--batch-size": ("32", 32),
+    "--lr": ("0.2", 0.2),
+    "--latent-lr": ("3", 3.0),
+    "--momentum": ("0.5", 0.5),
+    "--weight-decay": ("0.01", 0.01),
+    "--milestones": ("3 6", (3, 6)),
+    "--pretrained": ("file", "file"),
+    "--last-epochs": ("2", 2),
+    "--validation": ("0.1", 0.1),
+    "--device": ("cpu", "cpu"),
+    "--method": ("rf", "rf"),
+    "--weight-bits": ("2", 2),
+    "--activation-bits": ("4", 4),
+    "--quantizer": ("rf", "rf"),
+    "--scale": ("channel", "channel"),
+    "--learned-scale": ("", True),
+    "--learned-range": ("", True),
+    "--chi --inverse": ("0.3 exact", NormalizedLNE(chi=0.3, inverse="exact")),
+    "--gate": ("none", "none"),
+    "--option": ("every=7", RicciFlow(every=7)),
+    "--first-last-bits": ("8", 8),
+    "--include": ("Linear 1.*", ("Linear", "1.*")),
+    "--exclude": ("0.* ReLU", ("0.*", "ReLU")),
+}
+FIELDS = {"--chi --inverse": "metric", "--option": "options"}
+
+
+def configuration(*arguments):
+    parser = argparse.ArgumentParser()
+    TRAIN_COMMAND.configure(parser)
+    return from_options(parser.parse_args([*arguments, "--out", "nowhere"]))
+
+
+def test_every_setting_has_a_flag():
+    flags = [
+        word
+        for names, (texts, _) in FLAGS.items()
+        for name, text in (
+            zip(names.split(), texts.split(), strict=True) if " " in names else [(names, texts)]
+        )
+        for word in (name, *text.split())
+    ]
+    config = configuration(*flags)
+    settings = {**vars(config), **vars(config.quant)}
+    expected = {FIELDS.get(names, names[2:].replace("-", "_")): v for names, (_, v) in FLAGS.items()}
+    assert {**settings, **expected} == settings
+    assert expected.keys() == settings.keys() - {"quant"}
+
+
+def test_a_flag_can_take_back_what_a_recipe_says():
+    recipe = ("--recipe", "maniquant-table1/resnet20-wcg")
+    assert configuration(*recipe).milestones == (80, 150, 190)
+    config = configuration(*recipe, "--milestones", "--no-learned-scale")
+    assert config.milestones == ()
+    assert config.rate(100) == pytest.approx(0.05)  # a cosine
+    assert not config.quant.learned_scale
 
 
 BAD = {

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import statistics
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import lnegeom
 from lnegeom.cli import main
 from lnegeom_torch import data, recipes
 from lnegeom_torch.checkpoint import Checkpoint
+from lnegeom_torch.compare import _at
 from lnegeom_torch.methods import METHODS, MetaQuant, Method
 from lnegeom_torch.metrics import NormalizedLNE
 from lnegeom_torch.settings import parse_options, to_config, to_quant
@@ -271,4 +273,27 @@ def test_the_rate_falls_at_milestones():
 
 def test_every_method_has_a_rate_in_the_recipe_for_digits():
     rows = {name.split("/")[1] for name in recipes.names() if name.startswith("digits-mlp/")}
-    assert rows == set(METHODS)
+    assert rows == {*METHODS, "ste-no-gate"}
+
+
+def test_latent_weights_alone_are_tuned_beside_a_rate_of_all_else(tmp_path, capsys):
+    short = ["--rates", "0.5", "5", "--seeds", "2", "--epochs", "1", "--out", str(tmp_path)]
+    methods = ["--methods", "fp", "digits-mlp/ste-no-gate"]
+    assert main(["compare", *methods, "--lr", "0.05", *short]) == 2
+    assert "add --tune latent_lr" in capsys.readouterr().err
+    assert main(["compare", *methods, "--lr", "0.05", "--tune", "latent_lr", *short]) == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    best = {line["method"]: line["learning rate"] for line in results["table"]}
+    for label, files in (("fp", "runs/fp"), ("ste-no-gate", "runs/ste-no-gate")):
+        names = {"lr-0.5": 0.5, "lr-5": 5.0, "final": best[label]}
+        for name, rate in names.items():
+            config = json.loads((tmp_path / files / f"{name}-seed-0.json").read_text())["identity"]["config"]
+            expected = (rate, None) if label == "fp" else (0.05, rate)
+            assert (config["lr"], config["latent_lr"]) == expected
+    assert "of the latent weights (all else at 0.05)" in (tmp_path / "index.html").read_text()
+
+
+def test_a_rate_of_all_parameters_keeps_the_latent_weights_in_proportion():
+    config = TrainConfig(lr=0.125, latent_lr=4.0)
+    assert _at(config, "lr", 0.25) == replace(config, lr=0.25, latent_lr=8.0)
+    assert _at(config, "latent_lr", 0.25) == replace(config, latent_lr=0.25)

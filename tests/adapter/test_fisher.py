@@ -1,5 +1,6 @@
 """The Fisher metric against blocks computed by hand, sample by sample, on quantized layers."""
 
+import copy
 import io
 
 import pytest
@@ -32,6 +33,13 @@ def convolution():
     return model, method, torch.randn(12, 2, 4, 4, dtype=torch.float64)
 
 
+def grouped(groups=2):
+    model, method = quantized(
+        nn.Conv2d(4, 4, 2, groups=groups, bias=False), nn.Tanh(), nn.Flatten(), nn.Linear(16, 3, bias=False)
+    )
+    return model, method, torch.randn(12, 4, 3, 3, dtype=torch.float64)
+
+
 def samples_by_hand(model, method, inputs, targets):
     """∂ℓ/∂Ŵ of each sample alone, through the quantized weight itself: rows (sample, weight)."""
     layers = [model.get_submodule(name) for name in method.layers]
@@ -44,7 +52,8 @@ def samples_by_hand(model, method, inputs, targets):
             if isinstance(module, nn.Linear):
                 out = nn.functional.linear(out, next(weights), module.bias)
             elif isinstance(module, nn.Conv2d):
-                out = nn.functional.conv2d(out, next(weights), module.bias, module.stride, module.padding)
+                options = module.stride, module.padding, module.dilation, module.groups
+                out = nn.functional.conv2d(out, next(weights), module.bias, *options)
             else:
                 out = module(out)
         loss = nn.functional.cross_entropy(out, y[None])
@@ -65,7 +74,7 @@ def step_of(model, method, inputs, targets, metric, estimates=1):
     return [(before - w.detach(), g) for (before, g), w in zip(found, method.latents.values(), strict=True)]
 
 
-@pytest.mark.parametrize("case", [linear, convolution])
+@pytest.mark.parametrize("case", [linear, convolution, grouped])
 @pytest.mark.parametrize("kind", ["diagonal", "block", "exact"])
 def test_natural_gradient_solves_with_the_block_by_hand(case, kind):
     model, method, inputs = case()
@@ -113,6 +122,37 @@ def test_kronecker_factors_of_a_convolution():
     # Almost undamped: along the sample's own direction F⁻¹ is one over its eigenvalue.
     along = row[0] / row[0].norm()
     close(step.flatten() @ along, gradient.flatten() @ along / block.trace(), rtol=1e-2, atol=0)
+
+
+@pytest.mark.parametrize("groups", [2, 4])
+def test_each_group_of_a_convolution_has_factors_of_its_own(groups):
+    """As if it were a convolution by itself: the step is that of as many separate layers."""
+    model, method, inputs = grouped(groups)
+    targets = torch.randint(3, (12,))
+    fresh = copy.deepcopy(model)
+    (step, _), _ = step_of(model, method, inputs, targets, Fisher("kronecker", DAMPING))
+
+    class Apart(nn.Module):
+        def __init__(self):
+            super().__init__()
+            width = 4 // groups
+            self.parts = nn.ModuleList(nn.Conv2d(width, width, 2, bias=False) for _ in range(groups))
+            self.rest = fresh[1:]
+
+        def forward(self, x):
+            outputs = [part(y) for part, y in zip(self.parts, x.chunk(groups, dim=1), strict=True)]
+            return self.rest(torch.cat(outputs, dim=1))
+
+    apart = Apart().double()
+    for part, weight in zip(apart.parts, fresh[0].weight.detach().chunk(groups), strict=True):
+        part.weight = nn.Parameter(weight.clone())
+    weights = [part.weight for part in apart.parts]
+    before = [weight.detach().clone() for weight in weights]
+    optimizer = ManifoldSGD(weights, lr=1.0, metric=Fisher("kronecker", DAMPING))
+    estimate_fisher(optimizer, apart, inputs, targets)
+    nn.functional.cross_entropy(apart(inputs), targets).backward()
+    optimizer.step()
+    close(step, torch.cat([b - w.detach() for b, w in zip(before, weights, strict=True)]))
 
 
 def test_kronecker_factors_of_independent_positions():

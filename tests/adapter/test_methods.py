@@ -43,7 +43,7 @@ VARIANTS = {name: QuantConfig(name) for name in METHODS} | {
 
 def network(name="lenet"):
     torch.manual_seed(0)
-    return build(name, channels=1, image_size=8, classes=10, activation=nn.ReLU)
+    return build(name, channels=1, image_size=8, classes=10)
 
 
 def batch(seed=1):

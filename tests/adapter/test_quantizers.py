@@ -10,6 +10,7 @@ from torch import nn
 
 import lnegeom
 from lnegeom_torch import QuantConfig, quantize_
+from lnegeom_torch.methods.selection import find_relus
 from lnegeom_torch.nets import build
 from lnegeom_torch.quant import (
     ActivationQuantizer,
@@ -135,7 +136,9 @@ def test_fine_activations_do_not_change_the_size_of_gradients(quantizer):
     norms = []
     for bits in (8, 32):
         torch.manual_seed(0)
-        model = build("resnet20", channels=1, image_size=8, classes=10, activation=activation)
+        model = build("resnet20", channels=1, image_size=8, classes=10)
+        for module, key in find_relus(model, QuantConfig()):
+            setattr(module, key, activation())
         config = QuantConfig("ste", activation_bits=bits, quantizer=quantizer)
         method = quantize_(model, config)
         nn.functional.cross_entropy(model(torch.randn(32, 1, 8, 8)), torch.arange(32) % 10).backward()

@@ -178,6 +178,42 @@ def test_the_learning_rate_falls_along_a_whole_cosine_and_momentum_is_nesterovs(
     assert all(group["nesterov"] for group in made[0].param_groups)
 
 
+@pytest.mark.parametrize("moving", ["lr", "latent_lr"])
+def test_latent_weights_learn_at_a_rate_of_their_own(digits, moving):
+    """With one of the two rates next to nothing, only the other's weights move."""
+    rates = {"lr": 1e-12, "latent_lr": 1e-12} | {moving: 0.05}
+    runs = [TrainConfig(quant=QuantConfig("ste"), epochs=n, **rates) for n in (1, 2)]
+    first, second = (train(run, 0, dataset=digits) for run in runs)
+    for name, value in first.method.model.named_parameters():
+        moved = not torch.allclose(value, second.method.model.get_parameter(name), rtol=0, atol=1e-6)
+        assert moved == (("original" in name) == (moving == "latent_lr")), name
+    assert second.history[1][moving] == pytest.approx(0.025)  # half of a cosine
+
+
+def test_a_run_with_two_rates_resumes_to_the_same_numbers(digits, tmp_path):
+    two = TrainConfig(quant=QuantConfig("ste", gate="none"), epochs=2, lr=0.05, latent_lr=2.0)
+    whole = train(two, 0, dataset=digits)
+    file = tmp_path / "checkpoint.safetensors"
+
+    def stop(record):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(two, 0, dataset=digits, checkpoint=file, on_epoch=stop)
+    assert len(Checkpoint.load(file).data["history"]) == 1
+    resumed = train(two, 0, dataset=digits, checkpoint=file, resume=True)
+    assert same(whole, resumed)
+    assert whole.history == resumed.history
+
+
+def test_a_rate_of_latent_weights_needs_latent_weights():
+    for quant in (QuantConfig("fp"), QuantConfig("ste", weight_bits=32)):
+        with pytest.raises(lnegeom.InputError, match="latent_lr is the rate of quantized weights"):
+            TrainConfig(quant=quant, latent_lr=1.0)
+    quant = QuantConfig("ste", weight_bits=32, first_last_bits=8)
+    assert TrainConfig(quant=quant, latent_lr=1.0).has_latents
+
+
 def test_a_configuration_is_plain_data():
     assert TrainConfig(root="/data/Infinity").to_data()["root"] == "/data/Infinity"
     data = TrainConfig(quant=QuantConfig("rf", options=RicciFlow(epsilon=math.inf))).to_data()
@@ -191,6 +227,7 @@ def test_a_configuration_is_plain_data():
         ("epochs", 0, "epochs must be at least 1, got 0"),
         ("lr", 0.0, "lr must be a positive finite number, got 0.0"),
         ("lr", math.nan, "lr must be a positive finite number, got nan"),
+        ("latent_lr", 0.0, "latent_lr must be a positive finite number, got 0.0"),
         ("momentum", 1.0, r"momentum must be in \[0, 1\), got 1.0"),
         ("weight_decay", -1.0, "weight_decay must be a finite number >= 0, got -1.0"),
         ("validation", 1.0, r"validation must be in \[0, 1\), got 1.0"),
