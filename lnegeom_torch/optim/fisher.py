@@ -165,7 +165,8 @@ def _as_positions(layer: nn.Module, inputs: Tensor, slopes: Tensor) -> tuple[Ten
         found = patches.transpose(1, 2), slopes.flatten(2).transpose(1, 2)
         if layer.groups == 1:
             return found
-        return found[0].unflatten(2, (layer.groups, -1)), found[1].unflatten(2, (layer.groups, -1))
+        groups = (layer.groups, -1)
+        return torch.unflatten(found[0], 2, groups), torch.unflatten(found[1], 2, groups)
     samples = len(inputs)
     return inputs.reshape(samples, -1, inputs.shape[-1]), slopes.reshape(samples, -1, slopes.shape[-1])
 
