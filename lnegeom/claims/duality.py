@@ -11,7 +11,11 @@ import lnegeom
 from lnegeom.claims._claim import Figure, Group, claim
 
 FAMILY = lnegeom.Normal()
-THETA = FAMILY.natural(0.4, 0.8)
+
+
+def _point() -> Any:
+    """Mean 0.4, standard deviation 0.8."""
+    return FAMILY.natural(0.4, 0.8)
 
 
 def _largest(array: Any) -> float:
@@ -92,30 +96,30 @@ def mirror_descent() -> list[Figure]:
 )
 def kl_is_fisher() -> list[Figure]:
     """The normal family by quadrature: KL at |dθ| = 10⁻³, and both expectations over x."""
-    step = np.array([0.6e-3, -0.8e-3])
+    theta, step = _point(), np.array([0.6e-3, -0.8e-3])
     x, h = np.linspace(-9, 9, 4001), 1e-4
 
-    def log_density(theta: Any) -> Any:
-        quadratic = theta[0] * x + theta[1] * x**2
+    def log_density(at: Any) -> Any:
+        quadratic = at[0] * x + at[1] * x**2
         return quadratic - np.log(np.trapezoid(np.exp(quadratic), x))
 
-    density = np.exp(log_density(THETA))
-    kl = np.trapezoid(density * (log_density(THETA) - log_density(THETA + step)), x)
+    density = np.exp(log_density(theta))
+    kl = np.trapezoid(density * (log_density(theta) - log_density(theta + step)), x)
     steps = h * np.eye(2)
-    scores = np.stack([(log_density(THETA + e) - log_density(THETA - e)) / (2 * h) for e in steps])
+    scores = np.stack([(log_density(theta + e) - log_density(theta - e)) / (2 * h) for e in steps])
     fisher = np.trapezoid(density * scores[:, None] * scores[None], x)
     second = [
         [
-            log_density(THETA + a + b)
-            - log_density(THETA + a - b)
-            - log_density(THETA - a + b)
-            + log_density(THETA - a - b)
+            log_density(theta + a + b)
+            - log_density(theta + a - b)
+            - log_density(theta - a + b)
+            + log_density(theta - a - b)
             for a in steps
         ]
         for b in steps
     ]
     hessian = np.trapezoid(density * np.array(second) / (4 * h * h), x)
-    library = lnegeom.Fisher(FAMILY).matrix(THETA)
+    library = lnegeom.Fisher(FAMILY).matrix(theta)
     return [
         Figure("2 KL over +dθᵀ F dθ", 2 * kl / (step @ fisher @ step), 0.995, 1.005),
         Figure("relative difference of F and −E[Hessian]", _largest(hessian / fisher + 1), high=1e-4),
@@ -135,20 +139,20 @@ def kl_is_fisher() -> list[Figure]:
 def steepest_descent() -> list[Figure]:
     """All directions around a point of the normal family, each to where KL = c; the best against −F⁻¹∇L."""
     gradient, angles = np.array([0.7, -0.4]), np.linspace(0, 2 * np.pi, 20_001)
-    divergence = lnegeom.KL(FAMILY)
+    theta, divergence = _point(), lnegeom.KL(FAMILY)
     directions = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
 
     def best(c: float) -> Any:
         low, high = np.zeros(len(angles)), np.full(len(angles), 0.05)
         for _ in range(40):
             middle = (low + high) / 2
-            inside = divergence(THETA, THETA + middle[:, None] * directions) < c
+            inside = divergence(theta, theta + middle[:, None] * directions) < c
             low, high = np.where(inside, middle, low), np.where(inside, high, middle)
         steps = low[:, None] * directions
         return steps[np.argmin(steps @ gradient)]
 
     c = 1e-7
-    step, natural = best(c), lnegeom.Fisher(FAMILY).sharp(THETA, gradient)
+    step, natural = best(c), lnegeom.Fisher(FAMILY).sharp(theta, gradient)
     multiplier = (best(0.9 * c) - best(1.1 * c)) @ gradient / (0.2 * c)
     cosine = -step @ natural / np.linalg.norm(step) / np.linalg.norm(natural)
     return [
@@ -177,13 +181,13 @@ def natural_gradient_invariance() -> list[Figure]:
         [(natural(phi + e) - natural(phi - e)) / (2 * h) for e in h * np.eye(2)], axis=-1
     )  # ∂θ/∂φ
     gradient = np.array([0.7, -0.4])
-    fisher = lnegeom.Fisher(FAMILY)
-    in_theta = fisher.sharp(THETA, gradient)
+    theta, fisher = _point(), lnegeom.Fisher(FAMILY)
+    in_theta = fisher.sharp(theta, gradient)
     in_phi = np.linalg.solve(
-        jacobian.T @ fisher.matrix(THETA) @ jacobian, jacobian.T @ gradient
+        jacobian.T @ fisher.matrix(theta) @ jacobian, jacobian.T @ gradient
     )  # F and ∇L of the other parameters
     sizes = np.array([0.04, 0.02, 0.01])
-    apart = [np.linalg.norm(natural(phi - s * in_phi) - (THETA - s * in_theta)) for s in sizes]
+    apart = [np.linalg.norm(natural(phi - s * in_phi) - (theta - s * in_theta)) for s in sizes]
     slope = np.polyfit(np.log(sizes), np.log(apart), 1)[0]
     return [
         Figure("difference of the vectors", _largest(jacobian @ in_phi - in_theta), high=1e-7),

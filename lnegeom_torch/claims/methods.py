@@ -1,73 +1,13 @@
-"""Claims about the papers' training methods that a small network decides."""
+"""Claims about quantizers and methods that need no training."""
 
 from __future__ import annotations
 
-import itertools
-import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from lnegeom.claims import Figure, Group, claim
 from lnegeom_torch.claims._threads import on_one_thread
-
-if TYPE_CHECKING:
-    import torch
-
-
-def _network(*sizes: int, seed: int = 0) -> torch.nn.Sequential:
-    """A fully connected network with batch norm; torch's random state stays as it is."""
-    import torch
-
-    layers: list[torch.nn.Module] = []
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for inputs, outputs in itertools.pairwise(sizes):
-            layers += [
-                torch.nn.Linear(inputs, outputs, bias=False),
-                torch.nn.BatchNorm1d(outputs),
-                torch.nn.Tanh(),
-            ]
-    return torch.nn.Sequential(*layers[:-1])
-
-
-@claim(
-    "ManiQuant §3.2, Lemma 3 and §5",
-    "Under the weak-curvature gradient the gradient mismatch is smaller than under the plain "
-    "straight-through estimator.",
-    "does not hold",
-    instead="With χ = 1/(output channels) the metric cannot turn a gradient by more than a degree or two "
-    "(`wcg-rotation`), and the mismatch is tens of degrees, the same with and without.",
-    where=("tests/adapter/test_diagnostics.py", "docs/experiments.md"),
-    needs=("torch",),
-)
-@on_one_thread
-def wcg_mismatch() -> list[Figure]:
-    """The first layer of a 1-bit 8-16-4 network, 512 noise samples: the angle to the smoothed loss's
-    gradient, its 95 % interval; and the turn by the metric.
-    """
-    import torch
-
-    from lnegeom_torch import NormalizedLNE, QuantConfig, quantize_
-    from lnegeom_torch.diagnostics import gradient_mismatch
-
-    model = _network(8, 16, 4)
-    method = quantize_(model, QuantConfig("ste", gate="none"))
-    generator = torch.Generator().manual_seed(1)
-    batch = torch.randn(64, 8, generator=generator), torch.randint(4, (64,), generator=generator)
-    found = gradient_mismatch(model, batch, samples=512)["0"]
-    weight = method.latents["0"]
-    loss = torch.nn.functional.cross_entropy(model(batch[0]), batch[1])
-    (gradient,) = torch.autograd.grad(loss, weight)
-    metric = NormalizedLNE(inverse="weak")  # χ = 1/16
-    turned = metric.natural_gradient(weight.detach(), gradient)
-    cosine = torch.nn.functional.cosine_similarity(turned.flatten(), gradient.flatten(), dim=0)
-    turn = math.degrees(math.acos(min(1.0, float(cosine))))
-    return [
-        Figure("mismatch of ste, degrees: lower end", found.angle_interval[0], low=10),
-        Figure("turn by the weak-curvature metric, degrees", turn, high=1.8),
-        Figure("the most that it could turn, over that lower end", 1.74 / found.angle_interval[0], high=0.2),
-    ]
 
 
 @claim(
@@ -98,55 +38,6 @@ def quantizer_one_to_one() -> list[Figure]:
             0,
             0,
         ),
-    ]
-
-
-@claim(
-    "ManiQuant §4.2, Tables 1 to 3",
-    "The comparison with DoReFa is fair: forward pass and optimization are the same, and the only "
-    "difference is the direction of the gradient.",
-    "does not hold",
-    instead="DoReFa divides the gradient of a layer by max|tanh W|, that of a fresh layer being 9 to 28 "
-    "times as long. Under batch norm a 1-bit layer depends on sign(W) alone, so that the step's size over "
-    "|W| is what matters: at one shared rate the methods are at different rates. Each needs its own.",
-    where=("tests/adapter/test_equivalences.py", "docs/experiments.md"),
-    needs=("torch",),
-)
-@on_one_thread
-def dorefa_scale() -> list[Figure]:
-    """Gradients of the same quantized weights under both, Xavier's and torch's initial weights, 256 × 256;
-    and outputs of a network with batch norm when its weights are scaled.
-    """
-    import torch
-
-    from lnegeom_torch import QuantConfig, quantize_
-
-    generator = torch.Generator().manual_seed(0)
-    xavier = torch.nn.init.xavier_uniform_(torch.empty(256, 256), generator=generator)
-    default = torch.nn.init.kaiming_uniform_(torch.empty(256, 256), a=math.sqrt(5), generator=generator)
-
-    def longer(weight: torch.Tensor) -> float:
-        lengths = []
-        for name in ("dorefa", "ste"):
-            layer = torch.nn.Linear(256, 256, bias=False)
-            layer.weight.data.copy_(weight)
-            method = quantize_(layer, QuantConfig(name))
-            (gradient,) = torch.autograd.grad(layer.weight.sum(), list(method.latents.values()))
-            lengths.append(float(gradient.norm()))
-        return lengths[0] / lengths[1]
-
-    model = _network(8, 16, 4)
-    method = quantize_(model, QuantConfig("ste"))
-    inputs = torch.randn(64, 8, generator=generator)
-    with torch.no_grad():
-        before = model(inputs)
-        for latent in method.latents.values():
-            latent.mul_(0.01)
-        change = float((model(inputs) - before).abs().max())
-    return [
-        Figure("DoReFa's gradient over ste's, Xavier", longer(xavier), 8, 14),
-        Figure("the same, torch's default", longer(default), 14, 29),
-        Figure("change of the outputs when W becomes W/100", change, 0, 0),
     ]
 
 
@@ -233,59 +124,4 @@ def proxquant_map() -> list[Figure]:
     ]
 
 
-@claim(
-    "RF-DNN Eqs. 35 and 36, Algorithm 2",
-    "The flow's term αN and its gate change what is learned.",
-    "not decided here",
-    instead="With ManiQuant's χ, α = 1 and ε = 10⁻³ they do not: N is a ten-millionth, all gates are open, "
-    "and the weights differ from those of the metric alone in rounding. Larger χ and α make them felt, and "
-    "the paper names neither.",
-    where=("tests/adapter/test_rf.py", "docs/experiments.md"),
-    needs=("torch",),
-)
-@on_one_thread
-def discrete_training() -> list[Figure]:
-    """Twenty iterations on random 8 × 8 images, 64-64-64-10, with the flow and without."""
-    import torch
-
-    from lnegeom_torch import ManifoldSGD, NormalizedLNE, QuantConfig, RicciFlow, quantize_
-
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(20, 64, 1, 8, 8, generator=generator)
-    labels = torch.randint(10, (20, 64), generator=generator)
-    metric, ends = NormalizedLNE(inverse="weak"), []
-    for config in (
-        QuantConfig("rf", metric=metric, options=RicciFlow(alpha=1.0, epsilon=1e-3)),
-        QuantConfig("lne", metric=metric),
-    ):
-        model = torch.nn.Sequential(torch.nn.Flatten(), _network(64, 64, 64, 10))
-        method = quantize_(model, config)
-        optimizer = ManifoldSGD(method.param_groups(), lr=0.1, momentum=0.9)
-        seen = []
-        for batch in zip(images, labels, strict=True):
-            method.step(optimizer, torch.nn.functional.cross_entropy, *batch)
-            seen.append(method.diagnostics())
-        ends.append((torch.cat([w.detach().flatten() for w in method.latents.values()]), seen[1:]))
-    (with_flow, numbers), (without, _) = ends
-    return [
-        Figure("largest N of a layer", max(n["largest_residual"] for n in numbers), high=1e-3),
-        Figure("share of layers' gates open", min(n["gate_open"] for n in numbers), 1, 1),
-        Figure(
-            "relative difference of the weights",
-            float((with_flow - without).norm() / without.norm()),
-            high=1e-2,
-        ),
-    ]
-
-
-METHODS = Group(
-    "Training methods",
-    (
-        wcg_mismatch,
-        quantizer_one_to_one,
-        dorefa_scale,
-        metaquant_scalar,
-        proxquant_map,
-        discrete_training,
-    ),
-)
+METHODS = Group("Quantizers and methods", (quantizer_one_to_one, metaquant_scalar, proxquant_map))

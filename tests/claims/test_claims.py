@@ -59,18 +59,19 @@ def test_an_evidence_run_twice_has_the_same_numbers():
 
 
 def test_the_page_is_in_step_with_the_code(folder):
-    """Word for word, and number for number but for rounding: `lnegeom claims --out DIR` writes it anew."""
+    """Word for word, and number for number but for rounding."""
+    hint = "lnegeom claims --out DIR writes DIR/claims.md: copy it to docs/claims.md"
     page, made = (path.read_text().splitlines() for path in (ROOT / "docs/claims.md", folder / "claims.md"))
-    assert len(page) == len(made)
+    assert len(page) == len(made), hint
     for line, fresh in zip(page, made, strict=True):
         if line == fresh:
             continue
         old, new = ROW.fullmatch(line), ROW.fullmatch(fresh)
-        assert old, (line, fresh)
-        assert new, (line, fresh)
-        assert (old["name"], old["bound"]) == (new["name"], new["bound"])
+        assert old, (line, fresh, hint)
+        assert new, (line, fresh, hint)
+        assert (old["name"], old["bound"]) == (new["name"], new["bound"]), hint
         sizes = abs(float(old["value"])), abs(float(new["value"]))
-        assert max(sizes) < 1e-6 or abs(sizes[0] - sizes[1]) < 0.05 * max(sizes), (line, fresh)
+        assert max(sizes) < 1e-6 or abs(sizes[0] - sizes[1]) < 0.05 * max(sizes), (line, fresh, hint)
 
 
 def test_the_html_page_has_every_claim(folder):
