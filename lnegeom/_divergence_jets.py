@@ -133,7 +133,7 @@ class DivergenceJets:
         """``∂_m`` of both, of shape ``(..., 2, k, i, j, m)``."""
         source = self._source(x)
         if source != "finite":
-            jacfwd = transforms_of(source).jacfwd
+            jacfwd = transforms_of(source).jacfwd  # of n³ numbers by n, which reverse mode would take apart
             return _stored(self._automatic(x, lambda s, y: jacfwd(lambda z: self._pair(s, z))(y)), -2)
 
         def sample(values: _Values, points: Doubles, step: Doubles) -> tuple[Doubles, ...]:
@@ -153,15 +153,17 @@ class DivergenceJets:
         found = self.function(p[None, :], q[None, :])[0] if self.vectorized else self.function(p, q)
         return _one_number(found)
 
+    # Reverse mode where torch's forward mode is slow for little: see `lnegeom._automatic.FEW`.
+
     def _hessian(self, source: str, y: Array) -> Array:
-        jacfwd = transforms_of(source).jacfwd
-        return jacfwd(jacfwd(lambda p: self._one(p, y)))(y)
+        outer, inner = _modes(source)
+        return outer(inner(lambda p: self._one(p, y)))(y)
 
     def _pair(self, source: str, y: Array) -> Array:
         """``−∂_i∂_j∂'_k D`` and ``−∂'_i∂'_j∂_k D``, as (2, i, j, k)."""
-        jacfwd = transforms_of(source).jacfwd
-        first = jacfwd(lambda q: jacfwd(jacfwd(lambda p: self._one(p, q)))(y))(y)
-        second = jacfwd(lambda p: jacfwd(jacfwd(lambda q: self._one(p, q)))(y))(y)
+        outer, inner = _modes(source)
+        first = outer(lambda q: outer(inner(lambda p: self._one(p, q)))(y))(y)
+        second = outer(lambda p: outer(inner(lambda q: self._one(p, q)))(y))(y)
         return -library_of(source).stack([first, second])
 
     def _automatic(self, x: Array, at_point: Callable[[str, Array], Array]) -> Array:
@@ -206,6 +208,12 @@ class DivergenceJets:
         hint = ", such as the square of a distance is at p = q"
         check_settled(Converged(arrays, error, settled, step), points, tuple(x.shape[:-1]), hint)
         return tuple(back(x, array) for array in arrays), float(error.max())
+
+
+def _modes(source: str) -> tuple[Any, Any]:
+    """What differentiates arrays, and what a number: of torch both in reverse mode, of JAX in forward mode."""
+    transforms = transforms_of(source)
+    return (transforms.jacrev, transforms.grad) if source == "torch" else (transforms.jacfwd,) * 2
 
 
 def _one_number(found: Any) -> Any:
