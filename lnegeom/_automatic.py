@@ -113,8 +113,8 @@ def forward(
 FEW = 2**14
 """Torch's derivatives, first or second ones in all, up to which reverse mode costs less.
 
-Where a number meets a tensor, torch's forward mode takes a tangent of zeros, and computes its shape in Python,
-for up to a millisecond an operation. Reverse mode does not, but takes a pass for each of the outputs.
+Where a number meets a tensor, torch's forward mode makes a tangent of zeros and finds its shape in Python,
+which takes up to a millisecond an operation. Reverse mode does not, but takes a pass for each of the outputs.
 """
 
 

@@ -153,8 +153,6 @@ class DivergenceJets:
         found = self.function(p[None, :], q[None, :])[0] if self.vectorized else self.function(p, q)
         return _one_number(found)
 
-    # Reverse mode where torch's forward mode is slow for little: see `lnegeom._automatic.FEW`.
-
     def _hessian(self, source: str, y: Array) -> Array:
         outer, inner = _modes(source)
         return outer(inner(lambda p: self._one(p, y)))(y)
@@ -211,7 +209,7 @@ class DivergenceJets:
 
 
 def _modes(source: str) -> tuple[Any, Any]:
-    """What differentiates arrays, and what a number: of torch both in reverse mode, of JAX in forward mode."""
+    """What differentiates arrays, and what a number: of torch in reverse mode (see `FEW`), of JAX in forward."""
     transforms = transforms_of(source)
     return (transforms.jacrev, transforms.grad) if source == "torch" else (transforms.jacfwd,) * 2
 
