@@ -92,7 +92,10 @@ def at_each(
 def forward(
     source: str, function: Callable[[Array], Array], x: Array, vectorized: bool, order: int
 ) -> tuple[Array, Array, Array | None]:
-    """Value, first and second derivatives: forward over forward, all directions at once, points outermost."""
+    """Value, first and second derivatives, all directions at once, points outermost.
+
+    Forward over forward, but for torch's small jets: see `FEW`.
+    """
     library, transforms = library_of(source), transforms_of(source)
     batch, n = tuple(x.shape[:-1]), x.shape[-1]
     device = {} if source == "jax" else {"device": x.device}
@@ -113,7 +116,12 @@ def forward(
         return value[0, 0], first[0], second
 
     with named_failure(source):
-        value, first, second = at_each(source, function, f"jet {order}", at_point, x.reshape(-1, n), single)
+        points = x.reshape(-1, n)
+        # a record has no cost of Python's to save
+        fresh = source == "torch" and not isinstance(function, Recorded)
+        small = fresh and _is_small(single, points, order)
+        derived = _backward(single, order) if small else at_point
+        value, first, second = at_each(source, function, f"jet {order}", derived, points, single)
     out = tuple(value.shape[1:])
     if source == "torch":  # whose forward mode lets tangents of single numbers become doubles
         first, second = first.to(value.dtype), second.to(value.dtype)
@@ -124,6 +132,41 @@ def forward(
     )
     _check_defined(x, *(part for part in found if part is not None))
     return found
+
+
+FEW = 2**14
+"""Torch's derivatives, first or second ones in all, up to which reverse mode costs less.
+
+Where a number meets a tensor, torch's forward mode makes a tangent of zeros and finds its shape in Python,
+which takes up to a millisecond an operation. Reverse mode does not, but takes a pass for each of the outputs.
+"""
+
+
+def _is_small(single: Callable[[Array], Array], points: Array, order: int) -> bool:
+    size = points.numel() * points.shape[-1] ** (order - 1)  # and as much again for each output
+    return bool(size <= FEW and size * single(points[0]).numel() <= FEW)
+
+
+def _backward(single: Callable[[Array], Array], order: int) -> Callable[[Array], Any]:
+    """A function's value, first and second derivatives at one point of torch's, in reverse mode alone."""
+    jacrev = transforms_of("torch").jacrev
+
+    def noted(y: Array) -> tuple[Array, Array]:
+        value = single(y)
+        return value, value
+
+    def gradient(y: Array) -> tuple[Array, tuple[Array, Array]]:
+        first, value = jacrev(noted, has_aux=True)(y)
+        return first, (value, first)
+
+    def at_point(y: Array) -> tuple[Array, Array, Array]:
+        if order == 1:
+            first, (value, _) = gradient(y)
+            return value, first.movedim(-1, 0), value
+        second, (value, first) = jacrev(gradient, has_aux=True)(y)
+        return value, first.movedim(-1, 0), second.movedim((-2, -1), (0, 1))
+
+    return at_point
 
 
 def reverse(source: str, function: Callable[[Array], Array], x: Array, vectorized: bool) -> Array:

@@ -148,7 +148,7 @@ class DivergenceJets:
         """``∂_m`` of both, of shape ``(..., 2, k, i, j, m)``."""
         source = self._source(x)
         if source != "finite":
-            jacfwd = transforms_of(source).jacfwd
+            jacfwd = transforms_of(source).jacfwd  # of n³ numbers by n, which reverse mode would take apart
             slope = self._automatic(x, "slope", lambda s, y: jacfwd(lambda z: self._pair(s, z))(y))
             return _stored(slope, -2)
 
@@ -170,14 +170,14 @@ class DivergenceJets:
         return _one_number(found)
 
     def _hessian(self, source: str, y: Array) -> Array:
-        jacfwd = transforms_of(source).jacfwd
-        return jacfwd(jacfwd(lambda p: self._one(p, y)))(y)
+        outer, inner = _modes(source)
+        return outer(inner(lambda p: self._one(p, y)))(y)
 
     def _pair(self, source: str, y: Array) -> Array:
         """``−∂_i∂_j∂'_k D`` and ``−∂'_i∂'_j∂_k D``, as (2, i, j, k)."""
-        jacfwd = transforms_of(source).jacfwd
-        first = jacfwd(lambda q: jacfwd(jacfwd(lambda p: self._one(p, q)))(y))(y)
-        second = jacfwd(lambda p: jacfwd(jacfwd(lambda q: self._one(p, q)))(y))(y)
+        outer, inner = _modes(source)
+        first = outer(lambda q: outer(inner(lambda p: self._one(p, q)))(y))(y)
+        second = outer(lambda p: outer(inner(lambda q: self._one(p, q)))(y))(y)
         return -library_of(source).stack([first, second])
 
     def _automatic(self, x: Array, kind: str, at_point: Callable[[str, Array], Array]) -> Array:
@@ -223,6 +223,12 @@ class DivergenceJets:
         hint = ", such as the square of a distance is at p = q"
         check_settled(Converged(arrays, error, settled, step), points, tuple(x.shape[:-1]), hint)
         return tuple(back(x, array) for array in arrays), float(error.max())
+
+
+def _modes(source: str) -> tuple[Any, Any]:
+    """What differentiates arrays, and what a number: of torch in reverse mode (see `FEW`), of JAX in forward."""
+    transforms = transforms_of(source)
+    return (transforms.jacrev, transforms.grad) if source == "torch" else (transforms.jacfwd,) * 2
 
 
 def _one_number(found: Any) -> Any:
