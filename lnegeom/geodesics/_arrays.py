@@ -16,8 +16,8 @@ from lnegeom.metrics import Metric
 
 Vector = NDArray[Any]
 
-_NUMPY = "geodesics without a closed form, and Jacobi fields, are integrated in numpy, where gradients end"
-_ELSE = "or use retract, which can be differentiated"
+_NUMPY = "this function of geodesics without a closed form runs in numpy, on values"
+_ELSE = "or use exp, log, distance or retract"
 
 
 def validated(connection: Connection, x: Any, **vectors: Any) -> tuple[Any, ...]:
@@ -60,7 +60,8 @@ def double(array: Array) -> NDArray[Any]:
     """Numpy float64 on the host; refuses what would lose its gradient there, and what has no values yet."""
     if array_api_compat.is_torch_array(array) and wants_gradient(array):
         raise InputError(
-            f"an array requires grad, but {_NUMPY}: detach it or call under torch.no_grad(), {_ELSE}"
+            f"an array requires grad, but {_NUMPY}, where gradients end: detach it or call under "
+            f"torch.no_grad(), {_ELSE}"
         )
     return values_of(array, f"{_NUMPY}: call it outside of them, {_ELSE}")
 
@@ -90,10 +91,34 @@ def constant(array: Array) -> Array:
 def wants_gradient(array: Array) -> bool:
     """Whether derivatives by an array are being taken."""
     if array_api_compat.is_torch_array(array):
-        return bool((array + 0).requires_grad)  # not so inside torch.no_grad
-    return array_api_compat.is_jax_array(array) and isinstance(
-        array, importlib.import_module("jax").core.Tracer
-    )
+        if (array + 0).requires_grad:  # not so inside torch.no_grad
+            return True
+        dual = importlib.import_module("torch").autograd.forward_ad.unpack_dual(array)
+        return dual.tangent is not None
+    return is_traced_by_jax(array)
+
+
+def is_traced_by_jax(array: Array) -> bool:
+    """Whether JAX is taking derivatives by an array, or mapping or compiling what it is an argument of."""
+    if not array_api_compat.is_jax_array(array):
+        return False
+    return isinstance(array, importlib.import_module("jax").core.Tracer)
+
+
+def is_traced(*arrays: Array) -> bool:
+    """Whether torch or JAX has to know what depends on these arrays: for derivatives, maps or compilation."""
+    return any(wants_gradient(array) or _is_wrapped_by_torch(array) for array in arrays)
+
+
+def _is_wrapped_by_torch(array: Array) -> bool:
+    """Whether an array stands for others, inside torch.func's transforms: it has no values."""
+    if not array_api_compat.is_torch_array(array):
+        return False
+    try:
+        to_numpy(array[..., :1])
+    except RuntimeError:
+        return True
+    return False
 
 
 def plain(back: Callable[[Vector], Any], values: Vector) -> Any:
@@ -108,9 +133,44 @@ def rows(first: Array, second: Array) -> tuple[tuple[int, ...], Vector, Vector]:
     return a.shape[:-1], a.reshape(-1, n), b.reshape(-1, n)
 
 
+def unless_traced(xp: Any, *arrays: Array) -> tuple[Any, ...]:
+    """A namespace, and arrays in it: numpy's, in float64, unless torch or JAX is tracing one of them."""
+    return (xp, *arrays) if is_traced(*arrays) else (np, *map(double, arrays))
+
+
+def as_like(like: Array, array: Array) -> Array:
+    """What follows from `unless_traced`, in the user's library."""
+    return returner(like)(array) if isinstance(array, np.ndarray) else array
+
+
+def flat(xp: Any, batch: tuple[int, ...], *parts: Array) -> list[Array]:
+    """Parts ``(..., n)``, whose batch axes broadcast, as rows ``(r, n)``."""
+    return [
+        xp.reshape(xp.broadcast_to(part, (*batch, part.shape[-1])), (-1, part.shape[-1])) for part in parts
+    ]
+
+
+def joined(xp: Any, batch: tuple[int, ...], *parts: Array) -> Array:
+    """The same side by side, ``(r, m, n)``."""
+    return xp.stack(flat(xp, batch, *parts), axis=1)
+
+
+def padded(*arrays: Vector) -> tuple[Vector, ...]:
+    """Arrays of rows with their last one repeated, up to a power of two."""
+    rows = len(arrays[0])
+    more = (1 << (rows - 1).bit_length()) - rows
+    return tuple(np.concatenate([array, np.repeat(array[-1:], more, axis=0)]) for array in arrays)
+
+
 def batch_of(*arrays: Array) -> tuple[int, ...]:
     """The common batch shape of arrays ``(..., n)``."""
     return np.broadcast_shapes(*(tuple(array.shape[:-1]) for array in arrays))
+
+
+def mapped(batch: tuple[int, ...], count: int) -> tuple[int, ...]:
+    """The batch shape of so many rows: with one more axis in front where torch or JAX maps over batches."""
+    size = int(np.prod(batch))
+    return batch if count == size else (count // size, *batch)
 
 
 def at(row: int, batch: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
@@ -121,6 +181,7 @@ def at(row: int, batch: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
 
 def named(call: Callable[..., Any], batch: tuple[int, ...], *arrays: Vector) -> Any:
     """Call with arrays of rows; an error names the first row that causes it."""
+    batch = mapped(batch, len(arrays[0]))
     try:
         return call(*arrays)
     except InputError:

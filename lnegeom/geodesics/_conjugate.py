@@ -10,10 +10,25 @@ import numpy as np
 
 from lnegeom._array import Array, positive
 from lnegeom.connections import Connection
-from lnegeom.geodesics._arrays import Vector, named, plain, returner, rows, validated, validated_points
+from lnegeom.geodesics._arrays import (
+    Vector,
+    batch_of,
+    constant,
+    flat,
+    has_closed_form,
+    is_traced,
+    named,
+    plain,
+    returner,
+    rows,
+    validated,
+    validated_points,
+)
+from lnegeom.geodesics._gradients import log_rule
 from lnegeom.geodesics._maps import velocity_between
 from lnegeom.geodesics._march import Marched, march
 from lnegeom.geodesics._ode import Transport
+from lnegeom.geodesics._rules import attached
 
 _GRID = 128
 """Intervals in which a conjugate point is looked for."""
@@ -134,15 +149,29 @@ def logarithm(connection: Connection, x: Any, y: Any) -> Logarithm:
     (array([0.        , 0.69314718]), 'regular')
     """
     xp, x, y = validated_points(connection, x, y)
-    velocities, errors, arrived = velocity_between(connection, xp, x, y, strict=False)
-    batch, points, steps = rows(x, velocities)
+    fixed, goal = constant(x), constant(y)
+    velocities, errors, arrived = velocity_between(connection, xp, fixed, goal, strict=False)
+    batch, points, steps = rows(fixed, velocities)
+    if is_traced(x, y):
+        velocities = _known(connection, xp, x, y, steps)
     times = np.full(len(steps), np.inf)
     moving = np.flatnonzero(steps.any(axis=1) & arrived.reshape(-1))
     if moving.size:
-        times[moving] = _first_conjugates(Transport(connection, x), points[moving], steps[moving], 1.0).times
+        times[moving] = _first_conjugates(
+            Transport(connection, fixed), points[moving], steps[moving], 1.0
+        ).times
     times = times.reshape(batch)
     status = np.where(arrived, np.where(np.isinf(times), "regular", "conjugate"), "missed")
     return Logarithm(velocities, errors, returner(x)(times), status)
+
+
+def _known(connection: Connection, xp: Any, x: Array, y: Array, steps: Vector) -> Array:
+    """Logarithms that are known, as functions of the points."""
+    if has_closed_form(connection):
+        return velocity_between(connection, xp, x, y)[0]
+    batch, n = batch_of(x, y), x.shape[-1]
+    rule = log_rule(connection, lambda *_: steps, n)
+    return xp.reshape(attached(rule, *flat(xp, batch, x, y))[0], (*batch, n))
 
 
 class _Found(NamedTuple):

@@ -10,9 +10,9 @@ import numpy as np
 
 from lnegeom._array import Array, GeometryError, as_floating, check_vectors
 from lnegeom.connections import Connection
-from lnegeom.geodesics._arrays import batch_of, double, returner, validated
+from lnegeom.geodesics._arrays import as_like, batch_of, constant, joined, unless_traced, validated
 from lnegeom.geodesics._ode import Transport, checked
-from lnegeom.geodesics._path import Geodesic, path_of, sampled
+from lnegeom.geodesics._path import Geodesic, path_of, rows_of, sampled
 
 
 @dataclass(frozen=True)
@@ -79,16 +79,19 @@ def jacobi_field(
     for name, value in (("start", start), ("slope", slope)):
         check_vectors(xp, value, name, n)
     shape = _field_shape(batch, start, slope)
-    points, velocities = (np.broadcast_to(double(part), (*batch, n)) for part in (x, v))
-    fields = [np.broadcast_to(double(part), (*shape, n)) for part in (start, slope)]
-    count = int(np.prod(batch))
-    states = np.concatenate([part.reshape(count, -1) for part in (points, velocities, *fields)], axis=1)
-    transport = Transport(connection, x)
-    found = checked(transport, transport.spread(states.shape[1] // (2 * n) - 1), states, times)
-    path = path_of(x, batch, times, found)
-    kept = found.states[:, : path[0].shape[0], 2 * n :]
-    spread = kept.reshape(*batch, kept.shape[1], 2, *shape[len(batch) :], n)
-    return JacobiField(*path, *map(returner(x), np.moveaxis(spread, len(batch) + 1, 0)))
+    xp, x_, v_, start, slope = unless_traced(xp, x, v, start, slope)
+    fields = [
+        xp.reshape(xp.broadcast_to(part, (*shape, n)), (int(np.prod(batch)), -1, n))
+        for part in (start, slope)
+    ]
+    states = xp.concat([joined(xp, batch, x_, v_), *fields], axis=1)
+    transport = Transport(connection, constant(x))
+    found = checked(transport, transport.spread(states.shape[1] // 2 - 1), rows_of(states), times)
+    path, spread = path_of(connection, x, batch, times, found, states)
+    m = spread.shape[-2] // 2
+    several = spread.shape[:-2] if len(shape) == len(batch) else (*spread.shape[:-2], m)
+    parts = (spread[..., :m, :], spread[..., m:, :])
+    return JacobiField(*path, *(as_like(x, part.reshape((*several, n))) for part in parts))
 
 
 def _field_shape(batch: tuple[int, ...], start: Array, slope: Array) -> tuple[int, ...]:

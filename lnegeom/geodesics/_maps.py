@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,19 +11,26 @@ from lnegeom._array import Array, GeometryError, InputError, check_finite, check
 from lnegeom.connections import Connection, metric_of
 from lnegeom.geodesics._arrays import (
     Vector,
+    as_like,
     at,
     batch_of,
-    double,
+    flat,
     has_closed_form,
     inside,
+    is_traced,
+    joined,
+    mapped,
     named,
     returner,
     rows,
+    unless_traced,
     validated,
     validated_points,
 )
-from lnegeom.geodesics._ode import Transport
-from lnegeom.geodesics._shooting import shoot
+from lnegeom.geodesics._gradients import distance_rule, ends_rule, log_rule
+from lnegeom.geodesics._ode import Ends, Transport
+from lnegeom.geodesics._rules import attached
+from lnegeom.geodesics._shooting import Shot, shoot
 from lnegeom.metrics import Metric
 
 
@@ -46,7 +54,10 @@ def exp(connection: Connection, x: Any, v: Any) -> Array:
     if has_closed_form(connection):
         metric = metric_of(connection)
         return _end(metric, xp, x, v)
-    return returner(x)(_ends(connection, x, v)[0])
+    batch, n = batch_of(x, v), x.shape[-1]
+    space, x_, v_ = unless_traced(xp, x, v)
+    ends = _ends(connection, x, batch, joined(space, batch, x_, v_))[:, 0, :]
+    return as_like(x, space.reshape(ends, (*batch, n)))
 
 
 def parallel_transport(connection: Connection, x: Any, v: Any, w: Any) -> Array:
@@ -83,27 +94,35 @@ def parallel_transport(connection: Connection, x: Any, v: Any, w: Any) -> Array:
     shared = [axis for axis, size in enumerate(own) if size == 1]
     kept = [axis for axis, size in enumerate(own) if size > 1]
     order = [*kept, *shared, len(batch)]
-    carried = np.broadcast_to(double(w), (*batch, x.shape[-1])).transpose(order)
-    wide = carried.reshape(int(np.prod(own)), -1, x.shape[-1])
-    moved = _ends(connection, x, v, wide)[1]
-    return returner(x)(moved.reshape(carried.shape).transpose(np.argsort(order)))
+    space, x_, v_, w_ = unless_traced(xp, x, v, w)
+    carried = space.permute_dims(space.broadcast_to(w_, (*batch, x.shape[-1])), order)
+    wide = space.reshape(carried, (int(np.prod(own)), -1, x.shape[-1]))
+    states = space.concat([joined(space, batch_of(x, v), x_, v_), wide], axis=1)
+    moved = space.reshape(_ends(connection, x, batch_of(x, v), states)[:, 2:, :], carried.shape)
+    return as_like(x, space.permute_dims(moved, tuple(np.argsort(order).tolist())))
 
 
-def _ends(connection: Connection, x: Array, v: Array, *carried: Vector) -> tuple[Vector, Vector]:
-    """The ends ``(..., n)`` of integrated geodesics, and vectors carried there, ``(r, m, n)``."""
-    transport = Transport(connection, x)
-    batch, points, velocities = rows(x, v)
-    found = named(transport.ends, batch, points, velocities, *carried)
-    if not found.arrived.all():
+def _ends(connection: Connection, like: Array, batch: tuple[int, ...], states: Array) -> Array:
+    """States ``(r, m, n)`` at time 1 of those at time 0: points, velocities and vectors carried along."""
+
+    def ends(like: Array, states: Vector) -> Vector:
+        found: Ends = named(
+            Transport(connection, like).ends, batch, states[:, 0], states[:, 1], states[:, 2:]
+        )
+        if found.arrived.all():
+            return found.states
         row = int(np.argmin(found.arrived))
-        prefix, index = at(row, batch)
+        prefix, index = at(row, mapped(batch, len(found.arrived)))
         raise GeometryError(
             f"{prefix}the geodesic leaves the manifold near t = {found.reached[row]:.6g}, before t = 1; "
             "shorten the velocity",
             index=index,
             value=float(found.reached[row]),
         )
-    return found.states[:, 0].reshape(*batch, -1), found.states[:, 2:]
+
+    if isinstance(states, np.ndarray):
+        return ends(like, states)
+    return attached(ends_rule(connection, ends, tuple(states.shape[1:])), states)[0]
 
 
 def log(connection: Connection, x: Any, y: Any) -> Array:
@@ -144,24 +163,42 @@ def velocity_between(
         except GeometryError as error:
             raise _many(x, y, error.index[:-1] if error.index else ()) from None
         return v, xp.zeros_like(v[..., 0]), np.ones(v.shape[:-1], dtype=bool)
-    transport = Transport(connection, x)
-    batch, starts, ends = rows(x, y)
-    found = named(lambda p, q: shoot(transport, p, q), batch, starts, ends)
+    batch = batch_of(x, y)
+    if strict and is_traced(x, y):
+        n = x.shape[-1]
+        rule = log_rule(connection, _velocities(connection, batch), n)
+        v = xp.reshape(attached(rule, *flat(xp, batch, x, y))[0], (*batch, n))
+        return v, xp.zeros_like(v[..., 0]), np.ones(batch, dtype=bool)
+    _, starts, ends = rows(x, y)
+    shot = _shots(connection, batch, x, starts, ends, strict)
+    back = returner(x)
+    return (
+        back(shot.velocities.reshape(*batch, -1)),
+        back(shot.missed.reshape(batch)),
+        shot.arrived.reshape(batch),
+    )
+
+
+def _shots(
+    connection: Connection, batch: tuple[int, ...], like: Array, x: Vector, y: Vector, strict: bool = True
+) -> Shot:
+    """What shooting finds between points ``(r, n)``; if `strict`, an error where it does not arrive."""
+    transport = Transport(connection, like)
+    found: Shot = named(lambda p, q: shoot(transport, p, q), batch, x, y)
     if strict and not found.arrived.all():
         row = int(np.argmin(found.arrived))
-        prefix, index = at(row, batch)
+        prefix, index = at(row, mapped(batch, len(found.arrived)))
         raise GeometryError(
             f"{prefix}no geodesic from x to y was found: the nearest missed by {found.missed[row]:.3g}; y "
             "may be past a conjugate point, or out of reach within the chart; take a y nearer to x",
             index=index,
             value=float(found.missed[row]),
         )
-    back = returner(x)
-    return (
-        back(found.velocities.reshape(*batch, -1)),
-        back(found.missed.reshape(batch)),
-        found.arrived.reshape(batch),
-    )
+    return found
+
+
+def _velocities(connection: Connection, batch: tuple[int, ...]) -> Callable[..., Vector]:
+    return lambda like, x, y: _shots(connection, batch, like, x, y).velocities
 
 
 def _many(x: Array, y: Array, index: tuple[int, ...]) -> GeometryError:
@@ -200,6 +237,10 @@ def distance(metric: Metric, x: Any, y: Any) -> Array:
     xp, x, y = validated_points(metric, x, y)
     if metric.closed_form_geodesics:
         return metric._distance(xp, x, y)
+    if is_traced(x, y):
+        batch = batch_of(x, y)
+        rule = distance_rule(metric, _velocities(metric, batch), x.shape[-1])
+        return xp.reshape(attached(rule, *flat(xp, batch, x, y))[0], batch)
     return metric.norm(x, velocity_between(metric, xp, x, y)[0])
 
 

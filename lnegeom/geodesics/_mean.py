@@ -17,9 +17,10 @@ from lnegeom._array import (
     check_where,
 )
 from lnegeom.derivatives import jet
-from lnegeom.geodesics._arrays import constant, double, plain, returner, wants_gradient
+from lnegeom.geodesics._arrays import constant, double, plain, returner, rows, wants_gradient
 from lnegeom.geodesics._descent import Descent, pulls
-from lnegeom.geodesics._maps import check_riemannian
+from lnegeom.geodesics._gradients import log_slopes
+from lnegeom.geodesics._maps import check_riemannian, velocity_between
 from lnegeom.metrics import Metric
 
 
@@ -100,8 +101,6 @@ def frechet_mean(
     xp, points, weights, x = _checked(metric, points, weights, start)
     batch, (k, n) = tuple(points.shape[:-2]), points.shape[-2:]
     points, weights = xp.reshape(points, (-1, k, n)), xp.reshape(weights, (-1, k))
-    if not metric.closed_form_geodesics:
-        double(points), double(weights)  # refuse what would lose its gradient
     fixed = constant(points), constant(weights)
     descent = Descent(metric, xp, *fixed, xp.reshape(constant(x), (-1, n)), batch)
     resolution = 100 * float(xp.finfo(points.dtype).eps)
@@ -125,6 +124,10 @@ def _attached(metric: Metric, xp: Any, x: Array, points: Array, weights: Array) 
 
     That is one step of Newton's method for ``Σ_i w_i log_x(p_i) = 0``, of no length up to rounding.
     """
+    if not metric.closed_form_geodesics:
+        slopes = _slopes(metric, xp, x, constant(points), constant(weights))
+        still = pulls(metric, xp, x, points, weights).pull
+        return x - xp.linalg.solve(slopes, still[..., None])[..., 0]
 
     def pull(y: Array, p: Array, w: Array) -> Array:
         return xp.sum(w[:, None] * metric._log(xp, y, p), axis=0)
@@ -135,6 +138,15 @@ def _attached(metric: Metric, xp: Any, x: Array, points: Array, weights: Array) 
         slope = jet(functools.partial(pull, p=constant(p), w=constant(w)), x[row, :], order=1).first
         moved.append(x[row, :] - xp.linalg.solve(slope, pull(x[row, :], p, w)[:, None])[:, 0])
     return xp.stack(moved)
+
+
+def _slopes(metric: Metric, xp: Any, x: Array, points: Array, weights: Array) -> Array:
+    """Derivatives ``(r, n, n)`` of ``Σ_i w_i log_x(p_i)`` by x, of integrated logarithms."""
+    v = velocity_between(metric, xp, x[:, None, :], points)[0]
+    (r, k), n = v.shape[:-1], v.shape[-1]
+    _, starts, steps = rows(x[:, None, :], v)
+    slopes = log_slopes(metric, x, starts, steps).reshape(r, k, n, n)
+    return returner(x)((double(weights)[..., None, None] * slopes).sum(axis=1))
 
 
 def _checked(metric: Metric, points: Any, weights: Any, start: Any) -> tuple[Any, Array, Array, Array]:

@@ -14,7 +14,7 @@ import numpy as np
 from lnegeom._array import Array, to_numpy
 from lnegeom._differences import doubles, like
 from lnegeom.connections import Connection
-from lnegeom.geodesics._arrays import Vector
+from lnegeom.geodesics._arrays import Vector, padded
 from lnegeom.geodesics._host import needs_no_library
 from lnegeom.geodesics._march import THOROUGH, TOLERANCE, Effort, Noise, march
 from lnegeom.metrics import Metric
@@ -42,11 +42,7 @@ class Transport:
 
     def _padded(self, *arrays: Vector) -> tuple[Vector, ...]:
         """For JAX, which compiles for each number of rows anew, as many as the next power of two."""
-        rows = len(arrays[0])
-        more = (1 << (rows - 1).bit_length()) - rows
-        if not array_api_compat.is_jax_array(self._like) or not more:
-            return arrays
-        return tuple(np.concatenate([array, np.repeat(array[-1:], more, axis=0)]) for array in arrays)
+        return padded(*arrays) if array_api_compat.is_jax_array(self._like) else arrays
 
     def bend(self, x: Vector, u: Vector, vectors: Vector) -> Vector:
         """``Γ^k_ij u^i v^j`` of points and vectors ``(r, n)``, and m vectors v of each, ``(r, m, n)``."""

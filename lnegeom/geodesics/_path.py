@@ -5,22 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import array_api_compat
 import numpy as np
 
 from lnegeom._array import Array, GeometryError, InputError, check_finite, positive, to_numpy
 from lnegeom.connections import Connection, metric_of
 from lnegeom.geodesics._arrays import (
     Vector,
+    as_like,
     batch_of,
+    constant,
+    double,
     has_closed_form,
     inside,
+    joined,
     plain,
     returner,
-    rows,
+    unless_traced,
     validated,
 )
+from lnegeom.geodesics._gradients import path_rule
 from lnegeom.geodesics._march import TOLERANCE
 from lnegeom.geodesics._ode import Checked, Transport, checked
+from lnegeom.geodesics._rules import attached
 from lnegeom.metrics import Metric
 
 _TOO_NEAR = "the geodesic is closer to the edge of the chart than floating numbers can tell"
@@ -197,25 +204,44 @@ def _good(metric: Metric, xp: Any, points: Array, velocities: Array) -> Vector:
 
 
 def _integrated(connection: Connection, x: Array, v: Array, times: Vector, tolerance: float) -> Geodesic:
-    transport = Transport(connection, x)
-    batch, points, velocities = rows(x, v)
-    states = np.concatenate([points, velocities], axis=1)
-    found = checked(transport, transport.slope, states, times, tolerance)
-    return Geodesic(*path_of(x, batch, times, found))
+    xp, *starts = unless_traced(array_api_compat.array_namespace(x), x, v)
+    batch = batch_of(x, v)
+    states = joined(xp, batch, *starts)
+    transport = Transport(connection, constant(x))
+    found = checked(transport, transport.slope, rows_of(states), times, tolerance)
+    path, _ = path_of(connection, x, batch, times, found, states)
+    return Geodesic(*path)
 
 
-def path_of(x: Array, batch: tuple[int, ...], times: Vector, found: Checked) -> tuple[Any, ...]:
-    """Everything that a `Geodesic` holds, of integrated geodesics."""
-    back, n, longest = returner(x), x.shape[-1], int(found.counts.max())
-    states = found.states[:, :longest].reshape(*batch, longest, -1)
-    return (
+def rows_of(states: Array) -> Vector:
+    """States ``(r, m, n)`` as the rows ``(r, mn)`` that are integrated, without their derivatives."""
+    return double(constant(states)).reshape(len(states), -1)
+
+
+def path_of(
+    connection: Connection, like: Array, batch: tuple[int, ...], times: Vector, found: Checked, start: Array
+) -> tuple[tuple[Any, ...], Array]:
+    """What a `Geodesic` holds, of integrated ones; and what else is in their states, ``(..., T, m, n)``.
+
+    These know their derivatives by those at time 0, ``(r, m, n)``, unless the latter are numpy's.
+    """
+    back, longest = returner(like), int(found.counts.max())
+    states = found.states[:, :longest].reshape(-1, longest, *start.shape[1:])
+    along: Array = states
+    if not isinstance(start, np.ndarray):
+        rule = path_rule(connection, states, fields=start.shape[1] > 2)
+        reached = times[np.minimum(np.arange(longest), found.counts[:, None] - 1)]
+        along = attached(rule, start, back(reached))[0]
+    along = along.reshape((*batch, *states.shape[1:]))
+    path = (
         back(times[:longest]),
-        back(states[..., :n]),
-        back(states[..., n : 2 * n]),
+        as_like(like, along[..., 0, :]),
+        as_like(like, along[..., 1, :]),
         *outcome(found.counts, found.reached, times, batch),
         plain(back, found.errors.reshape(batch)),
         plain(np.asarray, found.counts.reshape(batch)),
     )
+    return path, along[..., 2:, :]
 
 
 def outcome(
