@@ -76,7 +76,7 @@ from lnegeom.metrics import (
 from lnegeom.potentials import LogCosh, LogSumExp, NegativeEntropy, Potential, SquaredNorm
 
 if TYPE_CHECKING:
-    from lnegeom import flow, plot, symbolic
+    from lnegeom import flow, plot, symbolic, testing
 
 __all__ = [
     "KL",
@@ -154,12 +154,13 @@ __all__ = [
     "scalar_curvature",
     "sectional_curvature",
     "symbolic",
+    "testing",
     "weyl",
 ]
 
 
 def __getattr__(name: str) -> Any:
     # Rooms that need more than numpy are imported on first use, so that `import lnegeom` stays light.
-    if name in ("flow", "plot", "symbolic"):
+    if name in ("flow", "plot", "symbolic", "testing"):
         return importlib.import_module(f"lnegeom.{name}")
     raise AttributeError(f"module 'lnegeom' has no attribute {name!r}")

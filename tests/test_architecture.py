@@ -40,6 +40,18 @@ def test_the_core_never_imports_torch():
     assert "torch" not in loaded_after(use)
 
 
+def test_checks_need_no_hypothesis_and_strategies_name_the_extra():
+    script = (
+        "import sys; sys.modules['hypothesis'] = None\n"
+        "import lnegeom\n"
+        "lnegeom.testing.check_metric(lnegeom.Sphere(2), [[0.1, 0.3]])\n"
+        "try: lnegeom.testing.points\n"
+        "except ImportError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout == 'points needs hypothesis: pip install "lnegeom[testing]"\n'
+
+
 def test_the_command_line_shows_its_help_without_torch():
     script = "from lnegeom.cli import main\ntry: main(['train', '--help'])\nexcept SystemExit: pass"
     assert "torch" not in loaded_after(
@@ -99,7 +111,7 @@ def test_all_is_exact_sorted_and_documented(name):
 
 
 def test_unknown_names_are_attribute_errors():
-    for package in (lnegeom, lnegeom_torch):
+    for package in (lnegeom, lnegeom.testing, lnegeom_torch):
         with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
             package.nonsense  # noqa: B018
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import array_api_compat
-import hypothesis.extra.numpy as hnp
-import hypothesis.strategies as st
 import numpy as np
 
 import lnegeom
+from lnegeom.testing import vectors
+from lnegeom.testing.strategies import spd_of
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,12 @@ class Species:
 
 def cube(dim, batch=(3,)):
     """Strategy for arrays in [−1, 1], of shape (*batch, dim)."""
-    unit = st.floats(-1, 1, allow_nan=False, allow_subnormal=False)
-    return hnp.arrays(np.float64, (*batch, dim), elements=unit)
+    return vectors(dim, batch)
 
 
 def generic_cube(dim, batch=(3,)):
     """Strategy for uniformly random arrays in [−1, 1], of shape (*batch, dim)."""
-    seeds = st.integers(0, 2**32 - 1)
-    return seeds.map(lambda seed: np.random.default_rng(seed).uniform(-1, 1, (*batch, dim)))
+    return vectors(dim, batch, generic=True)
 
 
 def positive(unit):
@@ -127,15 +125,7 @@ def factor(x):
 
 def spd(size):
     """Maps the cube onto well-conditioned symmetric positive definite matrices, as SPD's coordinates."""
-    rows, columns = np.tril_indices(size)
-
-    def to_point(unit):
-        lower = np.zeros((*unit.shape[:-1], size, size))
-        lower[..., rows, columns] = np.where(rows == columns, 1 + unit / 2, unit / 2)
-        matrix = lower @ np.swapaxes(lower, -1, -2)
-        return matrix[..., *np.triu_indices(size)]
-
-    return to_point
+    return lambda unit: spd_of(unit, size)[..., *np.triu_indices(size)]
 
 
 def outside_horizon(unit):

@@ -89,11 +89,14 @@ class VonMisesFisher(ExponentialFamily):
         return kappa[..., None] * mu
 
     def _parameters(self, xp: Any, theta: Array) -> tuple[Array, ...]:
-        # The uniform distribution has no direction; the first axis stands in.
-        kappa = xp.sqrt(dot(xp, theta, theta))
-        uniform = (kappa == 0)[..., None]
+        # Squares of small entries would underflow. The uniform distribution has no direction; the first axis
+        # stands in.
+        size = xp.max(xp.abs(theta), axis=-1, keepdims=True)
+        uniform, one = size == 0, xp.ones_like(size)
+        scaled = theta / xp.where(uniform, one, size)
+        length = xp.sqrt(xp.where(uniform, one, dot(xp, scaled, scaled)[..., None]))
         axis = xp.zeros_like(theta) + identity(xp, theta)[0, :]
-        return xp.where(uniform, axis, theta / xp.where(uniform, 1.0, kappa[..., None])), kappa
+        return xp.where(uniform, axis, scaled / length), (size * length)[..., 0]
 
     def _check_support(self, xp: Any, x: Array) -> None:
         _check_unit(xp, x, "x")

@@ -1,8 +1,7 @@
-"""Every law of `metric_laws` on every metric of the zoo and every backend, at points of hypothesis."""
+"""Every law of tensors on every metric of the zoo and every backend, at points of hypothesis."""
 
 import functools
 
-import metric_laws
 import numpy as np
 import pytest
 import zoo
@@ -11,6 +10,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import lnegeom
+from lnegeom.testing import _tensor_laws as metric_laws
 
 each_metric = pytest.mark.parametrize("species", zoo.METRICS, ids=repr)
 brief = {"phases": [Phase.explicit, Phase.generate]}  # to shrink an example would take minutes

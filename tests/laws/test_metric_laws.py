@@ -1,4 +1,4 @@
-"""Laws of metrics, on every metric; connection and curvature against automatic differentiation."""
+"""Laws of metrics, on every metric, in single precision on every backend; and gradients through them."""
 
 import numpy as np
 import pytest
@@ -7,101 +7,46 @@ import zoo
 from conftest import assert_agree
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.func import jacfwd
 
 import lnegeom
-from lnegeom._array import matvec
+from lnegeom import testing
+from lnegeom.testing import _contract_laws, _tensor_laws
 
-
-def near(species):
-    return {"rtol": species.tolerance, "atol": species.tolerance}
-
-
-few = settings(max_examples=3)  # the laws of `test_every_backend` imply these
 each_metric = pytest.mark.parametrize("species", zoo.METRICS, ids=repr)
+POINTWISE = [name for name, law in _tensor_laws.LAWS.items() if not law.slopes and "Weyl" not in name]
+
+
+def applying(species, names):
+    return [name for name in testing.metric_laws(species.thing, species.dim) if name in names]
 
 
 @each_metric
-class TestAlgebra:
-    @given(data=st.data())
-    def test_matrix_is_symmetric_and_has_its_signature(self, species, data):
-        g = species.thing.matrix(data.draw(species.points()))
-        np.testing.assert_array_equal(g, np.swapaxes(g, -1, -2))
-        negative = np.sum(np.linalg.eigvalsh(g) < 0, axis=-1)
-        assert np.all(negative == species.thing.signature[1])
-        assert species.thing.signature[0] in (None, species.dim - species.thing.signature[1])
-
-    @given(data=st.data())
-    def test_inverse_and_logdet(self, species, data):
-        x = data.draw(species.points())
-        g = species.thing.matrix(x)
-        product = g @ species.thing.inverse(x)
-        np.testing.assert_allclose(product, np.broadcast_to(np.eye(species.dim), g.shape), **near(species))
-        np.testing.assert_allclose(species.thing.logdet(x), np.linalg.slogdet(g)[1], **near(species))
-
-    @given(data=st.data())
-    def test_musical_isomorphisms(self, species, data):
-        metric, x = species.thing, data.draw(species.points())
-        u, v = data.draw(zoo.cube(species.dim)), data.draw(zoo.cube(species.dim))
-        np.testing.assert_allclose(metric.flat(x, v), matvec(metric.matrix(x), v), **near(species))
-        np.testing.assert_allclose(metric.sharp(x, metric.flat(x, v)), v, **near(species))
-        np.testing.assert_allclose(
-            metric.inner(x, u, v), np.sum(u * metric.flat(x, v), axis=-1), **near(species)
-        )
-        if metric.signature[1]:
-            with pytest.raises(lnegeom.GeometryError, match="indefinite"):
-                metric.norm(x, v)
-        else:
-            np.testing.assert_allclose(metric.norm(x, v) ** 2, metric.inner(x, v, v), **near(species))
+@given(data=st.data())
+def test_laws_at_special_points(species, data):
+    x, laws = data.draw(species.points()), applying(species, POINTWISE)
+    testing.check_metric(species.thing, x, tolerance=species.tolerance, laws=laws)
 
 
 @each_metric
-class TestConnectionAndCurvature:
-    @few
-    @given(data=st.data())
-    def test_christoffel_matches_automatic_differentiation(self, species, data):
-        x = data.draw(species.points(batch=()))
-        dg = jacfwd(species.thing.matrix)(torch.from_numpy(x)).numpy()  # (l, j, i): ∂_i g_lj
-        lowered = np.einsum("lji->lij", dg) + np.einsum("lij->lij", dg) - np.einsum("ijl->lij", dg)
-        expected = np.einsum("kl,lij->kij", np.linalg.inv(species.thing.matrix(x)), lowered) / 2
-        np.testing.assert_allclose(species.thing.christoffel(x), expected, **near(species))
+@settings(max_examples=3)  # the laws of `test_every_backend` imply these
+@given(data=st.data())
+def test_connection_and_curvature_by_automatic_differentiation(species, data):
+    x = torch.from_numpy(data.draw(species.points(batch=(1,))))
+    laws = ["without torsion", "parallel metric", "Riemann of Christoffel"]
+    testing.check_metric(species.thing, x, tolerance=species.tolerance, laws=laws)
 
-    @few
-    @given(data=st.data())
-    def test_riemann_matches_automatic_differentiation(self, species, data):
-        x = data.draw(species.points(batch=()))
-        gamma = species.thing.christoffel(x)
-        d = jacfwd(species.thing.christoffel)(torch.from_numpy(x)).numpy()  # (r, v, s, m): ∂_m Γ^r_vs
-        quadratic = np.einsum("rml,lvs->rsmv", gamma, gamma)
-        expected = np.einsum("rvsm->rsmv", d) + quadratic
-        expected = expected - np.swapaxes(expected, -1, -2)
-        np.testing.assert_allclose(species.thing.riemann(x), expected, **near(species))
 
-    @given(data=st.data())
-    def test_ricci_and_scalar_are_contractions(self, species, data):
-        metric, x = species.thing, data.draw(species.points())
-        v = data.draw(zoo.cube(species.dim))
-        ricci = np.einsum("...rsrv->...sv", metric.riemann(x))
-        np.testing.assert_allclose(metric.ricci(x), ricci, **near(species))
-        np.testing.assert_allclose(metric.ricci_apply(x, v), matvec(ricci, v), **near(species))
-        scalar = np.einsum("...sv,...sv->...", metric.inverse(x), ricci)
-        np.testing.assert_allclose(metric.scalar_curvature(x), scalar, **near(species))
+@each_metric
+@settings(max_examples=1)
+@given(data=st.data())
+def test_laws_of_the_contract(species, data):
+    x, laws = data.draw(species.generic_points(batch=(2,))), applying(species, _contract_laws.LAWS)
+    testing.check_metric(species.thing, x, laws=laws)
 
-    @given(data=st.data())
-    def test_christoffel_application_is_a_contraction(self, species, data):
-        metric, x = species.thing, data.draw(species.points())
-        u, v = data.draw(zoo.cube(species.dim)), data.draw(zoo.cube(species.dim))
-        expected = np.einsum("...kij,...i,...j->...k", metric.christoffel(x), u, v)
-        np.testing.assert_allclose(metric.christoffel_apply(x, u, v), expected, **near(species))
 
-    @given(data=st.data())
-    def test_riemann_symmetries_and_first_bianchi_identity(self, species, data):
-        x = data.draw(species.points())
-        lowered = np.einsum("...ra,...asmv->...rsmv", species.thing.matrix(x), species.thing.riemann(x))
-        np.testing.assert_allclose(lowered, -np.einsum("...rsmv->...srmv", lowered), **near(species))
-        np.testing.assert_allclose(lowered, np.einsum("...rsmv->...mvrs", lowered), **near(species))
-        cyclic = lowered + np.einsum("...rsmv->...rmvs", lowered) + np.einsum("...rsmv->...rvsm", lowered)
-        np.testing.assert_allclose(cyclic, 0, atol=10 * species.tolerance)
+def test_vectors_of_an_indefinite_metric_have_no_length():
+    with pytest.raises(lnegeom.GeometryError, match="indefinite"):
+        lnegeom.Minkowski(2).norm([0.0, 0.0], [1.0, 0.0])
 
 
 POINT_METHODS = ["matrix", "inverse", "logdet", "christoffel", "riemann", "ricci", "scalar_curvature"]
@@ -150,15 +95,3 @@ def test_gradients_flow_through_torch_and_jax(name):
         step.flat[0] = 1e-6
         ends = [total(*(a + s * step * (i == at) for i, a in enumerate((x, v)))) for s in (1, -1)]
         np.testing.assert_allclose(np.ravel(slope)[0], (ends[0] - ends[1]) / 2e-6, rtol=1e-5, atol=1e-6)
-
-
-@each_metric
-def test_a_batch_is_its_points_one_by_one(species):
-    rng = np.random.default_rng(1)
-    x = species.to_point(rng.uniform(-1, 1, (2, 2, species.dim)))
-    v = rng.uniform(-1, 1, (species.dim,))
-    evaluate = everything(species.thing)
-    points = [[evaluate(point, v) for point in row] for row in x]
-    for name, whole in evaluate(x, v).items():
-        one_by_one = [[point[name] for point in row] for row in points]
-        np.testing.assert_allclose(whole, one_by_one, err_msg=name, rtol=1e-8, atol=1e-8)

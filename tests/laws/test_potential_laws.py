@@ -6,40 +6,30 @@ import torch
 import zoo
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.func import jacfwd
 
-TIGHT = {"rtol": 1e-10, "atol": 1e-10}
+from lnegeom import testing
+
+LAWS = testing.potential_laws()
+BY_DERIVATIVES = ["gradient", "Hessian", "third derivative"]
 
 
 @pytest.mark.parametrize("species", zoo.POTENTIALS, ids=repr)
 class TestPotential:
     @given(data=st.data())
-    def test_fenchel_young_equality(self, species, data):
-        psi, x = species.thing, data.draw(species.points())
-        eta = psi.gradient(x)
-        np.testing.assert_allclose(psi(x) + psi.conjugate(eta), np.sum(x * eta, axis=-1), **TIGHT)
+    def test_laws_at_special_points(self, species, data):
+        laws = [law for law in LAWS if law not in BY_DERIVATIVES]
+        testing.check_potential(species.thing, data.draw(species.points()), tolerance=1e-10, laws=laws)
 
     @given(data=st.data())
-    def test_conjugate_inverts_gradient_and_hessian(self, species, data):
-        psi, x = species.thing, data.draw(species.points())
-        eta = psi.gradient(x)
-        np.testing.assert_allclose(psi.conjugate.gradient(eta), x, **TIGHT)
-        product = psi.conjugate.hessian(eta) @ psi.hessian(x)
-        np.testing.assert_allclose(product, np.broadcast_to(np.eye(species.dim), product.shape), **TIGHT)
+    def test_derivatives_match_automatic_differentiation(self, species, data):
+        x = torch.from_numpy(data.draw(species.points(batch=(1,))))
+        testing.check_potential(species.thing, x, tolerance=1e-10, laws=BY_DERIVATIVES)
+
+    def test_derivatives_match_differences(self, species):
+        x = species.to_point(np.random.default_rng(0).uniform(-1, 1, (2, species.dim)))
+        testing.check_potential(species.thing, x)
 
     def test_conjugate_is_an_involution(self, species):
         assert type(species.thing.conjugate.conjugate) is type(species.thing) or isinstance(
             species.thing, type(species.thing.conjugate.conjugate)
         )
-
-    @given(data=st.data())
-    def test_derivatives_match_automatic_differentiation(self, species, data):
-        psi, x = species.thing, data.draw(species.points(batch=()))
-        point = torch.from_numpy(x)
-        np.testing.assert_allclose(psi.gradient(x), jacfwd(psi)(point), **TIGHT)
-        np.testing.assert_allclose(psi.hessian(x), jacfwd(jacfwd(psi))(point), **TIGHT)
-        np.testing.assert_allclose(psi.third_derivative(x), jacfwd(psi.hessian)(point), **TIGHT)
-
-    @given(data=st.data())
-    def test_hessian_is_positive_definite(self, species, data):
-        assert np.all(np.linalg.eigvalsh(species.thing.hessian(data.draw(species.points()))) > 0)
