@@ -7,7 +7,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Without it JAX quietly makes every float64 a float32.
 os.environ["JAX_ENABLE_X64"] = "1"
-# Less time to compile what runs once; a second device, so that a result on the wrong one is seen.
+# A fraction of the time to compile what runs once; a second device, where a result on the wrong one is seen.
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "

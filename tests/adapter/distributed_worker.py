@@ -1,4 +1,7 @@
-"""One of some processes that train sharded; run by torchrun. Exits 0 if all equals the unsharded run."""
+"""Processes that train sharded, so many as the first argument says. Exits 0 if all equals the unsharded run.
+
+They are forks of one that has imported everything: to import torch in each takes longer than the checks.
+"""
 
 import os
 import sys
@@ -6,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch._dynamo  # which torch.func imports when it is first used
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch import nn
@@ -219,8 +223,8 @@ def check_checkpoint(mesh, folder):
             close(a, b)
 
 
-def main(folder):
-    dist.init_process_group("gloo")
+def main(rank, processes, folder):
+    dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=processes)
     try:
         mesh = init_device_mesh("cpu", (dist.get_world_size(),))
         for build in OPTIMIZERS if dist.get_world_size() == 2 else OPTIMIZERS[:1]:
@@ -238,8 +242,9 @@ def main(folder):
             check_checkpoint(mesh, Path(folder) / "checkpoint")
     finally:
         dist.destroy_process_group()
+    os._exit(0)  # gloo's threads, still joining, can abort an interpreter on its way out
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
-    os._exit(0)  # gloo's threads, still joining, can abort an interpreter on its way out
+    count = int(sys.argv[1])
+    torch.multiprocessing.start_processes(main, (count, sys.argv[2]), nprocs=count, start_method="fork")

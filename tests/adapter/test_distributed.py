@@ -12,18 +12,12 @@ import torch.distributed as dist
 import lnegeom
 from lnegeom_torch.distributed import process_group
 
+HERE = Path(__file__).parent
 
-def torchrun(processes, worker, *arguments):
+
+def run(*command):
     return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
-            f"--nproc-per-node={processes}",
-            Path(__file__).with_name(worker),
-            *map(str, arguments),
-        ],
+        [sys.executable, *map(str, command)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -31,9 +25,10 @@ def torchrun(processes, worker, *arguments):
     )
 
 
+@pytest.mark.skipif(os.name != "posix", reason="forks")
 @pytest.mark.parametrize("processes", [2, 4])
 def test_sharded_runs_equal_the_whole_one(processes, tmp_path):
-    done = torchrun(processes, "distributed_worker.py", tmp_path)
+    done = run(HERE / "distributed_worker.py", processes, tmp_path)
     assert done.returncode == 0, done.stderr
 
 
@@ -61,7 +56,8 @@ def test_each_process_takes_the_gpu_of_its_number(monkeypatch):
 
 
 def test_processes_that_share_batches_train_as_one(tmp_path):
-    done = torchrun(2, "train_worker.py", tmp_path)
+    torchrun = "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"
+    done = run(*torchrun, HERE / "train_worker.py", tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("accuracy (%)") == 1  # one process alone prints
     assert done.stdout.count("wrote ") == 1
