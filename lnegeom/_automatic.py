@@ -98,12 +98,11 @@ def forward(
     """
     library, transforms = library_of(source), transforms_of(source)
     batch, n = tuple(x.shape[:-1]), x.shape[-1]
-    device = {} if source == "jax" else {"device": x.device}
-
     single = _at_one_point(source, function, vectorized)
 
     def at_point(point: Array) -> Any:
-        eye = library.eye(n, dtype=x.dtype, **device)
+        device = {} if source == "jax" else {"device": point.device}
+        eye = library.eye(point.shape[-1], dtype=point.dtype, **device)
 
         def gradient(y: Array) -> Any:
             return transforms.vmap(lambda b: transforms.jvp(single, (y,), (b,)))(eye)

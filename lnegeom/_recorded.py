@@ -112,8 +112,7 @@ def _program(torch: Any, at_point: AtPoint, point: Array) -> Any:
     """What torch does at one point, as a function of the point."""
     make_fx = importlib.import_module("torch.fx.experimental.proxy_tensor").make_fx
     try:
-        with torch.inference_mode(False):
-            program = make_fx(torch.func.functionalize(at_point))(point.clone())
+        program = make_fx(torch.func.functionalize(at_point))(point)
     except InputError:
         raise
     except (RuntimeError, TypeError, ValueError) as error:
@@ -143,9 +142,7 @@ def _simplify(torch: Any, program: Any) -> None:
         copied = node.target in copies and _same(node, node.args[0], "dtype", "device")
         if copied or (node.target is aten.expand.default and _same(node, node.args[0], "shape")):
             node.replace_all_uses_with(node.args[0])
-        elif node.target in (aten.copy.default, aten.fill.Tensor) and _same(
-            node, node.args[1], "dtype", "device"
-        ):
+        elif node.target is aten.copy.default and _same(node, node.args[1], "dtype", "device"):
             node.target, node.args = aten.expand.default, (node.args[1], list(node.meta["val"].shape))
     graph.eliminate_dead_code()
     for node in graph.nodes:

@@ -11,7 +11,7 @@ PAGE = (Path(__file__).parents[1] / "docs" / "metrics.md").read_text()
 def test_every_block_runs():
     namespace = {}
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    assert len(blocks) == 10
+    assert len(blocks) == 12
     for block in blocks:
         exec(compile(block, "docs/metrics.md", "exec"), namespace)
     assert namespace["hill"].matrix([0.1, 0.2]).shape == (2, 2)

@@ -6,7 +6,8 @@ The baseline differentiates the Christoffel symbols of the same function, jacfwd
 vmap. Each round times every candidate once, in turn, in processor time, which other programs disturb
 little; the median ratio to that round's baseline is reported, and the largest error against the baseline's
 result. First calls are each in a process of their own. `--geomstats` names an interpreter that can import
-geomstats (and, for its pytorch backend, torch); each of its runs may take four minutes.
+geomstats (and, for its pytorch backend, torch); each of its runs may take four minutes. `--backends` names
+those of its backends to run.
 """
 
 import argparse
@@ -91,10 +92,12 @@ def candidates(points, n):
     x = np.random.default_rng(0).uniform(-1, 1, (points, n))
     t = torch.from_numpy(x)
     baseline, ours = hand_written(user_metric), lnegeom.FromCallable(user_metric, n)
+    recorded = lnegeom.FromCallable(user_metric, n, trace=True)
     differences = lnegeom.FromCallable(user_metric_numpy, n, vectorized=True)
     return {
         "hand-written torch.func, vmap": lambda: baseline(t),
         "FromCallable, torch": lambda: ours.ricci(t),
+        "FromCallable, torch, trace=True": lambda: recorded.ricci(t),
         "FromCallable, numpy, differences": lambda: differences.ricci(x),
     }
 
@@ -134,26 +137,28 @@ print(np.asarray(ricci).tolist())
 LIMIT = 240
 
 
-def geomstats_rows(python, size):
+def geomstats_rows(python, size, backends):
     """Rows of its backends, each of one run over all points."""
     x = torch.from_numpy(np.random.default_rng(0).uniform(-1, 1, size))
     metric = lnegeom.FromCallable(user_metric, size[1])
     right = metric.ricci(x).numpy()
-    own = statistics.median(seconds(lambda: metric.ricci(x))[0] for _ in range(9))
-    for backend in ("pytorch", "autograd", "numpy"):
+    recorded = lnegeom.FromCallable(user_metric, size[1], trace=True)
+    recorded.ricci(x)
+    own = [statistics.median(seconds(lambda: m.ricci(x))[0] for _ in range(9)) for m in (metric, recorded)]  # noqa: B023
+    for backend in backends:
         environment = {**os.environ, "GEOMSTATS_BACKEND": backend}
         command = [python, "-c", GEOMSTATS, *map(str, size)]
         limited = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT))}
         done = subprocess.run(command, capture_output=True, text=True, env=environment, **limited)
         if done.returncode < 0:
-            yield [backend, f"> {LIMIT}", f"> {LIMIT / own:.0f}", ""]
+            yield [backend, f"> {LIMIT}", *(f"> {LIMIT / t:.0f}" for t in own), ""]
             continue
         if done.returncode:
-            yield [backend, "raises " + done.stderr.strip().splitlines()[-1][:60], "", ""]
+            yield [backend, "raises " + done.stderr.strip().splitlines()[-1][:60], "", "", ""]
             continue
         took, found = done.stdout.strip().splitlines()[-2:]
         error = np.abs(np.array(json.loads(found)) - right).max() / np.abs(right).max()
-        yield [backend, f"{float(took):.1f}", f"{float(took) / own:.0f}", f"{error:.1e}"]
+        yield [backend, f"{float(took):.1f}", *(f"{float(took) / t:.0f}" for t in own), f"{error:.1e}"]
 
 
 def divergences():
@@ -194,6 +199,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--geomstats", metavar="PYTHON")
+    parser.add_argument("--backends", nargs="+", default=["pytorch", "autograd", "numpy"])
     parser.add_argument("--first", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -222,10 +228,10 @@ def main():
     headers = ["family", "condition ≤ 1000", "median", "largest", "largest of all 100", "ms a point"]
     print(markdown_table(headers, divergence_rows()))
     if options.geomstats:
-        headers = ["backend", "seconds", "FromCallable is times as fast", "relative error"]
+        headers = ["backend", "seconds", "FromCallable is times as fast", "recorded", "relative error"]
         for size in SIZES:
             print(f"\ngeomstats, Ricci of the same callable, {size[0]} points, n = {size[1]}")
-            print(markdown_table(headers, list(geomstats_rows(options.geomstats, size))))
+            print(markdown_table(headers, list(geomstats_rows(options.geomstats, size, options.backends))))
 
 
 def closed_forms():
