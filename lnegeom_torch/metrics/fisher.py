@@ -37,7 +37,7 @@ class Fisher(Metric):
         What is kept of a layer's block: its diagonal; factors ``A ⊗ G`` of inputs and output gradients
         (K-FAC), each with its share of the damping; the block itself as the rank-B matrix that the last
         batch of B samples makes of it; or the running mean of the n × n block, for layers of up to 4096
-        weights.
+        weights. Each group of a grouped convolution has factors of its own.
     damping : float
         λ > 0.
     decay : float

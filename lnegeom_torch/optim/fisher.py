@@ -129,8 +129,9 @@ def _check_whole(weight: Tensor, inputs: Tensor, slopes: Tensor) -> None:
 
 
 def _recorder(seen: dict[Tensor, tuple[nn.Module, Tensor, Tensor]], weight: Tensor) -> Any:
-    def record(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+    def record(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
         seen[weight] = (layer, args[0].detach(), output)
+        return output.clone()  # a ReLU in place would make the output, and its gradient, its own
 
     return record
 
