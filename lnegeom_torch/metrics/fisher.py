@@ -116,7 +116,7 @@ class Fisher(Metric):
             found = flat / (state["fisher_diagonal"] + self.damping)
         elif self.kind == "kronecker":
             left, right = state["fisher_output_inverse"], state["fisher_input_inverse"]
-            found = left @ flat.unflatten(0, (*left.shape[:-2], -1)) @ right
+            found = left @ flat.reshape(*left.shape[:-2], -1, flat.shape[-1]) @ right
         elif self.kind == "exact":
             found = (state["fisher_inverse"] @ flat.flatten()).view_as(flat)
         else:  # Woodbury: (JᵀJ + λI)⁻¹ g = [g − Jᵀ (J Jᵀ + λI)⁻¹ J g] / λ

@@ -163,10 +163,11 @@ def _as_positions(layer: nn.Module, inputs: Tensor, slopes: Tensor) -> tuple[Ten
         if isinstance(layer.padding, str):
             raise InputError("Fisher needs a convolution's padding in numbers, got padding='same'")
         patches = F.unfold(inputs, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
-        found = patches.transpose(1, 2), slopes.flatten(2).transpose(1, 2)
+        patches, slopes = patches.transpose(1, 2), slopes.flatten(2).transpose(1, 2)
         if layer.groups == 1:
-            return found
-        return found[0].unflatten(2, (layer.groups, -1)), found[1].unflatten(2, (layer.groups, -1))
+            return patches, slopes
+        groups = (*patches.shape[:2], layer.groups, -1)
+        return patches.reshape(groups), slopes.reshape(groups)
     samples = len(inputs)
     return inputs.reshape(samples, -1, inputs.shape[-1]), slopes.reshape(samples, -1, slopes.shape[-1])
 
