@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
+from tqdm.auto import tqdm
 
 from lnegeom import InputError
 from lnegeom._array import positive_integer
@@ -73,4 +75,6 @@ forget_datasets = _dataset.cache_clear
 
 def _call(threads: int, function: Callable[..., _T], arguments: tuple[Any, ...]) -> _T:
     torch.set_num_threads(threads)
+    # tqdm's own lock is a semaphore of the system's, of which Python complains when a worker is interrupted.
+    tqdm.set_lock(threading.RLock())
     return function(*arguments)

@@ -105,3 +105,22 @@ def assert_agree(backend, function, arrays, dtype, tolerance, batch, traced=True
             continue
         allowed = {"rtol": tolerance, "atol": tolerance * max(1.0, np.max(np.abs(value)))}
         np.testing.assert_allclose(to_numpy(results[name]), value, err_msg=name, **allowed)
+
+
+@pytest.fixture(scope="session")
+def torchvision():
+    """torchvision itself, for its networks; a test that asks for it is skipped where it is not installed.
+
+    One that was built for another device cannot load its compiled operators, and refuses to be imported for
+    want of two declarations, which its networks do not need.
+    """
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    try:
+        return importlib.import_module("torchvision")
+    except ImportError as error:
+        pytest.skip(f"torchvision is not installed: {error}")
+    except RuntimeError:
+        for name in ("nms", "qnms"):
+            signature = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            torch.library.define(f"torchvision::{name}", signature)
+        return importlib.import_module("torchvision")

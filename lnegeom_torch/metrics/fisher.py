@@ -37,7 +37,7 @@ class Fisher(Metric):
         What is kept of a layer's block: its diagonal; factors ``A ⊗ G`` of inputs and output gradients
         (K-FAC), each with its share of the damping; the block itself as the rank-B matrix that the last
         batch of B samples makes of it; or the running mean of the n × n block, for layers of up to 4096
-        weights.
+        weights. Each group of a grouped convolution has factors of its own.
     damping : float
         λ > 0.
     decay : float
@@ -116,7 +116,7 @@ class Fisher(Metric):
             found = flat / (state["fisher_diagonal"] + self.damping)
         elif self.kind == "kronecker":
             left, right = state["fisher_output_inverse"], state["fisher_input_inverse"]
-            found = left @ torch.unflatten(flat, 0, (*left.shape[:-2], -1)) @ right
+            found = left @ flat.reshape(*left.shape[:-2], -1, flat.shape[-1]) @ right
         elif self.kind == "exact":
             found = (state["fisher_inverse"] @ flat.flatten()).view_as(flat)
         else:  # Woodbury: (JᵀJ + λI)⁻¹ g = [g − Jᵀ (J Jᵀ + λI)⁻¹ J g] / λ

@@ -129,8 +129,9 @@ def _check_whole(weight: Tensor, inputs: Tensor, slopes: Tensor) -> None:
 
 
 def _recorder(seen: dict[Tensor, tuple[nn.Module, Tensor, Tensor]], weight: Tensor) -> Any:
-    def record(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+    def record(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
         seen[weight] = (layer, args[0].detach(), output)
+        return output.clone()  # a ReLU in place would make the output, and its gradient, its own
 
     return record
 
@@ -162,11 +163,11 @@ def _as_positions(layer: nn.Module, inputs: Tensor, slopes: Tensor) -> tuple[Ten
         if isinstance(layer.padding, str):
             raise InputError("Fisher needs a convolution's padding in numbers, got padding='same'")
         patches = F.unfold(inputs, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
-        found = patches.transpose(1, 2), slopes.flatten(2).transpose(1, 2)
+        patches, slopes = patches.transpose(1, 2), slopes.flatten(2).transpose(1, 2)
         if layer.groups == 1:
-            return found
-        groups = (layer.groups, -1)
-        return torch.unflatten(found[0], 2, groups), torch.unflatten(found[1], 2, groups)
+            return patches, slopes
+        groups = (*patches.shape[:2], layer.groups, -1)
+        return patches.reshape(groups), slopes.reshape(groups)
     samples = len(inputs)
     return inputs.reshape(samples, -1, inputs.shape[-1]), slopes.reshape(samples, -1, slopes.shape[-1])
 

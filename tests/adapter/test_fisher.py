@@ -40,6 +40,12 @@ def grouped(groups=2):
     return model, method, torch.randn(12, 4, 3, 3, dtype=torch.float64)
 
 
+def in_place():
+    """What follows a layer overwrites its output, as in torchvision's AlexNet."""
+    model, method = quantized(nn.Linear(5, 4), nn.ReLU(inplace=True), nn.Linear(4, 3))
+    return model, method, torch.randn(12, 5, dtype=torch.float64)
+
+
 def samples_by_hand(model, method, inputs, targets):
     """∂ℓ/∂Ŵ of each sample alone, through the quantized weight itself: rows (sample, weight)."""
     layers = [model.get_submodule(name) for name in method.layers]
@@ -74,7 +80,7 @@ def step_of(model, method, inputs, targets, metric, estimates=1):
     return [(before - w.detach(), g) for (before, g), w in zip(found, method.latents.values(), strict=True)]
 
 
-@pytest.mark.parametrize("case", [linear, convolution, grouped])
+@pytest.mark.parametrize("case", [linear, convolution, grouped, in_place])
 @pytest.mark.parametrize("kind", ["diagonal", "block", "exact"])
 def test_natural_gradient_solves_with_the_block_by_hand(case, kind):
     model, method, inputs = case()

@@ -1,6 +1,5 @@
 """The networks: shapes, what quantization needs of them, initialisation."""
 
-import importlib
 import math
 import sys
 
@@ -123,11 +122,7 @@ def test_vgg16_has_the_parameters_and_products_of_the_pruning_paper():
     ("name", "count"),
     [("alexnet", 61100840), ("mobilenet_v2", 3504872), ("resnet18", 11689512), ("resnet50", 25557032)],
 )
-def test_torchvisions_networks_have_its_published_parameters(name, count):
-    try:
-        importlib.import_module("torchvision")
-    except (ImportError, RuntimeError) as error:
-        pytest.skip(f"torchvision cannot be imported: {error}")
+def test_torchvisions_networks_have_its_published_parameters(torchvision, name, count):
     with torch.device("meta"):
         network = nets.build(name, channels=3, image_size=224, classes=1000)
     assert sum(parameter.numel() for parameter in network.parameters()) == count
