@@ -10,7 +10,7 @@ def test_every_python_block_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # one of them writes a file
     namespace = {}
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     for block in blocks:
         exec(compile(block, str(README), "exec"), namespace)
     assert namespace["metric"].ricci(namespace["theta"]).shape == (2, 3, 3)

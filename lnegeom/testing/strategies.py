@@ -13,8 +13,10 @@ from hypothesis.strategies import SearchStrategy
 
 from lnegeom import flow
 from lnegeom._array import GeometryError, InputError
+from lnegeom.divergences import Divergence
 from lnegeom.families import ExponentialFamily
 from lnegeom.metrics import Metric
+from lnegeom.potentials import Potential
 from lnegeom.testing._law import Numbers, dimension
 
 __all__ = ["perturbed_tori", "points", "spd_matrices", "torus_grids", "vectors"]
@@ -113,9 +115,11 @@ def _evaluation(thing: Any) -> Callable[[Numbers], Any]:
         return thing.matrix
     if isinstance(thing, ExponentialFamily):
         return thing.log_partition
-    if not callable(thing):
-        raise InputError(f"expected a metric, divergence, potential or family, got {thing!r}")
-    return (lambda x: thing(x, x)) if hasattr(thing, "connections") else thing  # a divergence, or a potential
+    if isinstance(thing, Potential):
+        return thing
+    if isinstance(thing, Divergence):
+        return lambda x: thing(x, x)
+    raise InputError(f"expected a metric, divergence, potential or family, got {thing!r}")
 
 
 def spd_matrices(size: int, batch: tuple[int, ...] = (), *, generic: bool = False) -> SearchStrategy[Numbers]:
