@@ -84,8 +84,8 @@ def wcg_mismatch() -> list[Figure]:
 )
 @on_one_thread
 def dorefa_scale() -> list[Figure]:
-    """Gradients of the same quantized weights under both, Xavier's of a layer of 256 to 256 and torch's of 784
-    to 256; and outputs of a network with batch norm when its weights are scaled.
+    """Gradients of the same quantized weights under both: Xavier's of a layer of 256 to 256, and torch's of
+    784 to 256; and outputs of a network with batch norm when its weights are scaled.
     """
     import torch
 
@@ -98,7 +98,8 @@ def dorefa_scale() -> list[Figure]:
     def longer(weight: torch.Tensor) -> float:
         lengths = []
         for name in ("dorefa", "ste"):
-            layer = torch.nn.Linear(*reversed(weight.shape), bias=False)
+            outputs, inputs = weight.shape
+            layer = torch.nn.Linear(inputs, outputs, bias=False)
             layer.weight.data.copy_(weight)
             method = quantize_(layer, QuantConfig(name))
             (gradient,) = torch.autograd.grad(layer.weight.sum(), list(method.latents.values()))
@@ -107,12 +108,12 @@ def dorefa_scale() -> list[Figure]:
 
     model = _network(8, 16, 4)
     method = quantize_(model, QuantConfig("ste"))
-    inputs = torch.randn(64, 8, generator=generator).double()
+    batch = torch.randn(64, 8, generator=generator).double()
     with torch.no_grad():
-        before = model(inputs)
+        before = model(batch)
         for latent in method.latents.values():
             latent.mul_(0.01)
-        change = float((model(inputs) - before).abs().max())
+        change = float((model(batch) - before).abs().max())
     return [
         Figure("DoReFa's gradient over ste's, Xavier", longer(xavier), 8, 14),
         Figure("the same, torch's default", longer(default), 14, 29),
