@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
-from lnegeom.claims._catalogue import groups
 from lnegeom.claims._claim import Claim, Finding, Group, Status
+from lnegeom.claims._registry import groups
 from lnegeom.report import Page
 
 __all__ = ["markdown", "page", "plain"]
