@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
-from lnegeom.claims._catalogue import groups
 from lnegeom.claims._claim import Claim, Finding, Group, Status
+from lnegeom.claims._registry import groups
 from lnegeom.report import Page
 
 __all__ = ["markdown", "page", "plain"]
@@ -117,7 +117,7 @@ def _grouped(findings: Sequence[Finding]) -> Iterator[tuple[Group, list[Finding]
 
 
 def _rows(finding: Finding) -> list[tuple[list[str], bool]]:
-    return [([f.name, f"{f.value:.3g}", f.bound], f.met) for f in finding.figures]
+    return [([f.name, f"{f.value:.4g}", f.bound], f.met) for f in finding.figures]
 
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lnegeom._array import InputError
-from lnegeom.claims._catalogue import find, groups
 from lnegeom.claims._claim import Claim, Finding
 from lnegeom.claims._pages import markdown, page, plain
+from lnegeom.claims._registry import find, groups
 from lnegeom.report import environment, text_table, write_json
 
 __all__ = ["run"]

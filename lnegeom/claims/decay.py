@@ -69,7 +69,7 @@ def decay_to_delta() -> list[Figure]:
 
 
 @claim(
-    "RF-DNN abstract (by a theorem for closed manifolds)",
+    "RF-DNN abstract, by a theorem for closed manifolds",
     "On the LNE manifold, which is not compact, the decay is exponential too, not by a power of time.",
     "does not hold",
     instead="On R^n it is a power, as for the heat equation: ‖h‖₂ ~ t^(−n/4) if ∫h ≠ 0, t^(−n/4−1/2) if it "

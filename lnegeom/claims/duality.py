@@ -201,8 +201,8 @@ def natural_gradient_invariance() -> list[Figure]:
     "its inverse times the gradient.",
     "holds with a correction",
     instead="Only if the expectation is over labels that the model itself draws, sample by sample: with the "
-    "data's labels it is another matrix. And it is singular whenever it is estimated on fewer samples than "
-    "weights, as always in training: it needs damping.",
+    "data's labels it is another matrix. And its estimate is singular unless samples times classes less one "
+    "reach the number of weights, which in training they do not: it needs damping.",
     where=("tests/adapter/test_fisher.py", "tests/adapter/test_equivalences.py"),
 )
 def fisher_embedding() -> list[Figure]:

@@ -31,11 +31,14 @@ def ste_derivation() -> list[Figure]:
 
     inside, outside = ((smoothed(a + 0.1) - smoothed(a - 0.1)) / 0.2 for a in (0.3, 1.5))
     up = (smoothed(0.4) - smoothed(0.2)) / 0.2 / (loss(1.0) - loss(-1.0))
+    straight = (loss(1.001) - loss(0.999)) / 0.002
     return [
         Figure("∂P(a > ε)/∂a where |a| ≤ 1: printed 1", up, 0.499, 0.501),
-        Figure("smoothed gradient over ½[L(+1) − L(−1)]", inside / 1.0, 0.999, 1.001),
+        Figure(
+            "smoothed gradient over ½[L(+1) − L(−1)]", inside / ((loss(1.0) - loss(-1.0)) / 2), 0.999, 1.001
+        ),
         Figure("smoothed gradient at a = 1.5", outside, 0, 0),
-        Figure("L'(+1), which the estimator takes, over it", 3.0 / inside, low=2),
+        Figure("L'(+1), which the estimator takes, over it", straight / inside, low=2),
     ]
 
 

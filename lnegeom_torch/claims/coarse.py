@@ -54,8 +54,8 @@ def coarse_correlation() -> list[Figure]:
     "population loss.",
     "holds with a correction",
     instead="With the ReLU as proxy, in the two-layer network of the theory, for small steps, and while |w| "
-    "stays away from 0, which the theorem asks and its abstract does not say: the gradient does not shrink "
-    "with |w|, so that near 0 a step of any size turns w, and the loss can jump.",
+    "stays away from 0, of which the abstract says nothing: the gradient does not shrink with |w|, so that "
+    "near 0 a step of any size turns w, and the loss can jump.",
     where=TESTS,
     needs=("torch",),
 )

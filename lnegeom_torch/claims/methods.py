@@ -79,7 +79,7 @@ def metaquant_scalar() -> list[Figure]:
 
 
 @claim(
-    "Bai et al. 2018 (ManiQuant Table 5)",
+    "Bai et al. 2018; ManiQuant Table 5",
     "ProxQuant's step is the proximal map of the distance to the quantized weights, and ends with discrete "
     "ones.",
     "holds",
