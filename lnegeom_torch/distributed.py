@@ -99,8 +99,10 @@ def process_group(device: str) -> Iterator[None]:
     cuda = (device == "auto" or device.startswith("cuda")) and torch.cuda.is_available()
     try:
         if cuda:
-            _choose_gpu("cuda" if device == "auto" else device, int(os.environ["LOCAL_RANK"]))
-        dist.init_process_group("nccl" if cuda else "gloo")
+            chosen = _choose_gpu("cuda" if device == "auto" else device, int(os.environ["LOCAL_RANK"]))
+            dist.init_process_group("nccl", device_id=chosen)  # or a barrier has to guess the GPU
+        else:
+            dist.init_process_group("gloo")
         yield
     except Exception:
         if int(os.environ["RANK"]) > 0:
@@ -111,7 +113,7 @@ def process_group(device: str) -> Iterator[None]:
             dist.destroy_process_group()
 
 
-def _choose_gpu(name: str, local_rank: int) -> None:
+def _choose_gpu(name: str, local_rank: int) -> torch.device:
     device, processes = torch.device(name), int(os.environ["LOCAL_WORLD_SIZE"])
     if device.index is not None and processes > 1:
         raise InputError(
@@ -123,7 +125,9 @@ def _choose_gpu(name: str, local_rank: int) -> None:
             f"{processes} processes need as many GPUs, found {torch.cuda.device_count()}; lower "
             "--nproc-per-node"
         )
-    torch.cuda.set_device(local_rank if device.index is None else device.index)
+    chosen = torch.device("cuda", local_rank if device.index is None else device.index)
+    torch.cuda.set_device(chosen)
+    return chosen
 
 
 def wrap(model: nn.Module) -> nn.Module:

@@ -17,6 +17,7 @@ from torch import nn
 
 from lnegeom import InputError
 from lnegeom_torch import data, distributed, nets
+from lnegeom_torch._random import forked
 from lnegeom_torch._train_config import TrainConfig
 from lnegeom_torch.checkpoint import Checkpoint, capture, check_same, restore
 from lnegeom_torch.methods import DivergedError, Method, quantize_
@@ -108,7 +109,7 @@ def train(
     """
     dataset = (load_dataset(config) if dataset is None else dataset).to(torch.device(config.device))
     _check_share(config, dataset)
-    with torch.random.fork_rng():
+    with forked(config.device):
         torch.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
         session = _Session(config, seed, dataset, checkpoint, *_build(config, dataset), generator)

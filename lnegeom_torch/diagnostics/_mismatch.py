@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from lnegeom import InputError
 from lnegeom._array import positive, positive_integer
+from lnegeom_torch._random import forked
 
 __all__ = ["GradientMismatch", "gradient_mismatch"]
 
@@ -124,8 +125,7 @@ def gradient_mismatch(
     def loss(weights: dict[str, Tensor]) -> Tensor:
         # Fresh copies of running statistics, and the same dropout for each pair.
         buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-        devices = [generator.device] if generator.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
+        with forked(generator.device):
             torch.manual_seed(seed)
             return loss_function(functional_call(model, {**buffers, **weights}, (batch[0],)), batch[1])
 

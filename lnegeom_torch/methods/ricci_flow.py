@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from lnegeom import InputError
+from lnegeom_torch._random import forked
 from lnegeom_torch.methods.base import LossFunction, Method, check_gradients, split
 from lnegeom_torch.methods.config import QuantConfig
 from lnegeom_torch.methods.selection import Target
@@ -162,7 +163,7 @@ class RicciFlowMethod(Method):
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         trained = self._trained()
         total = {name: torch.zeros_like(weight) for name, weight in trained.items()}
-        with torch.random.fork_rng(devices=_devices(inputs)):
+        with forked(inputs.device):
             for share, x, y in split(inputs, targets, parts):
                 loss = loss_function(functional_call(self.model, buffers, (x,)), y)
                 found = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
@@ -187,7 +188,7 @@ class RicciFlowMethod(Method):
 
         gradients = vmap(grad(loss), in_dims=(None, 0, 0, 0), randomness="same")
         total = {name: torch.zeros((), device=inputs.device) for name in places}
-        with torch.random.fork_rng(devices=_devices(inputs)):
+        with forked(inputs.device):
             for share, x, y in split(inputs.transpose(0, 1), targets.transpose(0, 1), parts):
                 found = gradients(latents, buffers, x.transpose(0, 1), y.transpose(0, 1))
                 total = {name: total[name] + share * found[place] for name, place in places.items()}
@@ -242,7 +243,3 @@ class RicciFlowMethod(Method):
                 "method 'rf' translates its input images: expected inputs (N, ..., H, W) with H and W above "
                 f"{reach}, got shape {tuple(inputs.shape)}; let the model flatten them"
             )
-
-
-def _devices(inputs: Tensor) -> list[torch.device]:
-    return [inputs.device] if inputs.device.type == "cuda" else []

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from lnegeom import InputError
+from lnegeom_torch._random import forked
 from lnegeom_torch.methods.base import Method
 from lnegeom_torch.methods.config import QuantConfig
 from lnegeom_torch.methods.options import Spin
@@ -115,8 +116,7 @@ class SpinMethod(Method):
         was_training = self.model.training
         self.model.eval()
         quantizers = [cast(RandomSpins, quantizer) for quantizer in self.quantizers.values()]
-        devices = [inputs.device] if inputs.device.type == "cuda" else []
-        with torch.no_grad(), torch.random.fork_rng(devices=devices):
+        with torch.no_grad(), forked(inputs.device):
             torch.manual_seed(seed)
             for quantizer in quantizers:
                 quantizer.sampling = True

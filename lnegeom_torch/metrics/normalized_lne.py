@@ -125,8 +125,8 @@ class NormalizedLNE(RankOne):
     def _strength(self, squared: Any, weight: Tensor) -> Any:
         chi = self._chi(weight)
         scale = chi / (1 - chi) if self.inverse == "exact" else chi
-        # p·∂L vanishes with p, so that any finite divisor makes the preconditioner the identity there.
-        return scale / at_least(squared, _tiny(weight.dtype))
+        # p·∂L vanishes with p, so that any finite quotient makes the preconditioner the identity there.
+        return scale / at_least(squared, max(1.0, scale) * _tiny(weight.dtype))
 
     def _sum(self, products: Tensor) -> Tensor:
         if self.per == "layer":

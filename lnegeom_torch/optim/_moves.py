@@ -10,7 +10,7 @@ from torch import Tensor
 from lnegeom import InputError
 from lnegeom_torch.metrics import Metric, Room, metric_from_data
 
-__all__ = ["Move"]
+__all__ = ["Move", "count_writes"]
 
 Tensors = list[Tensor]
 
@@ -129,6 +129,15 @@ def _gated(weights: Tensors, directions: Tensors, room: Room | None) -> Tensors:
     for weight, direction, out in zip(weights, directions, room.shaped, strict=True):
         keep_inside(direction, weight, -bound, bound, grad_input=out)
     return list(room.shaped)
+
+
+def count_writes(group: dict[str, Any], params: Tensors) -> None:
+    """Have torch know that a fused step has written to the weights, which it does not count by itself.
+
+    What saved the old values for a backward pass is then refused, and what was made of them is made anew.
+    """
+    if group.get("fused") and not torch.compiler.is_compiling():
+        torch.autograd.graph.increment_version(params)
 
 
 def as_real(tensors: Tensors) -> Tensors:

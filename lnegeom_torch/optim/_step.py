@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lnegeom_torch.optim._groups import GroupOptions
-from lnegeom_torch.optim._moves import Move
+from lnegeom_torch.optim._moves import Move, count_writes
 from lnegeom_torch.optim._scratch import Part, Scratch
 from lnegeom_torch.optim.fisher import set_aside
 
@@ -46,6 +46,7 @@ class ManifoldStep(GroupOptions):
         move = Move(group, self._torch_decouples)
         if move.euclidean:
             update(move.torch_decay, *lists)
+            count_writes(group, lists[0])
             return
         for part, room in self._parts(group, lists[0]):
             params, grads, *rest = (whole[part] for whole in lists)
@@ -57,6 +58,7 @@ class ManifoldStep(GroupOptions):
             move.finish(params, before, states)
             for whole, piece in zip(lists[2:], rest, strict=True):
                 whole[part] = piece  # torch puts new momentum buffers into its list
+        count_writes(group, lists[0])
 
     def _begin(self, group: dict[str, Any], lists: list[list[Any]]) -> Any:
         """Torch's `_init_group`: gather parameters, gradients and state, beginning the state if need be."""

@@ -13,7 +13,7 @@ from torch.optim.optimizer import _use_grad_for_differentiable
 from lnegeom import InputError
 from lnegeom_torch.metrics import Room, metric_to_data
 from lnegeom_torch.optim._groups import DEFAULTS, check_group, check_loaded, check_parameters
-from lnegeom_torch.optim._moves import Move
+from lnegeom_torch.optim._moves import Move, count_writes
 from lnegeom_torch.optim._scratch import Scratch
 from lnegeom_torch.optim.fisher import keep_precision, set_aside
 
@@ -281,3 +281,4 @@ class _Swap:
             params = [p for p in move.group["params"] if p in self.before or not move.follows]
             states = [self.optimizer.state.get(p, {}) for p in params]
             move.finish(params, [self.before[p] for p in params] if move.follows else None, states)
+            count_writes(move.group, params)

@@ -12,6 +12,7 @@ from torch.optim.optimizer import _use_grad_for_differentiable
 from torch.optim.sgd import sgd
 
 from lnegeom_torch.optim._step import ManifoldStep, evaluate
+from lnegeom_torch.optim._two_passes import take_step
 
 __all__ = ["ManifoldSGD"]
 
@@ -106,7 +107,8 @@ class ManifoldSGD(ManifoldStep, torch.optim.SGD):
         for group in self.param_groups:
             lists: list[list[Any]] = [[], [], []]
             sparse = self._begin(group, lists)
-            self._move(group, lists, partial(self._torch_step, group, sparse))
+            if not take_step(self, group, lists):
+                self._move(group, lists, partial(self._torch_step, group, sparse))
             if group["momentum"] != 0:
                 for param, buffer in zip(lists[0], lists[2], strict=True):
                     self.state[param]["momentum_buffer"] = buffer

@@ -104,6 +104,8 @@ class WeightQuantizer(nn.Module):
         evaluating = not (self.training or torch.is_grad_enabled() or torch.compiler.is_compiling())
         # A tensor made in inference mode does not count its writes.
         if not evaluating or not isinstance(weight, nn.Parameter) or weight.is_inference():
+            if not torch.compiler.is_compiling():
+                self._kept = None  # a step may follow, and torch's fused ones do not count their writes
             return self.quantize(weight)
         # The version counts the writes to a tensor in place, an optimizer's and load_state_dict's among them;
         # an assignment to `.data`, which `.to()` makes, gives it other memory.

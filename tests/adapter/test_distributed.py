@@ -38,16 +38,17 @@ def test_each_process_takes_the_gpu_of_its_number(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
     monkeypatch.setattr(dist, "is_torchelastic_launched", lambda: True)
-    monkeypatch.setattr(dist, "init_process_group", chosen.append)
+    monkeypatch.setattr(dist, "init_process_group", lambda *given, **named: chosen.extend([*given, named]))
     environment = {"RANK": "0", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     for device in ("auto", "cuda"):
         with process_group(device):
-            assert chosen == [1, "nccl"]
+            second = torch.device("cuda", 1)
+            assert chosen == [second, "nccl", {"device_id": second}]
         chosen.clear()
     with process_group("cpu"):
-        assert chosen == ["gloo"]
+        assert chosen == ["gloo", {}]
     with pytest.raises(lnegeom.InputError, match="--device cuda:1 names one GPU for 2 processes"):
         process_group("cuda:1").__enter__()
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)

@@ -26,10 +26,20 @@ from lnegeom_torch.train import TrainConfig, train
 
 pytestmark = [
     pytest.mark.gpu,
+    pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype feature"),
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
 ]
 
 
+@pytest.fixture
+def full_precision():
+    """Convolutions in float32, where cuDNN rounds their inputs to 10 bits by default."""
+    before, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
+    yield
+    torch.backends.cudnn.allow_tf32 = before
+
+
+@pytest.mark.usefixtures("full_precision")
 @pytest.mark.parametrize("method", ["ste", "dorefa", "wcg", "rf"])
 def test_a_training_step_matches_the_cpus(method):
     torch.manual_seed(0)
@@ -89,18 +99,73 @@ def weights(device, count=3):
 @pytest.mark.parametrize("kind", ["sgd", "adamw"])
 def test_a_step_matches_the_cpus_and_never_waits_for_the_device(kind, mode, metric):
     here, there = weights("cpu"), weights("cuda")
-    OPTIMIZERS[kind](here, metric=metric, gate=True).step()
-    optimizer = OPTIMIZERS[kind](there, metric=metric, gate=True, **mode)
-    optimizer.step()  # begins the state
+    steps = [OPTIMIZERS[kind](here, metric=metric, gate=True).step]
+    steps.append(OPTIMIZERS[kind](there, metric=metric, gate=True, **mode).step)
+    for step in steps:
+        step()  # begins the state
     torch.cuda.set_sync_debug_mode("error")
     try:
-        optimizer.step()
+        for step in steps:
+            step()
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    fresh = weights("cuda")
-    OPTIMIZERS[kind](fresh, metric=metric, gate=True, **mode).step()
-    for a, b in zip(here, fresh, strict=True):
+    for a, b in zip(here, there, strict=True):
         torch.testing.assert_close(a, b.cpu())
+
+
+KERNELS = [LNE(0.01), LNE(2.0), NormalizedLNE(0.6), NormalizedLNE(0.6, inverse="weak")]
+LARGE = (64, 3, 7, 7), (512, 512, 3, 3), (1000, 512), (5,)
+
+
+@pytest.mark.parametrize("options", [{"nesterov": True, "weight_decay": 0.1}, {"gate": True}], ids=str)
+@pytest.mark.parametrize("metric", KERNELS, ids=str)
+def test_our_kernels_take_the_processors_steps(metric, options):
+    generator = torch.Generator().manual_seed(0)
+    here = [nn.Parameter(0.05 * torch.randn(shape, generator=generator)) for shape in LARGE]
+    there = [nn.Parameter(weight.detach().cuda()) for weight in here]
+    one, other = (ManifoldSGD(p, 0.1, 0.9, metric=metric, fused=True, **options) for p in (here, there))
+    for _ in range(3):  # each with gradients in memory of their own
+        for a, b in zip(here, there, strict=True):
+            a.grad = 0.05 * torch.randn(a.shape, generator=generator)
+            b.grad = a.grad.cuda()
+        one.step()
+        other.step()
+    assert other._two_passes
+    for a, b in zip(here, there, strict=True):
+        torch.testing.assert_close(a, b.cpu(), rtol=1e-4, atol=1e-6)
+
+
+def test_our_kernels_replay_whatever_steps_there_are_outside():
+    eager, captured = weights("cuda"), weights("cuda")
+    one, other = (ManifoldSGD(p, 0.01, 0.9, metric=LNE(2.0), fused=True) for p in (eager, captured))
+    replay = recorded(other)
+    assert other._two_passes
+    memory = [weight.grad for weight in captured]  # which the graph reads
+    for own in (eager, captured):
+        for weight in own:
+            weight.grad = 2 * weight.grad
+    for optimizer in (one, other):
+        optimizer.step()
+    found = [weight.detach().clone() for weight in captured]
+    for gradient in memory:
+        gradient.zero_()
+    replay()  # what is left is the momentum
+    for a, b in zip(found, captured, strict=True):
+        torch.testing.assert_close(a - 0.01 * other.state[b]["momentum_buffer"], b.detach())
+
+
+def recorded(optimizer):
+    """The step in a CUDA graph, after three of them."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            optimizer.step()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        optimizer.step()
+    return graph.replay
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=str)
@@ -108,16 +173,7 @@ def test_a_step_matches_the_cpus_and_never_waits_for_the_device(kind, mode, metr
 def test_steps_replay_from_one_cuda_graph(kind, metric):
     eager, captured = weights("cuda"), weights("cuda")
     one, other = (OPTIMIZERS[kind](p, metric=metric) for p in (eager, captured))
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            other.step()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        other.step()
-    graph.replay()
+    recorded(other)()
     for _ in range(4):
         one.step()
     for a, b in zip(eager, captured, strict=True):

@@ -231,3 +231,9 @@ BAD = {
 def test_bad_input_is_refused(call, message):
     with pytest.raises(lnegeom.InputError, match=message):
         call()
+
+
+@pytest.mark.parametrize("metric", [NormalizedLNE(0.9), NormalizedLNE(30.0, inverse="weak", per="channel")])
+def test_of_vanishing_weights_the_metric_is_the_identity_whatever_chi_is(metric):
+    gradient = torch.ones(2, 3)
+    assert torch.equal(metric.natural_gradient(torch.zeros(2, 3), gradient), gradient)

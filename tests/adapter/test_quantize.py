@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import lnegeom
+import lnegeom_torch
 from lnegeom_torch import (
     LogCoshHessian,
     ManifoldSGD,
@@ -453,3 +454,31 @@ def test_bad_input_is_refused_in_one_line(call, message):
     with pytest.raises(lnegeom.InputError, match=message) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("make", [torch.optim.SGD, lnegeom_torch.ManifoldSGD, lnegeom_torch.ManifoldAdamW])
+def test_fused_steps_leave_no_old_weights_in_evaluation(make):
+    torch.manual_seed(0)
+    model, x = nn.Linear(4, 4).eval(), torch.randn(3, 4)
+    quantize_(model, QuantConfig("dorefa", weight_bits=8))
+    optimizer = make([model.parametrizations.weight.original], lr=1.0, fused=True)
+    for _ in range(2):
+        with torch.no_grad():
+            before = model(x)
+        model(x).square().sum().backward()
+        optimizer.step()
+        with torch.no_grad():
+            assert not torch.equal(model(x), before)
+
+
+@pytest.mark.parametrize("wrap", [None, lnegeom_torch.LNE(1.0)])
+@pytest.mark.parametrize("make", [lnegeom_torch.ManifoldSGD, lnegeom_torch.ManifoldAdamW, torch.optim.SGD])
+def test_fused_steps_count_as_writes_to_the_weights(make, wrap):
+    weight = nn.Parameter(torch.ones(2, 3))
+    weight.grad = torch.ones(2, 3)
+    optimizer = make([weight], lr=1.0, fused=True)
+    if make is torch.optim.SGD:  # which by itself does not
+        optimizer = lnegeom_torch.Precondition(optimizer, wrap)
+    before = weight._version
+    optimizer.step()
+    assert weight._version > before

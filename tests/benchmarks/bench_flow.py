@@ -192,7 +192,7 @@ def on_device(device, shape, dtype, count):
     }
 
 
-def device_table(device, shapes, count=15):
+def device_table(device, shapes, count=9):
     print(
         "| grid | dtype | device | reference | right-hand side | step | uncompiled step | CPU step / step |"
     )
