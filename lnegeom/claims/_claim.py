@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
 
 from lnegeom._array import InputError
 
@@ -175,6 +177,11 @@ class Group(NamedTuple):
 
     title: str
     claims: tuple[Claim, ...]
+
+
+def largest(array: Any) -> float:
+    """The size of the largest entry."""
+    return float(np.max(np.abs(array)))
 
 
 def claim(

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 import lnegeom
-from lnegeom.claims._claim import Figure, Group, claim
+from lnegeom.claims._claim import Figure, Group, claim, largest
 
 FAMILY = lnegeom.Normal()
 
@@ -16,10 +16,6 @@ FAMILY = lnegeom.Normal()
 def _point() -> Any:
     """Mean 0.4, standard deviation 0.8."""
     return FAMILY.natural(0.4, 0.8)
-
-
-def _largest(array: Any) -> float:
-    return float(np.max(np.abs(array)))
 
 
 @claim(
@@ -41,8 +37,8 @@ def legendre_duality() -> list[Figure]:
     theta = np.random.default_rng(0).normal(size=(50, 3))
     both = psi.conjugate.hessian(psi.gradient(theta)) @ psi.hessian(theta)
     return [
-        Figure("error of the conjugate", _largest(psi.conjugate(eta) - found), high=1e-9),
-        Figure("difference of the Hessians' product from 1", _largest(both - np.eye(3)), high=1e-12),
+        Figure("error of the conjugate", largest(psi.conjugate(eta) - found), high=1e-9),
+        Figure("difference of the Hessians' product from 1", largest(both - np.eye(3)), high=1e-12),
     ]
 
 
@@ -73,7 +69,7 @@ def mirror_descent() -> list[Figure]:
         np.linalg.norm(psi.conjugate.gradient(eta - h * gradient) - (theta - h * direction)) for h in sizes
     ]
     return [
-        Figure("difference of the steps in dual coordinates", _largest(natural - gradient), high=1e-7),
+        Figure("difference of the steps in dual coordinates", largest(natural - gradient), high=1e-7),
         Figure(
             "power of h in that of the weights",
             np.polyfit(np.log(sizes), np.log(errors), 1)[0],
@@ -122,8 +118,8 @@ def kl_is_fisher() -> list[Figure]:
     library = lnegeom.Fisher(FAMILY).matrix(theta)
     return [
         Figure("2 KL over +dθᵀ F dθ", 2 * kl / (step @ fisher @ step), 0.995, 1.005),
-        Figure("relative difference of F and −E[Hessian]", _largest(hessian / fisher + 1), high=1e-4),
-        Figure("of F and the library's", _largest(library / fisher - 1), high=1e-6),
+        Figure("relative difference of F and −E[Hessian]", largest(hessian / fisher + 1), high=1e-4),
+        Figure("of F and the library's", largest(library / fisher - 1), high=1e-6),
     ]
 
 
@@ -190,7 +186,7 @@ def natural_gradient_invariance() -> list[Figure]:
     apart = [np.linalg.norm(natural(phi - s * in_phi) - (theta - s * in_theta)) for s in sizes]
     slope = np.polyfit(np.log(sizes), np.log(apart), 1)[0]
     return [
-        Figure("difference of the vectors", _largest(jacobian @ in_phi - in_theta), high=1e-7),
+        Figure("difference of the vectors", largest(jacobian @ in_phi - in_theta), high=1e-7),
         Figure("power of h in the distance of the steps' ends", slope, 1.9, 2.2),
     ]
 
@@ -230,7 +226,7 @@ def fisher_embedding() -> list[Figure]:
     own = np.einsum("il,ila,ilb->ab", p, rows, rows) / 7
     data = rows[np.arange(7), labels]
     return [
-        Figure("difference of E over the model's labels from F", _largest(own - fisher), high=1e-6),
+        Figure("difference of E over the model's labels from F", largest(own - fisher), high=1e-6),
         Figure("of E over the data's labels, relative", _relative(data.T @ data / 7, fisher), low=0.2),
         Figure("rank of the estimate from one sample, of 6", _rank(p[0], rows[0]), high=2),
     ]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import lnegeom
-from lnegeom.claims._claim import Figure, Group, claim
+from lnegeom.claims._claim import Figure, Group, claim, largest
 
 TAU = 0.8
 
@@ -63,18 +63,14 @@ def hyperbolic_metric() -> list[Figure]:
     slope = TAU * lnegeom.LogCosh(TAU).gradient(theta)
     return [
         Figure("its largest difference from diag(sech²)", np.max(np.abs(measured - ours)), high=1e-7),
-        Figure("from the printed matrix, on the diagonal", _largest(np.diag(measured - lne)), high=1e-7),
-        Figure("from the printed matrix, off the diagonal", _largest(measured - lne), low=0.1),
+        Figure("from the printed matrix, on the diagonal", largest(np.diag(measured - lne)), high=1e-7),
+        Figure("from the printed matrix, off the diagonal", largest(measured - lne), low=0.1),
         Figure(
             "of the printed matrix from the graph's in Minkowski space",
-            _largest(np.eye(3) - np.outer(slope, slope) - lne),
+            largest(np.eye(3) - np.outer(slope, slope) - lne),
             high=1e-14,
         ),
     ]
-
-
-def _largest(array: Any) -> float:
-    return float(np.max(np.abs(array)))
 
 
 @claim(
@@ -91,11 +87,11 @@ def hyperbolic_flat() -> list[Figure]:
     riemann = lnegeom.CallableDivergence(printed, 3).metric().riemann(theta)
     flat = lnegeom.Pullback(lambda x: 2 / TAU * np.arctan(np.tanh(TAU * x / 2)), 3)
     return [
-        Figure("largest entry of its Riemann tensor", _largest(riemann), high=1e-4),
-        Figure("of LNE's, the printed metric, there", _largest(lnegeom.LNE(TAU).riemann(theta)), low=0.1),
+        Figure("largest entry of its Riemann tensor", largest(riemann), high=1e-4),
+        Figure("of LNE's, the printed metric, there", largest(lnegeom.LNE(TAU).riemann(theta)), low=0.1),
         Figure(
             "difference from the Euclidean metric in flat coordinates",
-            _largest(flat.matrix(theta) - lnegeom.Hyperbolic(TAU).metric().matrix(theta)),
+            largest(flat.matrix(theta) - lnegeom.Hyperbolic(TAU).metric().matrix(theta)),
             high=1e-9,
         ),
     ]
@@ -113,7 +109,7 @@ def exponential_map() -> list[Figure]:
     """From 0, speeds just below and just above π/2τ along an axis; under LNE, 0.7 and 1 along both axes."""
     metric, edge = lnegeom.Hyperbolic(TAU).metric(), np.array([math.pi / (2 * TAU), 0.0])
     lne, both = lnegeom.LNE(TAU), np.ones(2)
-    reach = _largest(lnegeom.exp(metric, np.zeros(2), 0.999 * edge))
+    reach = largest(lnegeom.exp(metric, np.zeros(2), 0.999 * edge))
     return [
         Figure("|exp| at 0.999 of the edge", reach, low=5),
         Figure("vectors at 1.001 of it that have a point", _ends(metric, 1.001 * edge), 0, 0),
@@ -157,7 +153,7 @@ def hyperbolic_kl() -> list[Figure]:
         Figure("relative difference of τ² D_H and KL", TAU**2 * printed(new, old) / kl - 1, -1e-12, 1e-12),
         Figure(
             "difference of the metric and the spins' Fisher information",
-            _largest(fisher - lnegeom.Hyperbolic(TAU).metric().matrix(old)),
+            largest(fisher - lnegeom.Hyperbolic(TAU).metric().matrix(old)),
             high=1e-14,
         ),
     ]

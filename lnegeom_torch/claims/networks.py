@@ -59,14 +59,16 @@ def wcg_mismatch() -> list[Figure]:
     weight = method.latents["0"]
     loss = torch.nn.functional.cross_entropy(model(batch[0]), batch[1])
     (gradient,) = torch.autograd.grad(loss, weight)
-    metric = NormalizedLNE(inverse="weak")  # χ = 1/16
+    chi = 1 / 16
+    metric = NormalizedLNE(chi, inverse="weak")
     turned = metric.natural_gradient(weight.detach(), gradient)
     cosine = torch.nn.functional.cosine_similarity(turned.flatten(), gradient.flatten(), dim=0)
     turn = math.degrees(math.acos(min(1.0, float(cosine))))
+    most = math.degrees(math.asin(chi / (2 + chi)))
     return [
         Figure("mismatch of ste, degrees: lower end", found.angle_interval[0], low=10),
-        Figure("turn by the weak-curvature metric, degrees", turn, high=1.8),
-        Figure("the most that it could turn, over that lower end", 1.74 / found.angle_interval[0], high=0.2),
+        Figure("turn by the weak-curvature metric over the most that it could", turn / most, high=1),
+        Figure("the most that it could turn, over that lower end", most / found.angle_interval[0], high=0.2),
     ]
 
 
