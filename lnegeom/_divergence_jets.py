@@ -209,7 +209,7 @@ class DivergenceJets:
 
 
 def _modes(source: str) -> tuple[Any, Any]:
-    """What differentiates arrays, and what a number: of torch in reverse mode (see `FEW`), of JAX in forward."""
+    """What differentiates arrays, and what a number: torch in reverse mode (see `FEW`), JAX in forward."""
     transforms = transforms_of(source)
     return (transforms.jacrev, transforms.grad) if source == "torch" else (transforms.jacfwd,) * 2
 

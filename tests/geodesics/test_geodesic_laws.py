@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import zoo
+from conftest import Backend, to_numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -85,6 +86,41 @@ def test_law(law, species, data):
 @given(data=st.data())
 def test_law_by_differences(law, species, data):
     law(*drawn(species, data, 1))
+
+
+@pytest.mark.parametrize("name", ["array_api_strict", "torch", "jax"])
+@pytest.mark.parametrize("species", zoo.METRICS, ids=repr)
+def test_laws_on_other_libraries(species, name):
+    pytest.importorskip(name, reason=f"{name} is not installed")
+    metric, rng = species.thing, np.random.default_rng(3)
+    x, v = species.to_point(rng.uniform(-1, 1, species.dim)), rng.uniform(-1, 1, species.dim)
+    size = np.abs(v).max() if metric.signature[1] else metric.norm(x, v)
+    hold(Backend(name), metric, x, SHORT * v / size)
+
+
+SHORT = 0.02  # one or two steps, few rounds of shooting
+
+
+def hold(backend, metric, x, v):
+    """The laws on arrays of a library, which has to keep its kind and precision; at one point, in one go."""
+
+    def found(function, *arrays, **options):
+        result = function(metric, *map(backend.array, arrays), **options)
+        parts = [result.points, result.velocities] if isinstance(result, lnegeom.Geodesic) else [result]
+        assert all(backend.owns(part) and str(part.dtype).endswith("float64") for part in parts)
+        numbers = [to_numpy(part) for part in parts]
+        return numbers if len(parts) > 1 else numbers[0]
+
+    points, velocities = found(lnegeom.geodesic, x, v, samples=2)
+    y, speed = points[-1], metric.inner(x, v, v)
+    agree(metric.inner(points, velocities, velocities), speed + np.zeros(2), 0)
+    agree(found(lnegeom.exp, x, v), y, 0, y)
+    log = found(lnegeom.log, x, y)
+    agree(log, v, 0)
+    if not metric.signature[1]:
+        distance = found(lnegeom.distance, y, x)
+        agree(distance, metric.norm(x, log), 0)
+        agree(distance, SHORT, 0)
 
 
 class Wrong(lnegeom.Sphere):
