@@ -7,7 +7,10 @@ since there is no value to look at yet.
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import array_api_compat
@@ -84,11 +87,28 @@ def _to_floating(xp: Any, name: str, value: Array, device: Any) -> Array:
     raise InputError(f"{name}: expected real numbers, got dtype {value.dtype}; pass a real floating array")
 
 
+_NOTES: ContextVar[tuple[type, list[Array]] | None] = ContextVar("notes", default=None)
+
+
+@contextlib.contextmanager
+def noted(kind: type) -> Iterator[list[Array]]:
+    """Collects the conditions that `holds` gives the benefit of the doubt here, of one kind of tracer."""
+    conditions: list[Array] = []
+    token = _NOTES.set((kind, conditions))
+    try:
+        yield conditions
+    finally:
+        _NOTES.reset(token)
+
+
 def holds(condition: Any) -> bool:
     """Whether a condition holds; an abstract value (a tracer, say) gets the benefit of the doubt."""
     try:
         return bool(condition)
     except (RuntimeError, TypeError):
+        notes = _NOTES.get()
+        if notes is not None and isinstance(condition, notes[0]):
+            notes[1].append(condition)
         return True
 
 

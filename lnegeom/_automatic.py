@@ -133,8 +133,8 @@ def forward(
     return found
 
 
-FEW = 2**14
-"""Torch's derivatives, first or second ones in all, up to which reverse mode costs less.
+FEW = 2**19
+"""Operations, by a rough count, up to which torch's derivatives cost less in reverse mode.
 
 Where a number meets a tensor, torch's forward mode makes a tangent of zeros and finds its shape in Python,
 which takes up to a millisecond an operation. Reverse mode does not, but takes a pass for each of the outputs.
@@ -142,8 +142,8 @@ which takes up to a millisecond an operation. Reverse mode does not, but takes a
 
 
 def _is_small(single: Callable[[Array], Array], points: Array, order: int) -> bool:
-    size = points.numel() * points.shape[-1] ** (order - 1)  # and as much again for each output
-    return bool(size <= FEW and size * single(points[0]).numel() <= FEW)
+    size = points.numel() * points.shape[-1] ** (order - 1)  # and more for each output
+    return bool(size <= FEW and size * single(points[0]).numel() ** (order + 1) <= FEW)
 
 
 def _backward(single: Callable[[Array], Array], order: int) -> Callable[[Array], Any]:

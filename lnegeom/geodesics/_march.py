@@ -53,25 +53,30 @@ class Marched(NamedTuple):
         How many times were reached.
     reached : array, shape (r,)
         The last time of a state that is good.
+    lengths : array, shape (r,)
+        Of the step that would come next.
     """
 
     states: Vector
     counts: Vector
     reached: Vector
+    lengths: Vector
 
 
 def march(
     slope: Slope,
     states: Vector,
     times: Vector,
-    tolerance: float = TOLERANCE,
+    tolerance: float | Vector = TOLERANCE,
     effort: Effort = THOROUGH,
     noise: Noise | None = None,
+    first: Vector | None = None,
 ) -> Marched:
     """Carry states ``(r, s)`` from the first of the increasing times to the others.
 
-    A tolerance below what `noise` adds up to over all the time would shrink the steps without end and gain
-    nothing, so it is raised.
+    Rows may have tolerances ``(r,)`` of their own, and lengths ``(r,)`` of the first steps to try, NaN where
+    that is not known. A tolerance below what `noise` adds up to over all the time would shrink the steps
+    without end and gain nothing, so it is raised.
 
     An error within a step, from a stage outside the manifold or where no derivatives are to be had, shortens
     the steps of that row, from its last good state on; at the first state it is raised. A row ends where no
@@ -79,9 +84,12 @@ def march(
     time is left.
     """
     size = max(1, _BLOCK // states.shape[1])
+    tolerances = np.broadcast_to(tolerance, len(states))
+    firsts = np.full(len(states), np.nan) if first is None else first
+    parts = [slice(i, i + size) for i in range(0, len(states), size)]
     blocks = [
-        _March(slope, states[i : i + size], times, tolerance, effort, noise).run()
-        for i in range(0, len(states), size)
+        _March(slope, states[part], times, tolerances[part], effort, noise, firsts[part]).run()
+        for part in parts
     ]
     return blocks[0] if len(blocks) == 1 else Marched(*map(np.concatenate, zip(*blocks, strict=True)))
 
@@ -106,9 +114,10 @@ class _March:
         slope: Slope,
         states: Vector,
         times: Vector,
-        tolerance: float,
+        tolerance: Vector,
         effort: Effort,
         noise: Noise | None,
+        first: Vector,
     ):
         from scipy.integrate import DOP853
 
@@ -120,11 +129,12 @@ class _March:
         self.mark = self.now.copy()  # where the last stall check was
         self.state, self.rate = states.copy(), slope(states)  # a first point that is not valid raises here
         self.least = tolerance
-        self.tolerance = self._tolerances(self.state)
+        self.tolerance = self._tolerances(np.arange(rows))
         self.longest = np.full(rows, np.inf)
         self.growth = np.full(rows, _MOST)  # 1 after a step that was too long
         self.tried, self.taken = np.zeros(rows, dtype=int), np.zeros(rows, dtype=int)
-        self.length = self._first_lengths()
+        known = np.isfinite(first)
+        self.length = first.copy() if known.all() else np.where(known, first, self._first_lengths())
 
     def run(self) -> Marched:
         """March all rows to their ends."""
@@ -136,12 +146,12 @@ class _March:
                 rows = rows[self._advance(rows)]
         for kept, count in zip(self.kept, self.counts, strict=True):
             kept[count:] = kept[count - 1]
-        return Marched(self.kept, self.counts, self.now)
+        return Marched(self.kept, self.counts, self.now, self.length)
 
-    def _tolerances(self, states: Vector) -> Vector:
+    def _tolerances(self, rows: Vector) -> Vector:
         if self.noise is None:
-            return np.full(len(states), self.least)
-        return np.maximum(self.least, unavoidable(self.noise(states), self.times))
+            return self.least[rows]
+        return np.maximum(self.least[rows], unavoidable(self.noise(self.state[rows]), self.times))
 
     def _first_lengths(self) -> Vector:
         """Steps after which a first and a second derivative still tell about the state (ibid., II.4.14)."""
@@ -179,7 +189,7 @@ class _March:
             then[good],
         )
         if self.noise is not None and moved.size:
-            self.tolerance[moved] = self._tolerances(step.new[good])
+            self.tolerance[moved] = self._tolerances(moved)
         return self._goes_on(rows, moved)
 
     def _attempt(self, rows: Vector, length: Vector) -> _Step:

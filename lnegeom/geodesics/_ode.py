@@ -15,6 +15,7 @@ from lnegeom._array import Array, to_numpy
 from lnegeom._differences import doubles, like
 from lnegeom.connections import Connection
 from lnegeom.geodesics._arrays import Vector, padded
+from lnegeom.geodesics._compiled import compiled, traceable
 from lnegeom.geodesics._host import needs_no_library
 from lnegeom.geodesics._march import THOROUGH, TOLERANCE, Effort, Noise, march
 from lnegeom.metrics import Metric
@@ -34,9 +35,13 @@ class Transport:
         self.n = int(like.shape[-1])
         self._like = np.empty(self.n) if needs_no_library(connection) else like
         self._xp = array_api_compat.array_namespace(self._like)
+        self._compiled: dict[str, Callable[..., Array]] = {}
+        self._noisy: bool | None = None
 
     def _evaluated(self, function: Callable[..., Array], *arrays: Vector) -> Vector:
-        """A function of the connection's kind of arrays, in float64."""
+        """A function of the connection's kind of arrays, in float64; of JAX's, compiled when first called."""
+        if array_api_compat.is_jax_array(self._like):
+            function = self._compiled.setdefault(function.__name__, compiled(function))
         with doubles(self._like):
             return to_numpy(function(*(like(self._like, array) for array in arrays)))
 
@@ -63,11 +68,16 @@ class Transport:
 
     def noise_of(self, states: Vector) -> Noise | None:
         """`noise`, or None where the connection does not come from finite differences."""
-        return self.noise if self._error(states[0, : self.n]) else None
+        if self._noisy is None:
+            self._noisy = self._error(states[0, : self.n]) > 0
+        return self.noise if self._noisy else None
 
     def _error(self, x: Vector) -> float:
-        found = self._evaluated(lambda x: np.asarray(self.connection._christoffel_error(self._xp, x)), x)
-        return float(found)
+        with doubles(self._like):
+            point = like(self._like, x)
+            if array_api_compat.is_jax_array(point) and traceable(self.connection.christoffel, point):
+                return 0.0  # differences are taken on the host
+            return float(self.connection._christoffel_error(self._xp, point))
 
     def tidal(self, x: Vector, v: Vector) -> Vector:
         """The matrices ``(r, n, n)`` of ``J ↦ R(J, v) v``, from ``R^r_smv v^s J^m v^v``."""
@@ -97,20 +107,32 @@ class Transport:
 
         return slope
 
-    def ends(self, x: Vector, v: Vector, *carried: Vector, effort: Effort = THOROUGH) -> Ends:
+    def ends(
+        self,
+        x: Vector,
+        v: Vector,
+        *carried: Vector,
+        tolerance: float | Vector = TOLERANCE,
+        effort: Effort = THOROUGH,
+        first: Vector | None = None,
+    ) -> Ends:
         """The states at time 1 of points, velocities ``(r, n)`` and carried vectors ``(r, m, n)``."""
         states = np.concatenate([part.reshape(len(x), -1) for part in (x, v, *carried)], axis=1)
         times = np.array([0.0, 1.0])
-        found = march(self.slope, states, times, effort=effort, noise=self.noise_of(states))
-        return Ends(found.states[:, 1].reshape(len(x), -1, self.n), found.counts == 2, found.reached)
+        found = march(self.slope, states, times, tolerance, effort, self.noise_of(states), first)
+        shaped = found.states[:, 1].reshape(len(x), -1, self.n)
+        return Ends(shaped, found.counts == 2, found.reached, found.lengths)
 
 
 class Ends(NamedTuple):
-    """States ``(r, m, n)`` at time 1, whether each was reached ``(r,)``, and the last time that was."""
+    """States ``(r, m, n)`` at time 1; whether each is reached, the last time that is, and the length of the
+    step that would come next, all ``(r,)``.
+    """
 
     states: Vector
     arrived: Vector
     reached: Vector
+    lengths: Vector
 
 
 class Checked(NamedTuple):
@@ -147,4 +169,4 @@ def checked(
         few = [states[count - 1 :: -max(1, count // 8)] for states, count in zip(*fine[:2], strict=True)]
         worst = np.array([transport.noise(part).max() for part in few])
         errors += worst * (times[fine.counts - 1] - times[0]) ** 2 / 2
-    return Checked(*fine, errors)
+    return Checked(fine.states, fine.counts, fine.reached, errors)

@@ -14,6 +14,8 @@ from lnegeom.geodesics._ode import Transport
 
 _ROUNDS = 15
 """Broyden's method needs about six where y lies in a convex ball."""
+_COARSE, _FINER = 1e-6, 1e-3
+"""The tolerance of the first round's integration, and that of later ones next to what the last one missed."""
 _DENSE = 50
 """Up to this dimension, collocation's Jacobian is formed."""
 _POINTS = 1500
@@ -58,32 +60,44 @@ class _Attempt:
         noise = transport.noise_of(states := np.concatenate([x, y - x], axis=1))
         least = np.zeros(len(x)) if noise is None else unavoidable(noise(states), np.array([0.0, 1.0]))
         self.tolerance = np.maximum(TOLERANCE, least)
+        self.lengths = np.full(len(x), np.nan)  # of the steps that the last geodesic ended with
 
     def run(self, rows: Vector, v: Vector) -> None:
-        """Broyden's good method, row by row: the inverse derivative is the identity and a few ``a bᵀ``."""
-        gap = self._gap(rows, v)
+        """Broyden's good method, row by row: the inverse derivative is the identity and a few ``a bᵀ``.
+
+        A geodesic that misses by much need not be known exactly: its tolerance follows what the last missed.
+        """
+        used = np.maximum(_COARSE, self.tolerance[rows])
+        gap = self._gap(rows, v, used)
         pairs: list[tuple[Vector, Vector]] = []
         with np.errstate(all="ignore"):  # what overflows is no longer pursued
             for _ in range(_ROUNDS):
-                on = np.isfinite(gap.sum(axis=1)) & (np.abs(gap).max(axis=1) > self.tolerance[rows])
+                least, miss = self.tolerance[rows], np.abs(gap).max(axis=1)
+                on = np.isfinite(miss) & ((miss > least) | (used > least))
                 if not on.any():
                     return
                 rows, v, gap, pairs = rows[on], v[on], gap[on], [(a[on], b[on]) for a, b in pairs]
+                used = np.clip(_FINER * miss[on], least[on], used[on])
                 step = -_applied(pairs, gap)
                 v, before = v + step, gap
-                gap = self._gap(rows, v)
+                gap = self._gap(rows, v, used)
                 back = _applied(pairs, gap - before)
                 scale = _dots(step, back)
+                scale[scale == 0] = 1  # no step, and nothing to learn from it
                 pairs.append(((step - back) / scale, _applied([pair[::-1] for pair in pairs], step)))
 
-    def _gap(self, rows: Vector, v: Vector) -> Vector:
+    def _gap(self, rows: Vector, v: Vector, tolerance: Vector) -> Vector:
         """By how much velocities miss, NaN where they lead out; the best are kept."""
         gap = np.full_like(v, np.nan)
         good = np.flatnonzero(np.isfinite(v.sum(axis=1)))
         if good.size:
-            found = self.transport.ends(self.x[rows[good]], v[good], effort=BRIEF)
-            gap[good] = np.where(found.arrived[:, None], found.states[:, 0] - self.y[rows[good]], np.nan)
-        missed = np.nan_to_num(np.abs(gap).max(axis=1), nan=np.inf)
+            at = rows[good]
+            found = self.transport.ends(
+                self.x[at], v[good], tolerance=tolerance[good], effort=BRIEF, first=self.lengths[at]
+            )
+            gap[good] = np.where(found.arrived[:, None], found.states[:, 0] - self.y[at], np.nan)
+            self.lengths[at] = np.where(found.arrived, found.lengths, np.nan)
+        missed = np.nan_to_num(np.abs(gap).max(axis=1), nan=np.inf) + tolerance - self.tolerance[rows]
         better = missed < self.missed[rows]
         self.best[rows[better]], self.missed[rows[better]] = v[better], missed[better]
         return gap

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import zoo
+from conftest import Backend, to_numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lnegeom
+from lnegeom.geodesics._host import needs_no_library
 
 # Shooting takes half a dozen geodesics, each a hundred differences: where derivatives are differences, one
 # random point has to do for each law.
@@ -87,12 +89,110 @@ def test_law_by_differences(law, species, data):
     law(*drawn(species, data, 1))
 
 
+LIBRARIES = ("array_api_strict", "torch", "jax")
+
+
+def left_out(species, name):
+    """Why the laws are not held on a library."""
+    nested = lnegeom.FromDivergence | lnegeom.EstimatedFisher
+    if name == "array_api_strict" and isinstance(species.thing, nested):
+        return "differences of differences, in numpy's arithmetic at twenty times the price"
+    if name == "jax" and species.thing.closed_form_geodesics:
+        return "in `test_backends`, compiled as a whole, which takes a fraction of the time"
+    if name == "jax" and needs_no_library(species.thing) and not isinstance(species.thing, lnegeom.LNE):
+        return "integrated on numpy, as on torch; one such metric shows that results are JAX's arrays"
+    return None
+
+
+ELSEWHERE = [(s, name) for s in zoo.METRICS for name in LIBRARIES if left_out(s, name) is None]
+
+
+@pytest.mark.parametrize(("species", "name"), ELSEWHERE, ids=repr)
+def test_laws_on_other_libraries(species, name):
+    pytest.importorskip(name, reason=f"{name} is not installed")
+    metric, rng = species.thing, np.random.default_rng(3)
+    x, v = species.to_point(rng.uniform(-1, 1, species.dim)), rng.uniform(-1, 1, species.dim)
+    size = np.abs(v).max() if metric.signature[1] else metric.norm(x, v)
+    hold(Backend(name), metric, x, SHORT * v / size)
+
+
+def test_the_laws_are_held_wherever_a_librarys_own_derivatives_are():
+    for species in zoo.METRICS:
+        held = {name for other, name in ELSEWHERE if other is species}
+        assert "torch" in held
+        assert ("jax" in held) >= (not needs_no_library(species.thing))
+    strict = [s.thing for s in zoo.METRICS if (s, "array_api_strict") not in ELSEWHERE]
+    assert [type(metric) for metric in strict] == [lnegeom.FromDivergence, lnegeom.EstimatedFisher]
+
+
+SHORT = 0.02  # one or two steps, few rounds of shooting
+
+
+def hold(backend, metric, x, v):
+    """The laws on arrays of a library, which has to keep its kind and precision; at one point, in one go."""
+
+    def found(function, *arrays, **options):
+        result = function(metric, *map(backend.array, arrays), **options)
+        parts = [result.points, result.velocities] if isinstance(result, lnegeom.Geodesic) else [result]
+        assert all(backend.owns(part) and str(part.dtype).endswith("float64") for part in parts)
+        numbers = [to_numpy(part) for part in parts]
+        return numbers if len(parts) > 1 else numbers[0]
+
+    points, velocities = found(lnegeom.geodesic, x, v, samples=2)
+    y, speed = points[-1], metric.inner(x, v, v)
+    agree(metric.inner(points, velocities, velocities), speed + np.zeros(2), 0)
+    agree(found(lnegeom.exp, x, v), y, 0, y)
+    log = found(lnegeom.log, x, y)
+    agree(log, v, 0)
+    if not metric.signature[1]:
+        distance = found(lnegeom.distance, y, x)
+        agree(distance, metric.norm(x, log), 0)
+        agree(distance, SHORT, 0)
+
+
 class Wrong(lnegeom.Sphere):
     """A sphere with a mistake in its geodesics that vanishes at the origin, and along radii."""
 
     def _exp(self, xp, x, v):
         end = super()._exp(xp, x, v)
         return end * (1 + 0.01 * xp.sum(x * v, axis=-1) ** 2)[..., None]
+
+
+class Mirrored(lnegeom.LNE):
+    """Christoffel symbols with the wrong sign."""
+
+    def _christoffel_apply(self, xp, local, u, v):
+        return -super()._christoffel_apply(xp, local, u, v)
+
+
+class Single(lnegeom.Sphere):
+    """A logarithm in single precision."""
+
+    def _log(self, xp, x, y):
+        return xp.astype(super()._log(xp, x, y), xp.float32)
+
+
+class Longer(lnegeom.Sphere):
+    """A distance that is not symmetric."""
+
+    def _distance(self, xp, x, y):
+        return super()._distance(xp, x, y) * (1 + 1e-6 * xp.sum(x, axis=-1))
+
+
+class Crooked(lnegeom.Sphere):
+    """A logarithm that is not that of exp."""
+
+    def _log(self, xp, x, y):
+        return super()._log(xp, x, y) * (1 + 1e-6 * x)
+
+
+@pytest.mark.parametrize("wrong", [Wrong(2), Mirrored(1.0), Single(2), Longer(2), Crooked(2)], ids=repr)
+@pytest.mark.parametrize("name", ["array_api_strict", "torch"])
+def test_a_law_fails_on_other_libraries_where_a_metric_is_wrong(wrong, name):
+    pytest.importorskip(name, reason=f"{name} is not installed")
+    x, v = np.array([0.4, 0.3]), np.array([0.2, 0.1])
+    with pytest.raises(AssertionError):
+        hold(Backend(name), wrong, x, SHORT * v / wrong.norm(x, v))
 
 
 @pytest.mark.parametrize("law", LAWS[:2], ids=lambda law: law.__name__)
