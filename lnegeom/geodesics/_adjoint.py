@@ -33,7 +33,7 @@ class Adjoint:
 
     def __init__(self, connection: Connection, like: Array, fields: bool = False):
         self.connection, self.source, self.like = connection, own_source(like), like
-        self._pulled = _compiled(connection, self.source, fields)
+        self._pulled = _transposed(connection, self.source, fields)
 
     def rates(self, states: Vector, covectors: Vector) -> tuple[Vector, Vector]:
         """``f(s)`` and ``(∂f/∂s)ᵀ λ``, each ``(r, m, n)``."""
@@ -79,23 +79,32 @@ class Adjoint:
         return result
 
 
-@functools.lru_cache(maxsize=16)  # JAX takes a second to compile a metric
-def _compiled(connection: Connection, source: str, fields: bool) -> Callable[..., Any]:
+def _transposed(connection: Connection, source: str, fields: bool) -> Callable[..., Any]:
     """``f(s)`` and ``(∂f/∂s)ᵀ λ`` of states and covectors ``(r, m, n)`` in torch or JAX."""
-    library = importlib.import_module(source)
-    slope = functools.partial(_spread if fields else _slope, connection)
+    if source == "jax":
+        return _compiled(connection, fields)
+    torch, slope = importlib.import_module("torch"), _spread if fields else _slope
 
-    def by_torch(states: Array, covectors: Array) -> tuple[Array, Array]:
-        with library.enable_grad():  # half the price of torch.func.vjp
+    def pulled(states: Array, covectors: Array) -> tuple[Array, Array]:
+        with torch.enable_grad():  # half the price of torch.func.vjp
             states = states.requires_grad_()
-            rate = slope(states)
-            return rate, library.autograd.grad(rate, states, covectors)[0]
+            rate = slope(connection, states)
+            return rate, torch.autograd.grad(rate, states, covectors)[0]
 
-    def by_jax(states: Array, covectors: Array) -> tuple[Array, Array]:
-        rate, transpose = library.vjp(slope, states)
+    return pulled
+
+
+@functools.lru_cache(maxsize=16)  # it takes seconds to compile
+def _compiled(connection: Connection, fields: bool) -> Callable[..., Any]:
+    """The same for JAX."""
+    jax, slope = importlib.import_module("jax"), _spread if fields else _slope
+
+    def pulled(states: Array, covectors: Array) -> tuple[Array, Array]:
+        rate, transpose = jax.vjp(functools.partial(slope, connection), states)
         return rate, transpose(covectors)[0]
 
-    return by_torch if source == "torch" else library.jit(by_jax)
+    compiled: Callable[..., Any] = jax.jit(pulled)
+    return compiled
 
 
 def _slope(connection: Connection, states: Array) -> Array:

@@ -201,7 +201,7 @@ def test_small_cotangents_keep_their_digits():
 
 
 def test_where_nobody_asks_for_derivatives_none_are_prepared(monkeypatch):
-    monkeypatch.setattr(_adjoint, "_compiled", None)
+    monkeypatch.setattr(_adjoint, "_transposed", None)
     x, v = torch.tensor(X, requires_grad=True), torch.tensor(V)
     metric = integrated(lnegeom.Sphere(2))
     with torch.no_grad():
