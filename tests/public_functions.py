@@ -323,12 +323,22 @@ def of_closed_geodesics(x, y, v, w):
 
 
 def of_integrated_geodesics(x, v, w):
-    metric, sphere = lnegeom.LNE(0.5), lnegeom.Sphere(2)
+    metric = lnegeom.LNE(0.5)
     field = lnegeom.jacobi_field(metric, x[0, :], v / 5, w, w, samples=2)
     found = {
         "exp/integrated": lnegeom.exp(metric, x[0, :], v / 5),
-        "frechet_mean": lnegeom.frechet_mean(sphere, x).point,
+        "parallel_transport/integrated": lnegeom.parallel_transport(metric, x[0, :], v / 5, w),
+        "geodesic/integrated": field.points,
         "jacobi_field": field.fields,
+        "distance/integrated": lnegeom.distance(metric, x[0, :], x[1, :]),
+    }
+    return {f"geodesics.{name}": value for name, value in found.items()}
+
+
+def of_found_points(x, v):
+    sphere = lnegeom.Sphere(2)
+    found = {
+        "frechet_mean": lnegeom.frechet_mean(sphere, x).point,
         "conjugate_point": lnegeom.conjugate_point(sphere, x[0, :], 3 * v, 2.0).point,
         "logarithm": lnegeom.logarithm(sphere, x[0, :], x[1, :]).velocities,
     }
@@ -372,6 +382,12 @@ GROUPS = {
     "integrated geodesics": Group(
         of_integrated_geodesics,
         (PAIR[0, :, :2], *(v[:2] for v in VECTORS)),
+        traced=False,
+        tolerance=1e-6,
+    ),
+    "found points": Group(  # conjugate points have no derivatives, those of others are in tests/geodesics
+        of_found_points,
+        (PAIR[0, :, :2], VECTORS[0][:2]),
         traced=False,
         differentiable=False,
         tolerance=1e-6,

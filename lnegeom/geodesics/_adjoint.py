@@ -8,6 +8,7 @@ Torch or JAX multiply by the transpose, exactly, in one reverse pass through f.
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ import array_api_compat
 import numpy as np
 
 from lnegeom._array import Array, GeometryError, InputError, to_numpy
-from lnegeom._automatic import own_source, transforms_of
+from lnegeom._automatic import own_source
 from lnegeom._differences import doubles, like
 from lnegeom.connections import Connection
 from lnegeom.geodesics._arrays import Vector, padded
@@ -32,7 +33,7 @@ class Adjoint:
 
     def __init__(self, connection: Connection, like: Array, fields: bool = False):
         self.connection, self.source, self.like = connection, own_source(like), like
-        self._pulled = _compiled(connection, self.source, fields)
+        self._pulled = _transposed(connection, self.source, fields)
 
     def rates(self, states: Vector, covectors: Vector) -> tuple[Vector, Vector]:
         """``f(s)`` and ``(∂f/∂s)ᵀ λ``, each ``(r, m, n)``."""
@@ -78,16 +79,32 @@ class Adjoint:
         return result
 
 
-@functools.lru_cache(maxsize=16)  # JAX takes a second to compile a metric
-def _compiled(connection: Connection, source: str, fields: bool) -> Callable[..., Any]:
+def _transposed(connection: Connection, source: str, fields: bool) -> Callable[..., Any]:
     """``f(s)`` and ``(∂f/∂s)ᵀ λ`` of states and covectors ``(r, m, n)`` in torch or JAX."""
-    transforms, slope = transforms_of(source), _spread if fields else _slope
+    if source == "jax":
+        return _compiled(connection, fields)
+    torch, slope = importlib.import_module("torch"), _spread if fields else _slope
 
     def pulled(states: Array, covectors: Array) -> tuple[Array, Array]:
-        rate, transpose = transforms.vjp(functools.partial(slope, connection), states)
+        with torch.enable_grad():  # half the price of torch.func.vjp
+            states = states.requires_grad_()
+            rate = slope(connection, states)
+            return rate, torch.autograd.grad(rate, states, covectors)[0]
+
+    return pulled
+
+
+@functools.lru_cache(maxsize=16)  # it takes seconds to compile
+def _compiled(connection: Connection, fields: bool) -> Callable[..., Any]:
+    """The same for JAX."""
+    jax, slope = importlib.import_module("jax"), _spread if fields else _slope
+
+    def pulled(states: Array, covectors: Array) -> tuple[Array, Array]:
+        rate, transpose = jax.vjp(functools.partial(slope, connection), states)
         return rate, transpose(covectors)[0]
 
-    return transforms.jit(pulled) if source == "jax" else pulled
+    compiled: Callable[..., Any] = jax.jit(pulled)
+    return compiled
 
 
 def _slope(connection: Connection, states: Array) -> Array:

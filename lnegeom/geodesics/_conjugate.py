@@ -92,6 +92,7 @@ def conjugate_point(connection: Connection, x: Any, v: Any, t_end: float) -> Con
 
     There, the derivative of exp is singular: beyond it, a geodesic is not the shortest of those near it. The
     least singular value in a parallel frame is sampled at 128 times and its minima refined, in O(n⁴) a step.
+    Arrays that require grad are refused: what is found has no derivatives.
 
     Parameters
     ----------

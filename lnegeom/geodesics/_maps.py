@@ -42,7 +42,8 @@ def exp(connection: Connection, x: Any, v: Any) -> Array:
     GeometryError
         If the geodesic leaves the manifold before time 1, naming when.
     InputError
-        Where there is no closed form, if an array requires grad or is traced: integration ends gradients.
+        Where there is no closed form, if derivatives are wanted that the connection itself does not have, as
+        of finite differences.
 
     Examples
     --------
@@ -76,7 +77,8 @@ def parallel_transport(connection: Connection, x: Any, v: Any, w: Any) -> Array:
     GeometryError
         If the geodesic leaves the manifold before time 1.
     InputError
-        Where there is no closed form, if an array requires grad or is traced: integration ends gradients.
+        Where there is no closed form, if derivatives are wanted that the connection itself does not have, as
+        of finite differences.
 
     Examples
     --------
@@ -136,7 +138,8 @@ def log(connection: Connection, x: Any, y: Any) -> Array:
     GeometryError
         If shooting does not arrive, with how far it remained; or if shortest geodesics are many.
     InputError
-        Where there is no closed form, if an array requires grad or is traced: integration ends gradients.
+        Where there is no closed form, if derivatives are wanted that the connection itself does not have, as
+        of finite differences.
 
     Examples
     --------
@@ -224,8 +227,6 @@ def distance(metric: Metric, x: Any, y: Any) -> Array:
     ------
     GeometryError
         If the metric is not Riemannian, or no geodesic is found.
-    InputError
-        Where there is no closed form, if an array requires grad or is traced: integration ends gradients.
 
     Examples
     --------

@@ -64,8 +64,8 @@ def frechet_mean(
     variance: one step where the metric is flat. The mean is unique where the points lie in a small convex
     ball; beyond, the result may be a local minimum.
 
-    Where geodesics are in closed form, `point` and `variance` have derivatives by points and weights in torch
-    and JAX, of first order, by the implicit function theorem: they do not depend on the iterations.
+    `point` and `variance` have derivatives by points and weights in torch and JAX, of first order, by the
+    implicit function theorem: they do not depend on the iterations.
 
     Parameters
     ----------
@@ -87,8 +87,8 @@ def frechet_mean(
     GeometryError
         If the metric is not Riemannian, the points do not fit, or no geodesic to one of them is found.
     InputError
-        If an array is traced by `jax.jit` or `torch.func`; where there is no closed form, if one requires
-        grad.
+        If an array is traced by `jax.jit` or `torch.func`; where there is no closed form, if derivatives are
+        wanted that the metric itself does not have, as of finite differences.
 
     Examples
     --------

@@ -106,7 +106,8 @@ def geodesic(
     GeometryError
         If the point lies outside the manifold, or shapes do not fit.
     InputError
-        Where there is no closed form, if an array requires grad or is traced: integration ends gradients.
+        Where there is no closed form, if derivatives are wanted that the connection itself does not have, as
+        of finite differences; or if an array is traced by `jax.jit`, `jax.vmap` or `torch.func`.
 
     Examples
     --------

@@ -120,14 +120,6 @@ def test_means_of_torch_do_not_depend_on_where_the_descent_started(metric):
     np.testing.assert_allclose(slope.ravel(), expected, atol=1e-8)
 
 
-def test_means_by_integration_refuse_gradients():
-    points = torch.tensor(POINTS, requires_grad=True)
-    with pytest.raises(lnegeom.InputError, match="requires grad"):
-        lnegeom.frechet_mean(lnegeom.LNE(1.0), points)
-    with pytest.raises(lnegeom.InputError, match="requires grad"):
-        lnegeom.frechet_mean(lnegeom.LNE(1.0), points.detach(), weights=points[:, 0] + 0.5)
-
-
 def test_means_of_jax():
     jax = pytest.importorskip("jax", reason="jax is not installed")
     points = jax.numpy.asarray([[2.0], [1.0], [3.0]])

@@ -12,7 +12,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "geodesics.md"
 @pytest.fixture(scope="module")
 def names():
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     namespace = {}
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), namespace)
@@ -27,6 +27,12 @@ def test_closed_forms_and_integration(names):
     np.testing.assert_allclose(end, [2.0, 1.5], atol=1e-8)
     frame = names["carried"]
     np.testing.assert_allclose(frame @ metric.matrix(end) @ frame.T, metric.matrix([1.0, 1.0]), atol=1e-8)
+
+
+def test_derivatives(names):
+    for point in (names["here"], names["there"]):
+        unit = names["ridges"].sharp(point.detach(), point.grad)
+        assert float(unit @ point.grad) == pytest.approx(1, rel=1e-8)
 
 
 def test_ends_and_statuses(names):

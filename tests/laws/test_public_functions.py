@@ -88,5 +88,6 @@ def slope_by_jax(group, directions):
     def total(*arrays):
         return sum(weighted(group, jax.numpy)(*arrays).values())
 
-    slopes = jax.jit(jax.grad(total, argnums=tuple(range(len(directions)))))(*group.arrays)
+    slope = jax.grad(total, argnums=tuple(range(len(directions))))
+    slopes = (jax.jit(slope) if group.traced else slope)(*map(jax.numpy.asarray, group.arrays))
     return sum(float((np.asarray(s) * d).sum()) for s, d in zip(slopes, directions, strict=True))
