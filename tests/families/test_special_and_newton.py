@@ -38,6 +38,17 @@ def test_special_functions_follow_library_and_dtype(backend):
             assert result.dtype == x.dtype
 
 
+def test_series_are_one_operation_of_jax_and_its_derivatives_numpys():
+    jax = pytest.importorskip("jax")
+    x = jax.numpy.asarray([0.3, 2.0, 7.5])
+    for function in (_special.gammaln, lambda xp, x: _special.polygamma(xp, 1, x)):
+        assert len(jax.make_jaxpr(lambda x, f=function: f(jax.numpy, x))(x).eqns) == 1
+    slope = jax.vmap(jax.grad(lambda x: _special.polygamma(jax.numpy, 1, x)))(x)
+    np.testing.assert_allclose(slope, scipy.special.polygamma(2, x), rtol=1e-14)
+    metric = lnegeom.Fisher(families.VonMisesFisher(3))
+    assert len(jax.make_jaxpr(metric.ricci)(x).eqns) < 200  # of more than eight hundred
+
+
 def test_bessel_functions_match_scipy(backend):
     xp, x = as_floating(x=backend.array([0.3, 2.0, 7.5, 200.0]))
     for order in (0, 1):
