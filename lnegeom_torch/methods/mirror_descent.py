@@ -11,13 +11,12 @@ from lnegeom_torch.methods.base import Method
 from lnegeom_torch.methods.config import QuantConfig
 from lnegeom_torch.methods.options import MirrorDescent
 from lnegeom_torch.methods.selection import Target
-from lnegeom_torch.quant.modules import WeightQuantizer
-from lnegeom_torch.quant.quantizers import straight_through
+from lnegeom_torch.methods.soft import SoftWeightQuantizer
 
 __all__ = ["MirrorDescentMethod", "TanhWhileTraining", "multiplicative_step"]
 
 
-class TanhWhileTraining(WeightQuantizer):
+class TanhWhileTraining(SoftWeightQuantizer):
     """``tanh(β W)`` in training mode, with the gradient of W; the sign in evaluation mode."""
 
     beta = 1.0
@@ -25,7 +24,7 @@ class TanhWhileTraining(WeightQuantizer):
     def forward(self, weight: Tensor) -> Tensor:
         """The primal weight in training mode, the quantized one in evaluation mode."""
         if self.training:
-            return straight_through(torch.tanh(self.beta * weight), weight)
+            return self.soften(torch.tanh(self.beta * weight), weight, weight)
         return super().forward(weight)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -15,15 +15,15 @@ from lnegeom_torch.methods.base import Method
 from lnegeom_torch.methods.config import QuantConfig
 from lnegeom_torch.methods.options import Spin
 from lnegeom_torch.methods.selection import Target
-from lnegeom_torch.quant.modules import WeightQuantizer
-from lnegeom_torch.quant.quantizers import binarize, straight_through
+from lnegeom_torch.methods.soft import SoftWeightQuantizer
+from lnegeom_torch.quant.quantizers import binarize
 
 __all__ = ["RandomSpins", "SpinMethod"]
 
 _VARIANCE_FLOOR = 1e-6  # under the root, whose slope is infinite at 0
 
 
-class RandomSpins(WeightQuantizer):
+class RandomSpins(SoftWeightQuantizer):
     """Latent weight W to spins of mean ``tanh(τ W)``: their mean, samples of them, or the likelier signs.
 
     In training mode it gives the mean (for local reparametrization, which adds the noise to the layer's
@@ -39,11 +39,11 @@ class RandomSpins(WeightQuantizer):
         """Means or samples in training mode; signs or samples in evaluation mode."""
         if self.training:
             if self.options.estimator == "local":
-                return straight_through(torch.tanh(self.options.tau * weight), weight)
+                return self.soften(torch.tanh(self.options.tau * weight), weight, weight)
             return self._gumbel(weight)
         if self.sampling:
             up: Tensor = torch.sigmoid(2 * self.options.tau * weight)
-            return binarize(up - torch.rand_like(weight))
+            return binarize(up - torch.rand_like(weight)) * self.scale_of(weight)
         return super().forward(weight)
 
     def _gumbel(self, weight: Tensor) -> Tensor:
@@ -59,17 +59,18 @@ class RandomSpins(WeightQuantizer):
         relaxed, mean = torch.tanh(noisy / temperature), torch.tanh(logits)
         # Both vanish where a spin is certain, and so does, almost surely, their ratio.
         slope = (1 - relaxed * relaxed) / (temperature * (1 - mean * mean) + 1e-6)
-        return straight_through(binarize(noisy), weight * slope)
+        return self.soften(binarize(noisy), weight, weight * slope)
 
 
 def _add_noise(
     layer: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor], output: Tensor
 ) -> Tensor:
-    """Add Gaussian noise of the variance of the sum over spins, ``Σ (1 − m²) x²``, to a layer's output."""
+    """Add Gaussian noise of the variance of the sum over spins, ``Σ s² (1 − m²) x²``, to a layer's output."""
     if not layer.training:
         return output
-    mean = cast(Tensor, layer.weight)
-    squared, uncertain = (inputs[0] if inputs else named["input"]).square(), 1 - mean.square()
+    parts = cast(Any, layer.parametrizations).weight
+    mean, scale = cast(Tensor, layer.weight), cast(RandomSpins, parts[0]).scale_of(parts.original)
+    squared, uncertain = (inputs[0] if inputs else named["input"]).square(), scale**2 - mean.square()
     if isinstance(layer, _ConvNd):
         variance = cast(nn.Conv2d, layer)._conv_forward(squared, uncertain, None)
     else:

@@ -180,6 +180,8 @@ def _mean_eigenvalue(matrix: Tensor) -> Tensor:
 
 def _inverse(matrix: Tensor, damping: Tensor | float) -> Tensor:
     identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
-    damped = matrix + torch.as_tensor(damping, device=matrix.device)[..., None, None] * identity
+    if isinstance(damping, Tensor):  # one for each group
+        damping = damping[..., None, None]
+    damped = matrix + damping * identity
     factor, _ = torch.linalg.cholesky_ex(damped)  # damped: positive definite; no look at the device's flag
     return torch.cholesky_inverse(factor)

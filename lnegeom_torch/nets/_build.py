@@ -30,7 +30,8 @@ def build(name: str, *, channels: int, image_size: int, classes: int) -> nn.Modu
         ``"mlp"``, ``"lenet"``, ``"vgg16"``, and ``"resnet20"``, 32, 44, 56 or 110 of the paper's for small
         images and ``"resnet18_small"``, as wide as ResNet-18; or torchvision's ``"alexnet"``,
         ``"mobilenet_v2"``, ``"resnet18"`` and ``"resnet50"``, whose layers have biases or no batch norm here
-        and there: there weights want a scale, ``QuantConfig(scale="tensor")``.
+        and there: there weights want a scale, ``QuantConfig(scale="tensor")``, and a method other than
+        ``"dorefa"`` and ``"metaquant"``, whose transform divides the weights' size out.
     channels, image_size, classes : int
         As in `lnegeom_torch.data.Dataset`.
 

@@ -132,14 +132,16 @@ def test_the_gradient_of_a_spins_mean_is_the_natural_gradient_of_its_logit():
 
 
 @pytest.mark.parametrize(
-    "layer", [nn.Linear(3, 2), nn.Conv1d(3, 2, 2, padding=1), nn.Conv2d(3, 2, 2)], ids=str
+    ("layer", "scale"),
+    [(nn.Linear(3, 2), "none"), (nn.Conv1d(3, 2, 2, padding=1), "channel"), (nn.Conv2d(3, 2, 2), "tensor")],
+    ids=str,
 )
-def test_local_reparametrization_has_the_moments_of_the_sum_over_spins(layer):
+def test_local_reparametrization_has_the_moments_of_the_sum_over_spins(layer, scale):
     """Against the moments over all 2ⁿ binary weights, or over many samples of them."""
     torch.manual_seed(0)
     shape = {nn.Linear: (3,), nn.Conv1d: (3, 4), nn.Conv2d: (3, 3, 3)}[type(layer)]
     x = torch.randn(1, *shape)
-    method = quantize_(nn.Sequential(layer), QuantConfig("spin", options=Spin(tau=1.0)))
+    method = quantize_(nn.Sequential(layer), QuantConfig("spin", scale=scale, options=Spin(tau=1.0)))
     many = x.expand(20_000, *shape)
     with torch.no_grad():
         noisy = method.model.train()(many)
@@ -147,9 +149,33 @@ def test_local_reparametrization_has_the_moments_of_the_sum_over_spins(layer):
         for quantizer in method.quantizers.values():
             quantizer.sampling = True
         drawn = torch.cat([method.model(x) for _ in range(20_000)])
-    scale = drawn.std(0) / math.sqrt(len(drawn))
-    assert ((noisy.mean(0) - drawn.mean(0)).abs() < 6.5 * scale).all()
+    error = drawn.std(0) / math.sqrt(len(drawn))
+    assert ((noisy.mean(0) - drawn.mean(0)).abs() < 6.5 * error).all()
     torch.testing.assert_close(noisy.var(0), drawn.var(0), rtol=0.06, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("scale", "learned"),
+    [("none", False), ("tensor", False), ("tensor", True), ("channel", False), ("channel", True)],
+)
+@pytest.mark.parametrize(
+    "options", [MirrorDescent(start=1e6, end=1e6), Spin(tau=1e6), Spin("gumbel", tau=1e6)], ids=str
+)
+def test_weights_that_are_certain_train_with_what_evaluation_has(options, scale, learned):
+    """Their scale too, without which batch norm's statistics would be of other weights."""
+    torch.manual_seed(0)
+    name = "md" if isinstance(options, MirrorDescent) else "spin"
+    layer = nn.Linear(4, 3)
+    quantize_(nn.Sequential(layer), QuantConfig(name, scale=scale, learned_scale=learned, options=options))
+    trained = layer.train().weight
+    assert torch.equal(trained, layer.eval().weight)
+    layer.train().weight.square().sum().backward()
+    quantizer = layer.parametrizations.weight[0]
+    assert layer.parametrizations.weight.original.grad.isfinite().all()
+    if learned:  # ∂(s² Σ q²)/∂ log s = 2 s² Σ q², q = ±1
+        expected = 2 * trained.detach().square().flatten(1).sum(1)
+        expected = expected.sum() if scale == "tensor" else expected
+        torch.testing.assert_close(quantizer.log_scale.grad, expected)
 
 
 @pytest.mark.parametrize(("temperature", "close"), [(0.1, True), (2.0, False)])

@@ -78,7 +78,6 @@ def anneal(method, done):
 
 @dataclass(frozen=True)
 class Task:
-    data: str
     hidden: tuple[int, ...]
     epochs: int
     batch: int
@@ -86,8 +85,8 @@ class Task:
 
 
 TASKS = {
-    "mnist": Task("mnist", (256, 256), epochs=2, batch=128, screening_seeds=1),
-    "digits": Task("digits", (32, 32), epochs=20, batch=64, screening_seeds=3),
+    "mnist": Task((256, 256), epochs=2, batch=128, screening_seeds=1),
+    "digits": Task((32, 32), epochs=20, batch=64, screening_seeds=3),
 }
 
 
