@@ -59,7 +59,10 @@ class Traffic(TorchDispatchMode):
             return SHAPED_BY_VALUES[packet](*args)
         if packet is aten._efficientzerotensor:  # of which fake tensors lose the device
             func = aten.zeros.default
-        made = self._fused(func, there, given) if "_fused_" in str(func) else func(*args, **kwargs)
+        if "_fused_" in str(func):  # torch's steps, which fake tensors do not know
+            assert len(there) == len(given), f"{func} of tensors on {', '.join(str(t.device) for t in given)}"
+            return self._launched(func, there, [t for t in there if not any(t is g for g in args[1])])
+        made = func(*args, **kwargs)
         results = tensors_of(made)
         if there and results and not any(map(is_there, results)):
             self.reads.append(caller())
@@ -67,14 +70,13 @@ class Traffic(TorchDispatchMode):
                 return plain(results[0])
         if packet in (aten._to_copy, aten.copy_) and results and is_there(results[0]) and not_there(given):
             self.sends.append(caller())
-        elif there and not func.is_view:
-            self.kernels.append(str(func))
-            self.moved += sum(t.nbytes for t in [*there, *results])
+        elif there and not func.is_view and "prim." not in str(func):
+            self._launched(func, there, results)
         return made
 
-    def _fused(self, func, there, given):
-        """torch's fused steps, which fake tensors do not know: they write to what they are given."""
-        assert len(there) == len(given), f"{func} of tensors on {', '.join(str(t.device) for t in given)}"
+    def _launched(self, func, read, written):
+        self.kernels.append(str(func))
+        self.moved += sum(t.nbytes for t in [*read, *written])
 
 
 def tensors_of(tree):

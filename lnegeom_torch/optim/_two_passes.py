@@ -113,7 +113,7 @@ def take_step(optimizer: Any, group: dict[str, Any], lists: list[list[Any]]) -> 
             kept = tables[id(group)] = TwoPasses(lists[0])
         if first:
             parts.append([torch.zeros_like(weight) for weight in lists[0]])
-        with torch.cuda.device(lists[0][0].device):
+        with torch.cuda.device_of(lists[0][0]):  # type: ignore[no-untyped-call]
             kept.step(group, move, parts, 1.0 if first else 1.0 - group["dampening"])
     except Exception as error:  # a compiler's, before anything was launched
         kernels.triton = None
@@ -170,4 +170,5 @@ def on_gpu(tensor: Tensor) -> bool:
 
 def recording() -> bool:
     """Whether what is launched is being recorded in a CUDA graph."""
-    return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
+    started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return started and torch.cuda.is_current_stream_capturing()
