@@ -188,7 +188,7 @@ def on_device(device, shape, dtype, count):
         "right-hand side": f"{median_ratio(times['right-hand side'], times['reference']):.2f}",
         "step": f"{median_ratio(times['step'], times['reference']) / 4:.2f}",
         "uncompiled": f"{median_ratio(times['uncompiled'], times['reference']) / 4:.2f}",
-        "CPU": f"{median_ratio(times['CPU'], times['step']):.2f}",
+        "CPU": f"{median_ratio(times['CPU'], times['step']):.2g}",
     }
 
 
