@@ -5,10 +5,12 @@ import sys
 import numpy as np
 import pytest
 import torch
+import zoo
 from hypothesis import given
 from hypothesis import strategies as st
 
 import lnegeom
+from lnegeom._automatic import FEW, _is_small
 from lnegeom.derivatives import jet
 
 POINTS = np.array([[0.3, -0.5, 1.0], [2.0, 0.1, -1.0]])
@@ -353,3 +355,15 @@ def test_differences_refuse_points_whose_gradient_they_would_lose():
         metric.scalar_curvature(x)
     with torch.no_grad():
         assert not metric.scalar_curvature(x).requires_grad
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_torchs_small_jets_are_those_of_many_points(order):
+    """Which are taken in another mode."""
+    x = np.random.default_rng(0).uniform(-1, 1, (3, 3))
+    many = np.concatenate([x] * (FEW // 100))
+    assert not _is_small(zoo.wavy, torch.from_numpy(many), order)
+    assert _is_small(zoo.wavy, torch.from_numpy(x), order)
+    few, whole = (jet(zoo.wavy, torch.from_numpy(at), vectorized=True, order=order) for at in (x, many))
+    for name in ("value", "first", "second")[: order + 1]:
+        np.testing.assert_allclose(getattr(few, name), getattr(whole, name)[:3], atol=1e-14, err_msg=name)

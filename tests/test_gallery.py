@@ -44,6 +44,12 @@ def test_growing_tori(tmp_path):
     assert larger == pytest.approx(0.5, abs=0.05)
 
 
+def test_geodesics(tmp_path):
+    found = draw("geodesics", tmp_path, directions=5)
+    # Along the equator the curvature is 1/c²: geodesics that spread from a point meet again at π c.
+    assert found["along the equator"] == pytest.approx(found["theory"], rel=1e-7)
+
+
 def test_every_picture_and_script_of_the_page_exists():
     page = (DOCS / "gallery.md").read_text()
     targets = re.findall(r"\]\(([^)#]+)\)", page)

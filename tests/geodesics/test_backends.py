@@ -6,7 +6,9 @@ import zoo
 from conftest import assert_agree, to_numpy
 
 import lnegeom
+from lnegeom.geodesics._compiled import compiled
 from lnegeom.geodesics._host import needs_no_library
+from lnegeom.geodesics._ode import Transport
 
 CLOSED = {
     "sphere": (lnegeom.Sphere(3, radius=2.5), zoo.scaled(1.5)),
@@ -156,3 +158,33 @@ def test_what_may_ask_for_the_users_library_gets_it(backend):
     np.testing.assert_allclose(
         to_numpy(end), lnegeom.exp(lnegeom.LNE(1.0), [0.3, -0.2], [0.1, 0.2]), atol=1e-12
     )
+
+
+def test_compiled_connections_keep_their_checks():
+    jax = pytest.importorskip("jax", reason="jax is not installed")
+    metric = Ours(1.0)
+    call = compiled(metric.christoffel_apply)
+    inside, outside, v = (jax.numpy.asarray(a) for a in ([0.3, -0.2], [0.9, 0.9], [0.1, 0.2]))
+    np.testing.assert_allclose(
+        call(inside, v, v), lnegeom.LNE(1.0).christoffel_apply(inside, v, v), atol=1e-15
+    )
+    with pytest.raises(lnegeom.GeometryError) as plain:
+        metric.christoffel_apply(outside, v, v)
+    with pytest.raises(lnegeom.GeometryError) as found:
+        call(outside, v, v)
+    assert str(found.value) == str(plain.value)
+    np.testing.assert_allclose(
+        call(inside, v, v), lnegeom.LNE(1.0).christoffel_apply(inside, v, v), atol=1e-15
+    )
+
+
+def test_differences_on_jax_are_not_compiled_and_keep_their_error():
+    jax = pytest.importorskip("jax", reason="jax is not installed")
+    x, v = np.array([0.3, -0.2, 0.1]), np.array([0.1, 0.05, 0.02])
+    metric = lnegeom.FromCallable(zoo.wavy, 3, vectorized=True, derivatives="finite")
+    given = jax.numpy.asarray(x)
+    assert Transport(metric, given).noise_of(np.concatenate([x, v])[None]) is not None
+    automatic = lnegeom.FromCallable(zoo.wavy, 3, vectorized=True)
+    assert Transport(automatic, given).noise_of(np.concatenate([x, v])[None]) is None
+    found = lnegeom.exp(metric, given, jax.numpy.asarray(v))
+    np.testing.assert_allclose(found, lnegeom.exp(metric, x, v), atol=1e-9)
