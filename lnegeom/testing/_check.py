@@ -47,14 +47,14 @@ class Measures:
         return to_numpy(self.native(name))
 
 
-def points_of(thing: Any, x: Any, least: int = 1) -> tuple[Any, Array]:
-    """The array namespace and points ``(..., n)`` as ``(B, n)``, at least so many, or an error."""
+def points_of(thing: Any, x: Any, least: int = 1) -> Array:
+    """Points ``(..., n)`` as ``(B, n)``, at least so many, or an error."""
     xp, x = as_floating(x=x)
     check_vectors(xp, x, "x", thing.dim)
     flat = xp.reshape(x, (-1, x.shape[-1]))
     if flat.shape[0] < least:
         raise GeometryError(f"x has shape {tuple(x.shape)}: expected at least {least} points, to pair them")
-    return xp, flat
+    return flat
 
 
 def run(

@@ -185,6 +185,6 @@ def check_divergence(
         raise InputError(
             f"expected a Divergence such as CallableDivergence(function, dim), got {divergence!r}"
         )
-    _, x = points_of(divergence, x, least=2)
+    x = points_of(divergence, x, least=2)
     divergence(x, x)  # a point outside the domain is an error of the test, not of the divergence
     run(divergence, LAWS, Measures(divergence, TABLE, x=x), tolerance, laws)

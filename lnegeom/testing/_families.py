@@ -210,7 +210,7 @@ def check_family(
     >>> lnegeom.testing.check_family(poisson, theta, events=np.arange(40))
     """
     __tracebackhide__ = True
-    _, theta = points_of(checked(family), theta, least=2)
+    theta = points_of(checked(family), theta, least=2)
     family.log_partition(theta)  # a point outside the domain is an error of the test, not of the family
     (v,) = random_vectors(theta, 1)
     measures = Measures(family, TABLE, x=theta, v=v)

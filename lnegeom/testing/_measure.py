@@ -12,7 +12,7 @@ import numpy as np
 import lnegeom
 from lnegeom._array import Array, from_numpy, matvec, row_sum
 from lnegeom.derivatives import Jet, jet
-from lnegeom.metrics import FromCallable, Metric
+from lnegeom.metrics import Conformal, FromCallable, Metric
 from lnegeom.testing._check import Measures
 
 FIELDS = ("matrix", "inverse", "logdet", "christoffel", "riemann", "ricci", "scalar_curvature")
@@ -42,18 +42,7 @@ def measure(metric: Metric, n: int, lean: bool = False) -> Callable[..., dict[st
 
     A `lean` one leaves out what is made of the rest by contractions alone, for compilers.
     """
-    names = [
-        "x",
-        "v",
-        "w",
-        "a",
-        *FIELDS,
-        "flat",
-        "sharp of flat",
-        "christoffel_apply",
-        "ricci_apply",
-        "inner",
-    ]
+    names = [*"xvwa", *FIELDS, "flat", "sharp of flat", "christoffel_apply", "ricci_apply", "inner"]
     names += [] if metric.signature[1] else ["norm"]
     names += [] if lean else [*CONTRACTED, *(["sectional"] if n > 1 else [])]
     names += ["weyl", "scaled weyl"] if n > 3 else []
@@ -162,7 +151,8 @@ def jet_error(metric: Metric, x: Array) -> float:
     tell = getattr(metric, "derivatives_at", None)
     found = tell(x) if tell else None
     jets = found if isinstance(found, tuple) else (found,)
-    return max(0.0 if one is None else float(one.error) for one in jets)
+    inner = jet_error(metric.base, x) if isinstance(metric, Conformal) else 0.0
+    return max(inner, *(0.0 if one is None else float(one.error) for one in jets))
 
 
 def _slope_error(name: str, m: Measured) -> float:

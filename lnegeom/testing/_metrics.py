@@ -99,7 +99,7 @@ def check_metric(
         usual cause: the closed form of `_christoffel` disagrees with the derivatives of `_matrix`: ...
     """
     __tracebackhide__ = True
-    _, x = points_of(checked(metric), x)
+    x = points_of(checked(metric), x)
     metric.matrix(x)  # a point outside the chart is an error of the test, not of the metric
     (v, w), (a, b) = random_vectors(x, 2), _coordinates(x)
     measured = Measured(metric, x, v, w, a, b, few=x.shape[0])

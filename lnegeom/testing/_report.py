@@ -55,7 +55,7 @@ class LawError(AssertionError):
         One for each law broken.
     """
 
-    def __init__(self, message: str, failures: tuple[Failure, ...]):
+    def __init__(self, message: str, failures: tuple[Failure, ...] = ()):
         super().__init__(message)
         self.failures = failures
 

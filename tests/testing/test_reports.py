@@ -118,6 +118,11 @@ def test_tolerances_grow_with_the_error_that_differences_tell_of():
     assert max(abs(failure.found - failure.expected) for failure in failures) < 1e-5
 
 
+def test_a_conformal_metric_counts_the_differences_of_its_base():
+    metric = lnegeom.Conformal(lnegeom.SquaredNorm(), lnegeom.FromCallable(bumpy, dim=2))
+    testing.check_metric(metric, X)
+
+
 @pytest.mark.parametrize("make", [torch.from_numpy, lambda x: torch.from_numpy(x).float(), np.float32])
 def test_points_of_other_libraries_and_dtypes(make):
     testing.check_metric(lnegeom.PoincareBall(2), make(X))
