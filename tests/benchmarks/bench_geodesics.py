@@ -5,12 +5,18 @@
 Processor time, medians of interleaved rounds, as ratios to the batch. scipy's solve_ivp integrates the same
 slopes by the same method to the same tolerances; "shared" is the whole batch as one system, "alone" one call
 for each geodesic. The error of an end is the largest over the batch, against a run at a tolerance of 1e-13.
+
+The second table is of one logarithm on other libraries, as ratios to numpy's; JAX's once it has compiled what
+outlasts a call.
 """
 
 import statistics
 import time
 
+import array_api_compat
+import jax
 import numpy as np
+import torch
 from scipy.integrate import solve_ivp
 from symbolic_table import markdown
 
@@ -49,9 +55,9 @@ def medians(calls):
         call()
     for _ in range(ROUNDS):
         for name, call in calls.items():
-            start = time.thread_time()
+            start = time.process_time()
             call()
-            times[name].append(time.thread_time() - start)
+            times[name].append(time.process_time() - start)
     return {name: statistics.median(seconds) for name, seconds in times.items()}
 
 
@@ -86,7 +92,35 @@ def row(name, metric, x):
     ]
 
 
+def wavy(x):
+    """A metric in the library of its points."""
+    xp = array_api_compat.array_namespace(x)
+    a, b = x[..., 0], x[..., 1]
+    rows = [[2 + xp.sin(a + b), 0.3 * xp.cos(a)], [0.3 * xp.cos(a), 2 + xp.cos(a) * xp.sin(b)]]
+    return xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+OWN = {
+    "LNE(1.0)": lnegeom.LNE(1.0),
+    "`Fisher(Dirichlet(2))`": lnegeom.Fisher(lnegeom.Dirichlet(2)),
+    "`FromCallable`": lnegeom.FromCallable(wavy, 2, vectorized=True),
+}
+
+
+def library_row(name, metric):
+    x, v = np.array([0.4, 0.3]), np.array([0.15, 0.1])
+    y = lnegeom.exp(metric, x, v)
+    given = {"numpy": (x, y), "torch": (torch.from_numpy(x), torch.from_numpy(y))}
+    given["JAX"] = tuple(map(jax.numpy.asarray, (x, y)))
+    found = medians({key: lambda pair=pair: lnegeom.log(metric, *pair) for key, pair in given.items()})
+    ratios = [f"{found[key] / found['numpy']:.1f}×" for key in ("torch", "JAX")]
+    return [name, f"{1e3 * found['numpy']:.1f} ms", *ratios]
+
+
 def main():
+    jax.config.update("jax_enable_x64", True)
+    print(markdown(["metric", "`log`, numpy", "torch", "JAX"], [library_row(*case) for case in OWN.items()]))
+    print()
     head = ["metric", "`exp`, batch", "loop", "scipy alone", "scipy shared", "error", "error of shared"]
     print(markdown([*head, "`log`, batch", "loop"], [row(name, *case) for name, case in CASES.items()]))
 
