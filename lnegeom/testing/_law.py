@@ -36,8 +36,6 @@ class Law:
         Says why a thing of dimension n need not obey, else None.
     slopes : bool
         Whether it speaks of derivatives along the chart, which differences give to some nine digits.
-    contraction : bool
-        Whether it speaks of what a lean measure leaves out.
     error : str
         What was measured under this name is the error that differences leave in its terms.
     """
@@ -46,7 +44,6 @@ class Law:
     cause: str
     unless: Callable[[Any, int], str | None] = never
     slopes: bool = False
-    contraction: bool = False
     error: str = ""
 
     @property

@@ -37,14 +37,11 @@ class Measured(Measures):
         return self.metric.signature if name == "signature" else super().__getitem__(name)
 
 
-def measure(metric: Metric, n: int, lean: bool = False) -> Callable[..., dict[str, Array]]:
-    """All that the laws of `_tensor_laws` speak of, as a function of x, v, w, A and B.
-
-    A `lean` one leaves out what is made of the rest by contractions alone, for compilers.
-    """
+def measure(metric: Metric, n: int) -> Callable[..., dict[str, Array]]:
+    """All that the laws of `_tensor_laws` speak of, as a function of x, v, w, A and B."""
     names = [*"xvwa", *FIELDS, "flat", "sharp of flat", "christoffel_apply", "ricci_apply", "inner"]
     names += [] if metric.signature[1] else ["norm"]
-    names += [] if lean else [*CONTRACTED, *(["sectional"] if n > 1 else [])]
+    names += [*CONTRACTED, *(["sectional"] if n > 1 else [])]
     names += ["weyl", "scaled weyl"] if n > 3 else []
     names += ["slope of matrix", "slope of riemann", "riemann elsewhere"]
 
