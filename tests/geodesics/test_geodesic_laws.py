@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lnegeom
-from lnegeom.geodesics._host import needs_no_library
 
 # Shooting takes half a dozen geodesics, each a hundred differences: where derivatives are differences, one
 # random point has to do for each law.
@@ -92,37 +91,14 @@ def test_law_by_differences(law, species, data):
 LIBRARIES = ("array_api_strict", "torch", "jax")
 
 
-def left_out(species, name):
-    """Why the laws are not held on a library."""
-    nested = lnegeom.FromDivergence | lnegeom.EstimatedFisher
-    if name == "array_api_strict" and isinstance(species.thing, nested):
-        return "differences of differences, in numpy's arithmetic at twenty times the price"
-    if name == "jax" and species.thing.closed_form_geodesics:
-        return "in `test_backends`, compiled as a whole, which takes a fraction of the time"
-    if name == "jax" and needs_no_library(species.thing) and not isinstance(species.thing, lnegeom.LNE):
-        return "integrated on numpy, as on torch; one such metric shows that results are JAX's arrays"
-    return None
-
-
-ELSEWHERE = [(s, name) for s in zoo.METRICS for name in LIBRARIES if left_out(s, name) is None]
-
-
-@pytest.mark.parametrize(("species", "name"), ELSEWHERE, ids=repr)
+@pytest.mark.parametrize("name", LIBRARIES)
+@pytest.mark.parametrize("species", zoo.METRICS, ids=repr)
 def test_laws_on_other_libraries(species, name):
     pytest.importorskip(name, reason=f"{name} is not installed")
     metric, rng = species.thing, np.random.default_rng(3)
     x, v = species.to_point(rng.uniform(-1, 1, species.dim)), rng.uniform(-1, 1, species.dim)
     size = np.abs(v).max() if metric.signature[1] else metric.norm(x, v)
     hold(Backend(name), metric, x, SHORT * v / size)
-
-
-def test_the_laws_are_held_wherever_a_librarys_own_derivatives_are():
-    for species in zoo.METRICS:
-        held = {name for other, name in ELSEWHERE if other is species}
-        assert "torch" in held
-        assert ("jax" in held) >= (not needs_no_library(species.thing))
-    strict = [s.thing for s in zoo.METRICS if (s, "array_api_strict") not in ELSEWHERE]
-    assert [type(metric) for metric in strict] == [lnegeom.FromDivergence, lnegeom.EstimatedFisher]
 
 
 SHORT = 0.02  # one or two steps, few rounds of shooting
@@ -187,7 +163,7 @@ class Crooked(lnegeom.Sphere):
 
 
 @pytest.mark.parametrize("wrong", [Wrong(2), Mirrored(1.0), Single(2), Longer(2), Crooked(2)], ids=repr)
-@pytest.mark.parametrize("name", ["array_api_strict", "torch"])
+@pytest.mark.parametrize("name", LIBRARIES)
 def test_a_law_fails_on_other_libraries_where_a_metric_is_wrong(wrong, name):
     pytest.importorskip(name, reason=f"{name} is not installed")
     x, v = np.array([0.4, 0.3]), np.array([0.2, 0.1])
