@@ -8,6 +8,7 @@ since there is no value to look at yet.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import math
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -18,6 +19,7 @@ import numpy as np
 
 Array = Any
 """An array of any library that follows the array API: numpy, torch, JAX, CuPy."""
+_Axes = int | tuple[int, ...]
 
 
 class InputError(ValueError):
@@ -236,9 +238,25 @@ def positive_integer(name: str, value: int) -> int:
     return int(value)
 
 
+def constant(array: Array) -> Array:
+    """The same values, whose derivatives by anything are zero."""
+    if array_api_compat.is_torch_array(array):
+        return array.detach()
+    if array_api_compat.is_jax_array(array):
+        return importlib.import_module("jax").lax.stop_gradient(array)
+    return array
+
+
 def matvec(matrix: Array, vector: Array) -> Array:
     """Apply matrices ``(..., n, m)`` to vectors ``(..., m)``."""
     return (matrix @ vector[..., None])[..., 0]
+
+
+def moveaxis(xp: Any, array: Array, source: _Axes, destination: _Axes) -> Array:
+    """Move axes, in the form that torch.func.vmap has a rule for: it has none for whole numbers."""
+    if isinstance(source, int):
+        return xp.moveaxis(array, (source,), (destination,))
+    return xp.moveaxis(array, source, destination)
 
 
 def row_sum(xp: Any, matrix: Array) -> float:

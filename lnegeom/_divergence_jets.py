@@ -14,7 +14,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from lnegeom._array import Array, GeometryError, InputError, check_where, from_numpy, to_numpy
+from lnegeom._array import Array, GeometryError, InputError, check_where, from_numpy, moveaxis, to_numpy
 from lnegeom._automatic import (
     at_each,
     check_real,
@@ -283,7 +283,7 @@ def _converged_in(frame: Doubles, values: _Values, sample: _Sample, points: Doub
 
 def _stored(pair: Array, k: int) -> Array:
     """Symbols with their axis k, the last or the last but one, before i and j."""
-    return array_api_compat.array_namespace(pair).moveaxis(pair, k, k - 2)
+    return moveaxis(array_api_compat.array_namespace(pair), pair, k, k - 2)
 
 
 def _bend(values: _Values, p: Doubles, q: Doubles, step: Doubles) -> Doubles:

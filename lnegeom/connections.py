@@ -20,6 +20,7 @@ from lnegeom._array import (
     check_broadcast,
     check_finite,
     check_vectors,
+    moveaxis,
     real,
 )
 from lnegeom.metrics import Euclidean, Hessian, Metric
@@ -128,8 +129,8 @@ class DualConnections(abc.ABC):
         xp, x = self._point(x)
         own = apply_first(xp, self._matrix(xp, x), self.metric._christoffel(xp, self._local(xp, x)))
         # Γ_{ki,j} is stored at [j, k, i].
-        return xp.moveaxis(own - self._lowered(xp, x), -3, -1) + xp.moveaxis(
-            own - self.dual._lowered(xp, x), -3, -2
+        return moveaxis(xp, own - self._lowered(xp, x), -3, -1) + moveaxis(
+            xp, own - self.dual._lowered(xp, x), -3, -2
         )
 
     def embedding_curvature(self, x: Any, jacobian: Any, hessian: Any) -> Array:

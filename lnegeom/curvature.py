@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from lnegeom._array import Array, GeometryError, check_where, dot
+from lnegeom._array import (
+    Array,
+    GeometryError,
+    check_where,
+    dot,
+    moveaxis,
+)
 from lnegeom.metrics import Metric
 from lnegeom.metrics._checks import check_metric
 from lnegeom.tensors import apply_first
@@ -138,7 +144,7 @@ def kretschmann(metric: Metric, x: Any) -> Array:
     down = _lowered_riemann(xp, metric, local)
     up, inverse = down, metric._inverse(xp, local)
     for _ in range(4):  # each pass raises the first index and moves it last
-        up = xp.moveaxis(apply_first(xp, inverse, up), -4, -1)
+        up = moveaxis(xp, apply_first(xp, inverse, up), -4, -1)
     return xp.sum(down * up, axis=(-4, -3, -2, -1))
 
 

@@ -14,6 +14,7 @@ from lnegeom._array import (
     check_broadcast,
     check_finite,
     check_vectors,
+    constant,
     dot,
     holds,
 )
@@ -140,7 +141,7 @@ class DuallyFlat:
         if affine_in == "eta":
             # θ_q − θ_point is normal to the set, and η_q − η_base has no normal part: so q is also where the
             # θ-flat set of the normals at the point comes nearest to the base. No conjugate is needed.
-            directions = xp.linalg.svd(directions)[0][..., directions.shape[-1] :]
+            directions = _normals(xp, directions)
             base, slope = point, self.potential._gradient(xp, base)
         if directions.shape[-1] == 0:
             return xp.astype(base, dtype, copy=True)
@@ -159,6 +160,16 @@ class DuallyFlat:
             self.potential._check_domain(xp, array)
         check_broadcast(**dict(zip(points, arrays, strict=True)))
         return xp, *arrays
+
+
+def _normals(xp: Any, directions: Array) -> Array:
+    """Columns that span what is normal to directions ``(..., n, m)``, ``(..., n, n − m)``.
+
+    How their span turns with the directions, singular vectors of an empty space do not tell.
+    """
+    normals = constant(xp.linalg.svd(directions)[0][..., directions.shape[-1] :])
+    transposed = xp.matrix_transpose(directions)
+    return normals - directions @ (xp.linalg.inv(transposed @ directions) @ (transposed @ normals))
 
 
 def _check_directions(xp: Any, directions: Array, n: int) -> None:

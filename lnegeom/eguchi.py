@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from lnegeom._array import Array, row_sum
+from lnegeom._array import (
+    Array,
+    moveaxis,
+    row_sum,
+)
 from lnegeom.connections import DualConnections
 from lnegeom.metrics import FromDivergence
 from lnegeom.tensors import apply_first
@@ -66,11 +70,11 @@ class EguchiConnections(DualConnections):
         inverse = self._inverse(xp, x)
         # With ∂_m g_kl = Γ_{mk,l} + Γ*_{ml,k}, R_ksmv is the part antisymmetric in mv of
         # ∂_m Γ_{vs,k} − ∂_m g_kl Γ^l_vs + Γ_{ml,k} Γ^l_vs.
-        rest = low - second - xp.moveaxis(first, -3, -1)  # first is stored (l, m, k)
+        rest = low - second - moveaxis(xp, first, -3, -1)  # first is stored (l, m, k)
         n, batch = x.shape[-1], tuple(x.shape[:-1])
         gamma = xp.reshape(apply_first(xp, inverse, low), (*batch, n, n * n))
         product = xp.reshape(
             xp.reshape(rest, (*batch, n * n, n)) @ gamma, (*batch, n, n, n, n)
         )  # (k, m, v, s)
-        half = xp.moveaxis(slope, -3, -1) + xp.moveaxis(product, -1, -3)  # (k, s, m, v)
+        half = moveaxis(xp, slope, -3, -1) + moveaxis(xp, product, -1, -3)  # (k, s, m, v)
         return apply_first(xp, inverse, half - xp.matrix_transpose(half))

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from lnegeom._array import Array
+from lnegeom._array import (
+    Array,
+    moveaxis,
+)
 
 __all__ = [
     "apply_first",
@@ -24,8 +27,8 @@ __all__ = [
 
 def lowered_christoffel(xp: Any, dg: Array) -> Array:
     """``Γ_{ij,k} = ½ (∂_i g_kj + ∂_j g_ki − ∂_k g_ij)``, stored ``(..., k, i, j)``."""
-    first = xp.moveaxis(dg, -1, -2)  # (k, i, j): ∂_i g_kj
-    return (first + dg - xp.moveaxis(dg, -1, -3)) / 2
+    first = moveaxis(xp, dg, -1, -2)  # (k, i, j): ∂_i g_kj
+    return (first + dg - moveaxis(xp, dg, -1, -3)) / 2
 
 
 def apply_first(xp: Any, matrix: Array, tensor: Array) -> Array:
@@ -43,13 +46,13 @@ def christoffel(xp: Any, inverse: Array, dg: Array) -> Array:
 def christoffel_derivative(xp: Any, inverse: Array, dg: Array, ddg: Array) -> Array:
     """``∂_b Γ^k_ij = g^{kl} (∂_b Γ_{ij,l} − ∂_b g_lm Γ^m_ij)``, ``(..., k, i, j, b)``."""
     gamma = christoffel(xp, inverse, dg)
-    low = lowered_christoffel(xp, xp.moveaxis(ddg, -1, -4))  # (b, l, i, j)
+    low = lowered_christoffel(xp, moveaxis(xp, ddg, -1, -4))  # (b, l, i, j)
     n = dg.shape[-1]
-    slopes = xp.moveaxis(dg, -1, -3)  # (b, l, m)
+    slopes = moveaxis(xp, dg, -1, -3)  # (b, l, m)
     wide = slopes @ xp.reshape(gamma, (*gamma.shape[:-3], 1, n, n * n))
     rest = low - xp.reshape(wide, low.shape)
     wide = inverse[..., None, :, :] @ xp.reshape(rest, (*rest.shape[:-2], n * n))
-    return xp.moveaxis(xp.reshape(wide, rest.shape), -4, -1)
+    return moveaxis(xp, xp.reshape(wide, rest.shape), -4, -1)
 
 
 def derivation(xp: Any, matrix: Array, tensor: Array, indices: str) -> Array:
@@ -57,21 +60,21 @@ def derivation(xp: Any, matrix: Array, tensor: Array, indices: str) -> Array:
     rank = len(indices)
     total = xp.zeros_like(tensor)
     for axis, kind in enumerate(indices, start=-rank):
-        moved = xp.moveaxis(tensor, axis, -rank)
+        moved = moveaxis(xp, tensor, axis, -rank)
         if kind == "^":
-            total = total + xp.moveaxis(apply_first(xp, matrix, moved), -rank, axis)
+            total = total + moveaxis(xp, apply_first(xp, matrix, moved), -rank, axis)
         else:
-            total = total - xp.moveaxis(apply_first(xp, xp.matrix_transpose(matrix), moved), -rank, axis)
+            total = total - moveaxis(xp, apply_first(xp, xp.matrix_transpose(matrix), moved), -rank, axis)
     return total
 
 
 def covariant(xp: Any, gamma: Array, value: Array, first: Array, indices: str) -> Array:
     """``∇_a T``, a last, from Γ, T and ``∂_a T`` of one batch."""
     rank, n = len(indices), gamma.shape[-1]
-    along = xp.moveaxis(gamma, -2, -3)  # (a, k, j): the matrix of ∇_a
+    along = moveaxis(xp, gamma, -2, -3)  # (a, k, j): the matrix of ∇_a
     batch = tuple(gamma.shape[:-3])
     repeated = xp.broadcast_to(xp.expand_dims(value, axis=len(batch)), (*batch, n, *(n,) * rank))
-    return first + xp.moveaxis(derivation(xp, along, repeated, indices), -rank - 1, -1)
+    return first + moveaxis(xp, derivation(xp, along, repeated, indices), -rank - 1, -1)
 
 
 def second_covariant(
@@ -86,11 +89,11 @@ def second_covariant(
         return xp.broadcast_to(xp.expand_dims(array, axis=len(batch)), shape)
 
     # The connection's term is bilinear in Γ and T; b is a batch axis while the product rule is applied.
-    bends = xp.moveaxis(second, -1, -rank - 2)
-    change = covariant(xp, repeated(gamma), xp.moveaxis(first, -1, -rank - 1), bends, indices)
-    change = covariant(xp, xp.moveaxis(dgamma, -1, -4), repeated(value), change, indices)
+    bends = moveaxis(xp, second, -1, -rank - 2)
+    change = covariant(xp, repeated(gamma), moveaxis(xp, first, -1, -rank - 1), bends, indices)
+    change = covariant(xp, moveaxis(xp, dgamma, -1, -4), repeated(value), change, indices)
     once = covariant(xp, gamma, value, first, indices)
-    return covariant(xp, gamma, once, xp.moveaxis(change, -rank - 2, -1), indices + "_")
+    return covariant(xp, gamma, once, moveaxis(xp, change, -rank - 2, -1), indices + "_")
 
 
 def lowered_riemann(xp: Any, inverse: Array, dg: Array, ddg: Array) -> Array:
@@ -105,8 +108,8 @@ def lowered_riemann(xp: Any, inverse: Array, dg: Array, ddg: Array) -> Array:
     # product[j, k, i, l] = Γ_{p,jk} g^{pq} Γ_{q,il}
     product = xp.reshape(xp.matrix_transpose(wide) @ (inverse @ wide), (*batch, n, n, n, n))
     # half[i, j, k, l] = ½ (∂_j∂_k g_il − ∂_i∂_k g_jl) + Γ_{p,jk} Γ^p_il, antisymmetrised in k and l below
-    il_jk = xp.moveaxis(ddg, -3, -1)  # (i, j, k, l): ∂_j∂_k g_il
-    half = (il_jk - _swap(xp, il_jk, -4, -3)) / 2 + xp.moveaxis(product, -2, -4)
+    il_jk = moveaxis(xp, ddg, -3, -1)  # (i, j, k, l): ∂_j∂_k g_il
+    half = (il_jk - _swap(xp, il_jk, -4, -3)) / 2 + moveaxis(xp, product, -2, -4)
     return half - xp.matrix_transpose(half)
 
 
@@ -126,9 +129,9 @@ def ricci(xp: Any, inverse: Array, dg: Array, ddg: Array) -> Array:
 
     low = lowered_christoffel(xp, dg)
     up = apply_first(xp, inverse, low)
-    mixed = traced(xp.moveaxis(ddg, -4, -2))  # (l, j, i, k): ∂_j∂_k g_il, so g^{ik} of it
+    mixed = traced(moveaxis(xp, ddg, -4, -2))  # (l, j, i, k): ∂_j∂_k g_il, so g^{ik} of it
     laplacian = traced(ddg)
-    hessian = traced(xp.moveaxis(xp.moveaxis(ddg, -4, -1), -4, -1))  # (a, b, i, j): ∂_a∂_b g_ij
+    hessian = traced(moveaxis(xp, moveaxis(xp, ddg, -4, -1), -4, -1))  # (a, b, i, j): ∂_a∂_b g_ij
     second = (mixed + xp.matrix_transpose(mixed) - laplacian - hessian) / 2
     # contracted[p] = g^{ik} Γ^p_ik;  mixed_up[p, k, l] = g^{ki} Γ^p_il
     contracted = xp.reshape(up, (*batch, n, n * n)) @ xp.matrix_transpose(row)
@@ -140,7 +143,7 @@ def ricci(xp: Any, inverse: Array, dg: Array, ddg: Array) -> Array:
 
 def _as_rows(xp: Any, low: Array, batch: tuple[int, ...], n: int) -> Array:
     """Γ_{p,jk} as rows j, columns (p, k)."""
-    return xp.reshape(xp.moveaxis(low, -2, -3), (*batch, n, n * n))
+    return xp.reshape(moveaxis(xp, low, -2, -3), (*batch, n, n * n))
 
 
 def _swap(xp: Any, tensor: Array, a: int, b: int) -> Array:

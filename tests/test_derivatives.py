@@ -13,6 +13,8 @@ import lnegeom
 from lnegeom._automatic import FEW, _is_small
 from lnegeom.derivatives import jet
 
+RNG = np.random.default_rng(0)
+
 POINTS = np.array([[0.3, -0.5, 1.0], [2.0, 0.1, -1.0]])
 
 
@@ -323,6 +325,13 @@ def test_bad_input_is_refused_in_one_line(call, message):
     with pytest.raises(lnegeom.InputError, match=message) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("species", [s for s in zoo.METRICS if s.tolerance <= 1e-10], ids=repr)
+def test_torch_maps_curvature_over_points(species):
+    metric, points = species.thing, torch.tensor(species.to_point(RNG.uniform(-1, 1, (2, species.dim))))
+    for call in (metric.christoffel, metric.riemann, metric.ricci, metric.scalar_curvature):
+        torch.testing.assert_close(torch.func.vmap(call)(points), call(points))
 
 
 def test_a_source_that_is_not_installed_is_named(monkeypatch):

@@ -14,6 +14,7 @@ from lnegeom._array import (
     check_vectors,
     check_where,
     dot,
+    moveaxis,
 )
 from lnegeom._newton import minimize
 from lnegeom.potentials import Potential
@@ -170,7 +171,7 @@ class ImplicitConjugate(Potential):
         n = x.shape[-1]
         for _ in range(3):  # each pass raises the first index and moves it last
             wide = inverse @ xp.reshape(tensor, (*x.shape[:-1], n, n * n))
-            tensor = xp.moveaxis(xp.reshape(wide, tensor.shape), -3, -1)
+            tensor = moveaxis(xp, xp.reshape(wide, tensor.shape), -3, -1)
         return -tensor
 
 

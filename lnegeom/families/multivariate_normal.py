@@ -17,6 +17,7 @@ from lnegeom._array import (
     check_where,
     dot,
     matvec,
+    moveaxis,
     outer,
     positive_integer,
 )
@@ -202,7 +203,7 @@ class _LogPartition(Potential):
         quadratic = constant(xp, self._quadratic, x)
         # mixed[b, a, c] = l_a·Σ E_b Σ l_c
         mixed = raised[..., None, :, :] @ quadratic @ xp.matrix_transpose(raised)[..., None, :, :]
-        cyclic = mixed + xp.moveaxis(mixed, -3, -1) + xp.moveaxis(mixed, -3, -2)
+        cyclic = mixed + moveaxis(xp, mixed, -3, -1) + moveaxis(xp, mixed, -3, -2)
         pairs = forms[..., :, None, :, :] @ forms[..., None, :, :, :]  # (a, b): E_aΣ E_bΣ
         turned = xp.reshape(xp.matrix_transpose(forms), (*batch, n, k * k))
         traces = xp.reshape(pairs, (*batch, n * n, k * k)) @ xp.matrix_transpose(turned)

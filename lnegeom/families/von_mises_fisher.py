@@ -17,6 +17,7 @@ from lnegeom._array import (
     check_where,
     dot,
     identity,
+    moveaxis,
     outer,
     positive_integer,
 )
@@ -237,7 +238,7 @@ def _debye(xp: Any, nu: float, s: Array) -> Array:
 def _mixed(xp: Any, matrix: Array, x: Array) -> Array:
     """``M_ij x_k + M_ik x_j + M_jk x_i``."""
     term = matrix[..., None] * x[..., None, None, :]
-    return term + xp.moveaxis(term, -1, -2) + xp.moveaxis(term, -1, -3)
+    return term + moveaxis(xp, term, -1, -2) + moveaxis(xp, term, -1, -3)
 
 
 class _NegativeEntropy(NewtonConjugate):

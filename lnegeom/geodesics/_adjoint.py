@@ -18,8 +18,8 @@ import numpy as np
 from lnegeom._array import Array, GeometryError, InputError, to_numpy
 from lnegeom._automatic import own_source
 from lnegeom._differences import doubles, like
-from lnegeom.connections import Connection
-from lnegeom.geodesics._arrays import Vector, padded
+from lnegeom.connections import Connection, metric_of
+from lnegeom.geodesics._arrays import Vector, check_constant, padded
 from lnegeom.geodesics._march import march
 from lnegeom.metrics import Metric
 
@@ -46,6 +46,7 @@ class Adjoint:
 
     def check(self, states: Vector) -> None:
         """Raise at once what would be raised later, of a connection that its library cannot differentiate."""
+        check_parameters(self.connection, self.like, states[:1, 0])
         try:
             self.rates(states[:1], np.ones_like(states[:1]))
         except InputError as error:
@@ -77,6 +78,14 @@ class Adjoint:
             )
         result[moving] = size * found.states[:, 1].reshape(len(moving), 2, *shape[1:])[:, 1]
         return result
+
+
+def check_parameters(connection: Connection, near: Array, x: Vector) -> None:
+    """Raise if derivatives by tensors in the metric itself would be lost; points are ``(r, n)``."""
+    if own_source(near) == "torch":
+        with importlib.import_module("torch").enable_grad():
+            points = like(near, x)
+            check_constant(connection, metric_of(connection).flat(points, points))
 
 
 def _transposed(connection: Connection, source: str, fields: bool) -> Callable[..., Any]:

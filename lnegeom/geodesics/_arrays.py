@@ -79,15 +79,6 @@ def returner(like: Array) -> Callable[[NDArray[Any]], Array]:
     return lambda array: from_numpy(array, like)
 
 
-def constant(array: Array) -> Array:
-    """The same values, whose derivatives by anything are zero."""
-    if array_api_compat.is_torch_array(array):
-        return array.detach()
-    if array_api_compat.is_jax_array(array):
-        return importlib.import_module("jax").lax.stop_gradient(array)
-    return array
-
-
 def wants_gradient(array: Array) -> bool:
     """Whether derivatives by an array are being taken."""
     if array_api_compat.is_torch_array(array):
@@ -96,6 +87,15 @@ def wants_gradient(array: Array) -> bool:
         dual = importlib.import_module("torch").autograd.forward_ad.unpack_dual(array)
         return dual.tangent is not None
     return is_traced_by_jax(array)
+
+
+def check_constant(connection: Connection, found: Array) -> None:
+    """Raise if what a connection gave at points that require no grad does so all the same."""
+    if getattr(found, "requires_grad", False):
+        raise InputError(
+            f"{connection!r} depends on tensors that require grad, by which integrated geodesics have no "
+            "derivatives, expected constants; detach them, or call under torch.no_grad()"
+        )
 
 
 def is_traced_by_jax(array: Array) -> bool:

@@ -8,12 +8,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lnegeom._array import Array, positive
+from lnegeom._array import (
+    Array,
+    constant,
+    positive,
+)
 from lnegeom.connections import Connection
 from lnegeom.geodesics._arrays import (
     Vector,
     batch_of,
-    constant,
     flat,
     has_closed_form,
     is_traced,

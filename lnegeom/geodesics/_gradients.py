@@ -12,7 +12,7 @@ import numpy as np
 
 from lnegeom._array import Array, GeometryError
 from lnegeom.connections import Connection
-from lnegeom.geodesics._adjoint import Adjoint
+from lnegeom.geodesics._adjoint import Adjoint, check_parameters
 from lnegeom.geodesics._arrays import Vector
 from lnegeom.geodesics._ode import Transport
 from lnegeom.geodesics._rules import Rows, Rule
@@ -96,6 +96,7 @@ def distance_rule(metric: Metric, velocities: Callable[[Array, Vector, Vector], 
     """
 
     def value(like: Array, x: Vector, y: Vector) -> Rows:
+        check_parameters(metric, like, x[:1])
         v = velocities(like, x, y)
         return Transport(metric, like)._evaluated(metric.norm, x, v), v
 

@@ -8,9 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from lnegeom._array import Array, GeometryError, as_floating, check_vectors
+from lnegeom._array import (
+    Array,
+    GeometryError,
+    as_floating,
+    check_vectors,
+    constant,
+)
 from lnegeom.connections import Connection
-from lnegeom.geodesics._arrays import as_like, batch_of, constant, joined, unless_traced, validated
+from lnegeom.geodesics._arrays import (
+    as_like,
+    batch_of,
+    joined,
+    unless_traced,
+    validated,
+)
 from lnegeom.geodesics._ode import Transport, checked
 from lnegeom.geodesics._path import Geodesic, path_of, rows_of, sampled
 

@@ -15,9 +15,16 @@ from lnegeom._array import (
     as_floating,
     check_vectors,
     check_where,
+    constant,
 )
 from lnegeom.derivatives import jet
-from lnegeom.geodesics._arrays import constant, double, plain, returner, rows, wants_gradient
+from lnegeom.geodesics._arrays import (
+    double,
+    plain,
+    returner,
+    rows,
+    wants_gradient,
+)
 from lnegeom.geodesics._descent import Descent, pulls
 from lnegeom.geodesics._gradients import log_slopes
 from lnegeom.geodesics._maps import check_riemannian, velocity_between

@@ -14,7 +14,7 @@ import numpy as np
 from lnegeom._array import Array, to_numpy
 from lnegeom._differences import doubles, like
 from lnegeom.connections import Connection
-from lnegeom.geodesics._arrays import Vector, padded
+from lnegeom.geodesics._arrays import Vector, check_constant, padded
 from lnegeom.geodesics._compiled import compiled, traceable
 from lnegeom.geodesics._host import needs_no_library
 from lnegeom.geodesics._march import THOROUGH, TOLERANCE, Effort, Noise, march
@@ -43,7 +43,9 @@ class Transport:
         if array_api_compat.is_jax_array(self._like):
             function = self._compiled.setdefault(function.__name__, compiled(function))
         with doubles(self._like):
-            return to_numpy(function(*(like(self._like, array) for array in arrays)))
+            found = function(*(like(self._like, array) for array in arrays))
+            check_constant(self.connection, found)
+            return to_numpy(found)
 
     def _padded(self, *arrays: Vector) -> tuple[Vector, ...]:
         """For JAX, which compiles for each number of rows anew, as many as the next power of two."""

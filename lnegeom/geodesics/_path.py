@@ -8,13 +8,20 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from lnegeom._array import Array, GeometryError, InputError, check_finite, positive, to_numpy
+from lnegeom._array import (
+    Array,
+    GeometryError,
+    InputError,
+    check_finite,
+    constant,
+    positive,
+    to_numpy,
+)
 from lnegeom.connections import Connection, metric_of
 from lnegeom.geodesics._arrays import (
     Vector,
     as_like,
     batch_of,
-    constant,
     double,
     has_closed_form,
     inside,

@@ -86,6 +86,13 @@ def _torch_function() -> Any:
             return None, *Ruled.apply(ctx.rule.transpose(), *ctx.saved_tensors, *cotangents)
 
         @staticmethod
+        def jvp(ctx: Any, *changes: Array | None) -> tuple[Array, ...]:
+            raise InputError(
+                "integrated geodesics have no derivatives in forward mode (jvp, jacfwd, hessian), expected "
+                "reverse mode; take grad, jacrev or backward, or a metric with closed_form_geodesics"
+            )
+
+        @staticmethod
         def vmap(info: Any, axes: tuple[int | None, ...], rule: Rule, *arrays: Array) -> tuple[Any, Any]:
             wide = [
                 array.expand(info.batch_size, *array.shape) if axis is None else array.movedim(axis, 0)

@@ -14,6 +14,7 @@ from lnegeom._array import (
     check_vectors,
     dot,
     matvec,
+    moveaxis,
     safe_sqrt,
 )
 from lnegeom._low_rank import LowRank
@@ -170,7 +171,7 @@ class Metric(abc.ABC):
 
     def _ricci(self, xp: Any, local: Any) -> Array:
         riemann = self._riemann(xp, local)  # (..., r, s, m, v): the trace is over r = m
-        return xp.linalg.trace(xp.moveaxis(xp.moveaxis(riemann, -4, -1), -3, -1))
+        return xp.linalg.trace(moveaxis(xp, moveaxis(xp, riemann, -4, -1), -3, -1))
 
     def _ricci_apply(self, xp: Any, local: Any, vector: Array) -> Array:
         return matvec(self._ricci(xp, local), vector)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from lnegeom._array import Array, check_where, matvec
+from lnegeom._array import (
+    Array,
+    check_where,
+    matvec,
+    moveaxis,
+)
 from lnegeom._low_rank import LowRank
 from lnegeom.metrics import _log_cosh_geodesics
 from lnegeom.metrics._base import Metric
@@ -113,8 +118,8 @@ class Hessian(Metric):
         raised = xp.reshape(inverse @ lowered, (*batch, n * n, n))  # g^{ia} T_alp as rows (i, l)
         # product[i, l, j, k] = g^{ia} T_alp g^{pq} T_qjk
         product = xp.reshape(raised @ (inverse @ lowered), (*batch, n, n, n, n))
-        first = xp.moveaxis(product, -3, -1)  # (i, j, k, l)
-        return (first - xp.moveaxis(first, -1, -2)) / 4
+        first = moveaxis(xp, product, -3, -1)  # (i, j, k, l)
+        return (first - moveaxis(xp, first, -1, -2)) / 4
 
     def _ricci(self, xp: Any, x: Array) -> Array:
         known = self.potential._known_curvature(xp, x)
@@ -127,8 +132,8 @@ class Hessian(Metric):
         flat = xp.reshape(third, (*batch, n, n * n))
         raised = xp.reshape(inverse @ flat, (*batch, n * n, n)) @ inverse
         raised = xp.reshape(raised, (*batch, n, n, n))  # (k, l, q): T^k_l^q
-        traced = xp.linalg.trace(xp.moveaxis(raised, -1, -3))  # T^k_k^q
-        first = flat @ xp.reshape(xp.moveaxis(raised, -2, -1), (*batch, n * n, n))
+        traced = xp.linalg.trace(moveaxis(xp, raised, -1, -3))  # T^k_k^q
+        first = flat @ xp.reshape(moveaxis(xp, raised, -2, -1), (*batch, n * n, n))
         return (first - matvec(third, traced[..., None, :])) / 4
 
     def _ricci_apply(self, xp: Any, x: Array, vector: Array) -> Array:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lnegeom._array import Array, check_where, diagonal_matrix, dot, identity, outer, positive
+from lnegeom._array import (
+    Array,
+    check_where,
+    diagonal_matrix,
+    dot,
+    identity,
+    moveaxis,
+    outer,
+    positive,
+)
 from lnegeom._low_rank import LowRank
 from lnegeom.metrics import _lne_chunks
 from lnegeom.metrics._base import Metric
@@ -128,7 +137,7 @@ class LNE(Metric):
         p = diagonal_matrix(xp, local.h)
         a = self._inverse(xp, local) * local.h[..., None, :]
         term = a[..., :, None, :, None] * p[..., None, :, None, :]
-        return (xp.moveaxis(term, -1, -2) - term) / local.w[..., None, None, None, None]
+        return (moveaxis(xp, term, -1, -2) - term) / local.w[..., None, None, None, None]
 
     def _ricci(self, xp: Any, local: _Local) -> Array:
         diagonal, vector = self._ricci_parts(xp, local)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lnegeom._array import Array, InputError, check_where, diagonal_matrix, dot, identity, outer, real
+from lnegeom._array import (
+    Array,
+    InputError,
+    check_where,
+    diagonal_matrix,
+    dot,
+    identity,
+    moveaxis,
+    outer,
+    real,
+)
 from lnegeom._low_rank import LowRank
 from lnegeom.metrics._jet import JetMetric
 
@@ -157,7 +167,7 @@ class NormalizedLNE(JetMetric):
         q, eye, length = local.unit, identity(xp, local.p), xp.sqrt(local.size)
         slope = eye * h[..., None, :]  # (i, a): ∂_a p_i
         turn = slope[..., :, None, :] * q[..., None, :, None]  # (i, j, a)
-        turn = turn + xp.moveaxis(turn, -3, -2)
+        turn = turn + moveaxis(xp, turn, -3, -2)
         square = outer(q)[..., None]
         first = turn - 2 * square * m[..., None, None, :]
         bend = (
@@ -165,7 +175,7 @@ class NormalizedLNE(JetMetric):
         )  # (i, a, b): ∂_a ∂_b p_i
         second = length[..., None, None, None, None] * bend[..., :, None, :, :] * q[..., None, :, None, None]
         second = second + slope[..., :, None, :, None] * slope[..., None, :, None, :]
-        second = second + xp.moveaxis(second, -4, -3)
+        second = second + moveaxis(xp, second, -4, -3)
         mixed = 2 * turn[..., None] * m[..., None, None, None, :]
         curve = (eye * (2 * h**2 - 4 * local.p**2 * h)[..., None, :])[..., None, None, :, :]  # ∂_a ∂_b |p|²
         second = second - mixed - xp.matrix_transpose(mixed) - square[..., None] * curve

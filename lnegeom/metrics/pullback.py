@@ -12,6 +12,7 @@ from lnegeom._array import (
     as_floating,
     check_vectors,
     label,
+    moveaxis,
     positive_integer,
     row_sum,
 )
@@ -184,7 +185,7 @@ class Pullback(Metric):
         normal = xp.reshape(self._normal(xp, local), (*batch, -1, n * n))
         # products[i, k, j, l] = G(N_ik, N_jl)
         products = xp.reshape(self._lower(xp, local.value, normal) @ normal, (*batch, n, n, n, n))
-        term = xp.moveaxis(products, -3, -2)  # (i, j, k, l)
+        term = moveaxis(xp, products, -3, -2)  # (i, j, k, l)
         lowered = term - xp.matrix_transpose(term) + self._ambient_curvature(xp, local)
         return apply_first(xp, self._inverse(xp, local), lowered)
 
@@ -194,7 +195,7 @@ class Pullback(Metric):
         ambient = self.ambient._local(xp, local.value[..., None, None, :])
         turned = self.ambient._christoffel_apply(xp, ambient, t[..., :, None, :], t[..., None, :, :])
         second = self._embedded(local.x, 2).second if local.second is None else local.second
-        return second + xp.moveaxis(turned, -1, -3)
+        return second + moveaxis(xp, turned, -1, -3)
 
     def _tangential(self, xp: Any, local: _Local, acceleration: Array) -> Array:
         """Γ^k_ij: the components along the image."""
@@ -223,5 +224,5 @@ class Pullback(Metric):
         tensor = apply_first(xp, self.ambient._matrix(xp, ambient), tensor)
         down = xp.matrix_transpose(local.tangents)
         for _ in range(4):  # each pass pulls the first index back and moves it last
-            tensor = xp.moveaxis(apply_first(xp, down, tensor), -4, -1)
+            tensor = moveaxis(xp, apply_first(xp, down, tensor), -4, -1)
         return tensor

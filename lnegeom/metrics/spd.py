@@ -11,6 +11,7 @@ from lnegeom._array import (
     as_floating,
     check_vectors,
     dot,
+    moveaxis,
     outer,
     positive_integer,
     safe_sqrt,
@@ -121,7 +122,7 @@ class SPD(Metric):
     def _christoffel(self, xp: Any, local: _Local) -> Array:
         e = self._basis(xp, local.matrix)
         products = e[:, None, :, :] @ local.inverse[..., None, None, :, :] @ e  # (i, j): E_i P⁻¹ E_j
-        return -xp.moveaxis(entries(xp, products), -1, -3)  # `entries` takes the symmetric part
+        return -moveaxis(xp, entries(xp, products), -1, -3)  # `entries` takes the symmetric part
 
     def _christoffel_apply(self, xp: Any, local: _Local, u: Array, v: Array) -> Array:
         u, v = from_entries(xp, u, self.size), from_entries(xp, v, self.size)
@@ -134,7 +135,7 @@ class SPD(Metric):
         third = a[..., None, None, :, :, :]
         twice = bracket @ third - third @ bracket  # (m, v, s)
         tensor = entries(xp, local.matrix[..., None, None, None, :, :] @ twice) / -4  # (m, v, s, r)
-        return xp.moveaxis(xp.moveaxis(tensor, -1, -4), -1, -3)
+        return moveaxis(xp, moveaxis(xp, tensor, -1, -4), -1, -3)
 
     def _ricci(self, xp: Any, local: _Local) -> Array:
         return (outer(pairing(xp, local.inverse)) - self.size * self._matrix(xp, local)) / 4

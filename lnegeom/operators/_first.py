@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from lnegeom import tensors
-from lnegeom._array import Array, GeometryError, dot
+from lnegeom._array import (
+    Array,
+    GeometryError,
+    dot,
+    moveaxis,
+)
 from lnegeom.connections import Connection
 from lnegeom.derivatives import Derivatives
 from lnegeom.fields import as_field
@@ -162,7 +167,7 @@ def divergence(
     """
     xp, x = point_of(connection, x)
     found = field_jet(xp, field, x, "^", derivatives, vectorized)
-    contracted = xp.linalg.trace(xp.moveaxis(connection.christoffel(x), -1, -3))  # Γ^i_ij
+    contracted = xp.linalg.trace(moveaxis(xp, connection.christoffel(x), -1, -3))  # Γ^i_ij
     return xp.linalg.trace(found.first) + dot(xp, contracted, found.value)
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from lnegeom import tensors
-from lnegeom._array import Array, InputError
+from lnegeom._array import (
+    Array,
+    InputError,
+    moveaxis,
+)
 from lnegeom.derivatives import jet
 from lnegeom.metrics import FromCallable, Pullback
 from lnegeom.operators._fields import point_of
@@ -100,16 +104,16 @@ def codazzi_residual(submanifold: Pullback, x: Any) -> Array:
     ).first  # (A, j, k, i)
     # Γ̂^A_BC ∂_i f^B N^C_jk, as matrices (i, A, C) on N
     gamma_hat = ambient._christoffel(xp, ambient._local(xp, local.value))
-    gamma_hat = xp.moveaxis(gamma_hat, -1, -3)  # (C, A, B)
-    along = xp.moveaxis(gamma_hat @ t[..., None, :, :], (-1, -2, -3), (-3, -2, -1))
+    gamma_hat = moveaxis(xp, gamma_hat, -1, -3)  # (C, A, B)
+    along = moveaxis(xp, gamma_hat @ t[..., None, :, :], (-1, -2, -3), (-3, -2, -1))
     moved = along @ xp.reshape(form, (*batch, 1, size, n * n))  # (i, A, jk)
-    rotated = xp.moveaxis(xp.reshape(moved, (*batch, n, size, n, n)), -4, -1)  # (A, j, k, i)
+    rotated = moveaxis(xp, xp.reshape(moved, (*batch, n, size, n, n)), -4, -1)  # (A, j, k, i)
     # −Γ^l_ik N_jl; the term −Γ^l_ij N_lk is symmetric in i and j
     gamma = submanifold._tangential(xp, local, submanifold._acceleration(xp, local))
     wide = form @ xp.reshape(gamma, (*batch, 1, n, n * n))  # N_jl Γ^l_ik: (A, j, ik)
     bent = xp.matrix_transpose(xp.reshape(wide, (*batch, size, n, n, n)))  # (A, j, k, i)
-    total = xp.moveaxis(_normal_part(xp, submanifold, local, slope + rotated) - bent, -1, -3)  # (A, i, j, k)
-    total = total - xp.moveaxis(total, -3, -2)
+    total = moveaxis(xp, _normal_part(xp, submanifold, local, slope + rotated) - bent, -1, -3)  # (A, i, j, k)
+    total = total - moveaxis(xp, total, -3, -2)
     return total - _normal_part(xp, submanifold, local, _ambient_curvature(xp, submanifold, local))
 
 
@@ -119,9 +123,9 @@ def _ambient_curvature(xp: Any, submanifold: Pullback, local: Any) -> Array:
     tensor = ambient._riemann(xp, ambient._local(xp, local.value))
     down = xp.matrix_transpose(local.tangents)
     for _ in range(3):  # each pass pulls the second index back and moves it last: S, M, V in turn
-        second_first = xp.moveaxis(tensor, -3, -4)
-        tensor = xp.moveaxis(tensors.apply_first(xp, down, second_first), -4, -1)
-    return xp.moveaxis(tensor, -3, -1)  # (A, k, i, j) to (A, i, j, k)
+        second_first = moveaxis(xp, tensor, -3, -4)
+        tensor = moveaxis(xp, tensors.apply_first(xp, down, second_first), -4, -1)
+    return moveaxis(xp, tensor, -3, -1)  # (A, k, i, j) to (A, i, j, k)
 
 
 def _normal_part(xp: Any, submanifold: Pullback, local: Any, vectors: Array) -> Array:

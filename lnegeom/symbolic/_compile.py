@@ -18,6 +18,7 @@ from lnegeom._array import (
     check_finite,
     holds,
     label,
+    moveaxis,
     to_numpy,
 )
 from lnegeom.symbolic._code import BACKENDS, write_source
@@ -120,7 +121,7 @@ class CompiledTensor:
             for i, found in enumerate(self._places):
                 if found is not None:
                     (xp.negative if found[1] < 0 else xp.positive)(values[found[0]], out=out[i : i + 1])
-            return xp.moveaxis(out, 0, -1).reshape(batch + self.shape)
+            return moveaxis(xp, out, 0, -1).reshape(batch + self.shape)
         zero = xp.zeros_like(x[..., 0])
         # Constants, and parameters of another dtype or shape, become arrays of the batch's.
         whole = [v if _alike(v, zero) else xp.astype(v + zero, x.dtype, copy=False) for v in values]

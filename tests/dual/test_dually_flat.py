@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.optimize
+import torch
 import zoo
 from conftest import assert_agree, to_numpy
 from hypothesis import given, settings
@@ -156,6 +157,17 @@ def test_backends(backend, dtype):
         assert str(result.dtype).endswith(dtype)
         expected = space.project(p, q, directions, affine_in=affine_in)
         np.testing.assert_allclose(to_numpy(result), expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("affine_in", ["theta", "eta"])
+def test_projections_have_derivatives_by_all_that_defines_them(affine_in):
+    space = DuallyFlat(lnegeom.NegativeEntropy())
+    directions = [[0.3, 1.0], [-1.0, 0.2], [0.4, 0.5]]
+    given = [
+        torch.tensor(a, dtype=torch.float64, requires_grad=True)
+        for a in ([1.0, 2.0, 0.5], [0.7, 1.1, 1.6], directions)
+    ]
+    assert torch.autograd.gradcheck(lambda *a: space.project(*a, affine_in=affine_in), given, atol=1e-7)
 
 
 SPACE = DuallyFlat(lnegeom.Normal().log_partition)

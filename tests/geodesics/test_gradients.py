@@ -223,8 +223,21 @@ def test_refusals_come_with_the_call_or_name_the_order():
         lnegeom.exp(black_box, above, v)
     with pytest.raises(lnegeom.InputError, match=r"requires grad.*detach it"):
         lnegeom.conjugate_point(metric, x, v, 1.0)
-    with pytest.raises(NotImplementedError, match="jvp"):
+    with pytest.raises(lnegeom.InputError, match="no derivatives in forward mode"):
         torch.func.jvp(lambda p: lnegeom.exp(metric, p, v), (torch.tensor(X),), (v,))
+
+
+@pytest.mark.parametrize(("call", "count"), [(c, n) for c, n, _ in CALLS.values()], ids=CALLS)
+@pytest.mark.parametrize("traced", [False, True])
+def test_tensors_that_the_metric_depends_on_lose_no_derivative_silently(call, count, traced):
+    rate = torch.tensor(1.1, dtype=torch.float64, requires_grad=True)
+    bent = lnegeom.FromCallable(lambda x: torch.diag(torch.stack([1 + x[1] ** 2, torch.exp(rate * x[0])])), 2)
+    given = [torch.tensor(a[0], requires_grad=traced) for a in (X, V, W, U)[:count]]
+    with pytest.raises(lnegeom.InputError, match="depends on tensors that require grad"):
+        call(bent, *given)
+    if not traced:
+        with torch.no_grad():
+            assert torch.isfinite(call(bent, *given)).all()
 
 
 def test_distances_need_no_derivative_of_the_metric_that_differences_cannot_give():
