@@ -63,10 +63,9 @@ class TrainConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise InputError(f"epochs must be at least 1, got {self.epochs}")
-        if self.last_epochs < 1:
-            raise InputError(f"last_epochs must be at least 1, got {self.last_epochs}")
+        for name in ("epochs", "last_epochs", "batch_size", "image_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
         if list(self.milestones) != sorted(set(self.milestones)) or min(self.milestones, default=1) < 1:
             raise InputError(f"milestones must be increasing epochs, got {self.milestones}")
         for name in ("lr", "latent_lr"):

@@ -1,9 +1,10 @@
 """Training methods: the registry, the configuration, and `quantize_`, which applies one to a model."""
 
-from lnegeom_torch.methods.base import DivergedError, Method
+from lnegeom_torch.methods.base import Method
 from lnegeom_torch.methods.blended import BlendedMethod
 from lnegeom_torch.methods.config import QuantConfig
 from lnegeom_torch.methods.fisher import FisherMethod
+from lnegeom_torch.methods.gradients import DivergedError
 from lnegeom_torch.methods.metaquant import MetaQuantMethod
 from lnegeom_torch.methods.mirror_descent import MirrorDescentMethod
 from lnegeom_torch.methods.options import (

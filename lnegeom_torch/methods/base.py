@@ -8,23 +8,20 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import get_total_norm, parametrize
+from torch.nn.utils import parametrize
 
 from lnegeom import InputError
 from lnegeom._array import positive_integer
 from lnegeom_torch import distributed
 from lnegeom_torch.methods.config import QuantConfig
+from lnegeom_torch.methods.gradients import DivergedError, check_gradients, overflowed, unscale
 from lnegeom_torch.methods.selection import Target
 from lnegeom_torch.metrics import metric_to_data
 from lnegeom_torch.quant.modules import WeightQuantizer
 
-__all__ = ["DivergedError", "LossFunction", "Method", "check_gradients", "split"]
+__all__ = ["LossFunction", "Method", "split"]
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
-
-
-class DivergedError(RuntimeError):
-    """The loss or its gradient is infinite or NaN. No step was taken: the weights are the last good ones."""
 
 
 class Method:
@@ -178,15 +175,20 @@ class Method:
         def before(own: torch.optim.Optimizer, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
             closure = given[1] if len(given) > 1 else named.get("closure")  # the optimizer comes first
             if closure is None:
-                self._prepare(own)
+                if unscale(own):
+                    self._prepare(own)
                 return None
             with torch.enable_grad():
                 loss = closure()
             self._prepare(own)
             return (own, lambda: loss), {}
 
+        def after(own: torch.optim.Optimizer, *_: Any) -> None:
+            if not overflowed(own):
+                self._finish(own)
+
         optimizer.register_step_pre_hook(before)
-        optimizer.register_step_post_hook(lambda own, *_: self.after_step(own))
+        optimizer.register_step_post_hook(after)
         self._attached.add(optimizer)
 
     def before_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -216,7 +218,7 @@ class Method:
             return
         self._prepare(optimizer)
         optimizer.step()
-        self.after_step(optimizer)
+        self._finish(optimizer)
 
     def _prepare(self, optimizer: torch.optim.Optimizer) -> None:
         """What comes before the optimizer's step, or an error if the gradients cannot bear one."""
@@ -224,6 +226,12 @@ class Method:
         if type(self).before_step is not Method.before_step:
             self.before_step(optimizer)
             check_gradients(optimizer)  # it may have rewritten them
+
+    def _finish(self, optimizer: torch.optim.Optimizer) -> None:
+        """What comes after the optimizer's step."""
+        self.after_step(optimizer)
+        # An autocast that stays open over iterations would go on with its copies of the weights as they were.
+        torch.clear_autocast_cache()
 
     def _backward(
         self,
@@ -293,14 +301,3 @@ def split(inputs: Tensor, targets: Tensor, parts: int) -> Iterator[tuple[float, 
         raise InputError(f"a batch of {len(inputs)} cannot be split into {parts} parts; give fewer")
     pieces = zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True)
     return ((len(x) / len(inputs), x, y) for x, y in pieces)
-
-
-def check_gradients(optimizer: torch.optim.Optimizer) -> None:
-    """Raise if a gradient is not finite, or so large that its norm, as products in a metric, overflows."""
-    found = [p.grad for group in optimizer.param_groups for p in group["params"]]
-    norm = get_total_norm([g.coalesce().values() if g.is_sparse else g for g in found if g is not None])
-    if not torch.isfinite(norm):
-        raise DivergedError(
-            f"the norm of the gradient is {norm.item()}: expected a finite one, so no step was taken; "
-            "lower the learning rate, or begin from other weights"
-        )

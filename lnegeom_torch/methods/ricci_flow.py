@@ -11,8 +11,9 @@ from torch.func import functional_call, grad, vmap
 
 from lnegeom import InputError
 from lnegeom_torch._random import forked
-from lnegeom_torch.methods.base import LossFunction, Method, check_gradients, split
+from lnegeom_torch.methods.base import LossFunction, Method, split
 from lnegeom_torch.methods.config import QuantConfig
+from lnegeom_torch.methods.gradients import check_gradients
 from lnegeom_torch.methods.selection import Target
 from lnegeom_torch.metrics import NormalizedLNE
 from lnegeom_torch.ricci import Factors, RicciFlow, residual, translate, whole_batch_residual

@@ -208,6 +208,54 @@ def test_a_loop_of_ones_own_trains_alike_once_attached(config):
     assert torch.equal(state(ours.model), state(theirs.model))
 
 
+def test_a_fused_step_gets_scaled_gradients_or_infinite_ones(config):
+    if config.method in ("rf", "fim"):
+        return  # needs the batch
+    found = []
+    for scaled in (False, True):
+        torch.manual_seed(0)
+        method = quantize_(network(), config)
+        method.progress(0.5)
+        optimizer = ManifoldSGD(method.param_groups(), lr=0.1, momentum=0.9, fused=True)
+        method.attach(optimizer)
+        scaler = torch.amp.GradScaler("cpu", init_scale=64.0, enabled=scaled)
+        for seed in (1, 2, None, 3):
+            before = state(method.model).clone()
+            if seed is None and not scaled:
+                continue
+            method.model.train(seed is not None)  # which leaves batch norm alone
+            x, y = batch(seed or 0)
+            loss = nn.functional.cross_entropy(method.model(x), y)
+            optimizer.zero_grad()
+            torch.manual_seed(3)
+            scaler.scale(loss * (float("inf") if seed is None else 1.0)).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            assert torch.equal(before, state(method.model)) == (seed is None)
+        found.append(state(method.model))
+    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("attached", [False, True])
+@pytest.mark.parametrize("method_name", ["fp", "proxquant"])  # these multiply by parameters as they are
+def test_an_autocast_that_stays_open_sees_every_step(method_name, attached):
+    found = []
+    for outer in (True, False):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(64, 12), nn.BatchNorm1d(12), nn.Linear(12, 10))
+        method = quantize_(model, QuantConfig(method_name))
+        optimizer = optimizer_of(method)
+        if attached:
+            method.attach(optimizer)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=outer):
+            for seed in (1, 2, 3):
+                with torch.autocast("cpu", dtype=torch.bfloat16):
+                    x, y = batch(seed)
+                    method.step(optimizer, nn.functional.cross_entropy, x.float(), y)
+        found.append(state(model))
+    assert torch.equal(*found)
+
+
 # The others draw random numbers: noise and samples by part, labels of the Fisher information likewise.
 DETERMINISTIC = [name for name, config in VARIANTS.items() if config.method not in ("spin", "fim")]
 

@@ -225,6 +225,8 @@ def test_a_configuration_is_plain_data():
     ("option", "value", "message"),
     [
         ("epochs", 0, "epochs must be at least 1, got 0"),
+        ("batch_size", 0, "batch_size must be at least 1, got 0"),
+        ("image_size", 0, "image_size must be at least 1, got 0"),
         ("lr", 0.0, "lr must be a positive finite number, got 0.0"),
         ("lr", math.nan, "lr must be a positive finite number, got nan"),
         ("latent_lr", 0.0, "latent_lr must be a positive finite number, got 0.0"),
