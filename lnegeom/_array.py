@@ -215,6 +215,13 @@ def from_numpy(array: Any, like: Array, dtype: Any = None) -> Array:
     )
 
 
+def widened(xp: Any, array: Array) -> Array:
+    """The same in float64, but for JAX's arrays where its x64 mode is off: it would warn, and not widen."""
+    if array_api_compat.is_jax_array(array) and not importlib.import_module("jax").config.jax_enable_x64:
+        return array
+    return xp.astype(array, xp.float64)
+
+
 def positive(name: str, value: float) -> float:
     """Return a positive finite Python float, or raise an InputError."""
     number = real(name, value)

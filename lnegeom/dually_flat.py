@@ -17,6 +17,7 @@ from lnegeom._array import (
     constant,
     dot,
     holds,
+    widened,
 )
 from lnegeom._newton import minimize
 from lnegeom.potentials import Potential
@@ -131,7 +132,7 @@ class DuallyFlat:
             raise InputError(f'affine_in must be "theta" or "eta", got {affine_in!r}')
         xp, point, base, directions = as_floating(point=point, base=base, directions=directions)
         dtype = point.dtype
-        wide = [xp.astype(a, xp.float64) for a in (point, base, directions)]
+        wide = [widened(xp, a) for a in (point, base, directions)]
         _, *points = self._points(point=wide[0], base=wide[1])
         _check_directions(xp, wide[2], points[0].shape[-1])
         check_broadcast(point=points[0], base=points[1], directions=wide[2][..., 0])

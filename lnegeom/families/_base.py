@@ -15,6 +15,7 @@ from lnegeom._array import (
     check_where,
     dot,
     moveaxis,
+    widened,
 )
 from lnegeom._newton import minimize
 from lnegeom.potentials import Potential
@@ -176,10 +177,10 @@ class ImplicitConjugate(Potential):
 
 
 class NewtonConjugate(ImplicitConjugate):
-    """A conjugate whose gradient is found by Newton's iteration, in float64 whatever the input's dtype."""
+    """A conjugate whose gradient is found by Newton's iteration, in float64 where the library has it."""
 
     def _gradient(self, xp: Any, x: Array) -> Array:
-        wide = xp.astype(x, xp.float64)
+        wide = widened(xp, x)
         theta = minimize(xp, self.primal, self._start(xp, wide), wide, None, "x")
         return xp.astype(theta, x.dtype)
 

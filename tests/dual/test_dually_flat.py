@@ -170,6 +170,18 @@ def test_projections_have_derivatives_by_all_that_defines_them(affine_in):
     assert torch.autograd.gradcheck(lambda *a: space.project(*a, affine_in=affine_in), given, atol=1e-7)
 
 
+def test_newton_steps_of_jax_in_single_precision_do_not_warn():
+    jax = pytest.importorskip("jax")
+    partition = lnegeom.Gamma().log_partition
+    with jax.enable_x64(False):
+        theta = jax.numpy.asarray([1.5, -0.7])
+        eta = partition.gradient(theta)
+        back = partition.conjugate.gradient(eta)
+        nearest = DuallyFlat(partition).project(theta, theta, [[1.0], [0.5]], affine_in="eta")
+    assert back.dtype == nearest.dtype == "float32"
+    np.testing.assert_allclose([back, nearest], [theta, theta], rtol=1e-5)
+
+
 SPACE = DuallyFlat(lnegeom.Normal().log_partition)
 THETA = np.array([0.0, -0.5])
 LINE = np.array([[1.0], [0.0]])
