@@ -70,6 +70,7 @@ def estimate_fisher(
         for weight, layer in layers.items():
             hook = _recorder(seen, weight)
             stack.callback(layer.register_forward_hook(hook).remove)
+        stack.enter_context(torch.compiler.set_stance("force_eager"))  # compiled layers call no new hooks
         outputs = torch.func.functional_call(model, buffers, (inputs,))
         loss = _surprise(outputs, targets, likelihood, generator)
         slopes = torch.autograd.grad(loss, [found[2] for found in seen.values()])
@@ -162,7 +163,12 @@ def _as_positions(layer: nn.Module, inputs: Tensor, slopes: Tensor) -> tuple[Ten
     if isinstance(layer, nn.Conv2d):
         if isinstance(layer.padding, str):
             raise InputError("Fisher needs a convolution's padding in numbers, got padding='same'")
-        patches = F.unfold(inputs, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+        padding: Any = layer.padding
+        if layer.padding_mode != "zeros":
+            height, width = layer.padding
+            inputs = F.pad(inputs, (width, width, height, height), mode=layer.padding_mode)
+            padding = 0
+        patches = F.unfold(inputs, layer.kernel_size, layer.dilation, padding, layer.stride)
         patches, slopes = patches.transpose(1, 2), slopes.flatten(2).transpose(1, 2)
         if layer.groups == 1:
             return patches, slopes
