@@ -313,6 +313,25 @@ def test_batch_norm_and_gradients_are_left_alone():
     assert not any(m._forward_hooks for m in model.modules())
 
 
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("kind", ["diagonal", "exact"])
+def test_every_use_of_a_weight_counts(kind, tied):
+    first, last = nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)
+    again = nn.Linear(3, 3, bias=False) if tied else first
+    again.weight = first.weight
+    model = nn.Sequential(first, nn.Tanh(), again, nn.Tanh(), last).double()
+    inputs, targets = torch.randn(7, 3, dtype=torch.float64), torch.arange(7) % 3
+    optimizer = ManifoldSGD([{"params": [first.weight], "metric": Fisher(kind, DAMPING)}], lr=1.0)
+    estimate_fisher(optimizer, model, inputs, targets)
+    losses = [
+        nn.functional.cross_entropy(model(x[None]), y[None]) for x, y in zip(inputs, targets, strict=True)
+    ]
+    rows = torch.stack([torch.autograd.grad(loss, first.weight)[0].flatten() for loss in losses])
+    block = rows.T @ rows / 7
+    found = optimizer.state[first.weight]["fisher_diagonal" if kind == "diagonal" else "fisher_block"]
+    close(found.reshape(-1), (block.diagonal() if kind == "diagonal" else block).reshape(-1))
+
+
 def test_compiled_models_are_estimated_as_they_are():
     found = []
     for compiled in (False, True):
