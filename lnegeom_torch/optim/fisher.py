@@ -80,8 +80,8 @@ def estimate_fisher(
             calls.setdefault(weight, []).append(_as_positions(layer, wide(inputs_seen), wide(slope)))
             _check_whole(weight, *calls[weight][-1])
         for weight, found in calls.items():  # what multiplies by a weight again has further positions
-            positions = [torch.cat(parts, dim=1) for parts in zip(*found, strict=True)]
-            wanted[weight].update(optimizer.state[weight], *positions, _workers(model, weight))
+            inputs_seen, slope = (torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
+            wanted[weight].update(optimizer.state[weight], inputs_seen, slope, _workers(model, weight))
 
 
 def _fisher_weights(optimizer: torch.optim.Optimizer) -> dict[Tensor, Fisher]:
