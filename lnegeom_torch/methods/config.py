@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lnegeom import InputError
-from lnegeom_torch.methods.options import Coarse
+from lnegeom_torch.methods.options import Coarse, ProxQuant
 from lnegeom_torch.methods.registry import METHODS, MethodSpec
 from lnegeom_torch.metrics import metric_to_data
 from lnegeom_torch.quant.quantizers import QUANTIZERS, check_bits
@@ -94,6 +94,11 @@ class QuantConfig:
             raise InputError(f"scale must be 'none', 'tensor' or 'channel', got {self.scale!r}")
         if self.learned_scale and self.chosen_scale == "none":
             raise InputError("learned_scale needs scale='tensor' or 'channel', got 'none'")
+        if self.learned_scale and isinstance(self.spec.options, ProxQuant):
+            raise InputError(
+                "method 'proxquant' trains the latent weights themselves, which no scale multiplies: "
+                "there is none to learn; leave learned_scale out"
+            )
         if self.learned_range and (
             self.chosen_activation_bits is None or isinstance(self.spec.options, Coarse)
         ):

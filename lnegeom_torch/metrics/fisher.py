@@ -81,7 +81,8 @@ class Fisher(Metric):
         if weight.ndim not in (2, 4) or weight.is_complex():
             raise InputError(
                 "Fisher is the metric of weights of linear layers (out, in) and 2-d convolutions "
-                "(out, in, height, width); put other parameters into a group without it"
+                "(out, in, height, width); put other parameters into a group without it, or "
+                "exclude their layers from quantize_"
             )
         if self.kind == "exact" and weight.numel() > _LARGEST:
             raise InputError(

@@ -64,20 +64,24 @@ def estimate_fisher(
         raise InputError(f"likelihood must be 'categorical' or 'normal', got {likelihood!r}")
     wanted = _fisher_weights(optimizer)
     layers = _layers_of(model, wanted)
-    seen: dict[Tensor, tuple[nn.Module, Tensor, Tensor]] = {}
+    seen: list[tuple[Tensor, nn.Module, Tensor, Tensor]] = []
     with ExitStack() as stack, torch.enable_grad():
         buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-        for weight, layer in layers.items():
+        for layer, weight in layers.items():
             hook = _recorder(seen, weight)
             stack.callback(layer.register_forward_hook(hook).remove)
+        stack.enter_context(torch.compiler.set_stance("force_eager"))  # compiled layers call no new hooks
         outputs = torch.func.functional_call(model, buffers, (inputs,))
         loss = _surprise(outputs, targets, likelihood, generator)
-        slopes = torch.autograd.grad(loss, [found[2] for found in seen.values()])
+        slopes = torch.autograd.grad(loss, [output for *_, output in seen])
     with torch.no_grad():
-        for (weight, (layer, inputs_seen, _)), slope in zip(seen.items(), slopes, strict=True):
-            state, positions = optimizer.state[weight], _as_positions(layer, wide(inputs_seen), wide(slope))
-            _check_whole(weight, *positions)
-            wanted[weight].update(state, *positions, _workers(model, weight))
+        calls: dict[Tensor, list[tuple[Tensor, Tensor]]] = {}
+        for (weight, layer, inputs_seen, _), slope in zip(seen, slopes, strict=True):
+            calls.setdefault(weight, []).append(_as_positions(layer, wide(inputs_seen), wide(slope)))
+            _check_whole(weight, *calls[weight][-1])
+        for weight, found in calls.items():  # what multiplies by a weight again has further positions
+            inputs_seen, slope = (torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
+            wanted[weight].update(optimizer.state[weight], inputs_seen, slope, _workers(model, weight))
 
 
 def _fisher_weights(optimizer: torch.optim.Optimizer) -> dict[Tensor, Fisher]:
@@ -91,17 +95,17 @@ def _fisher_weights(optimizer: torch.optim.Optimizer) -> dict[Tensor, Fisher]:
     return {weight: metric for weight, metric in found.items() if weight.requires_grad}
 
 
-def _layers_of(model: nn.Module, wanted: dict[Tensor, Fisher]) -> dict[Tensor, nn.Module]:
-    """The layer that multiplies by each weight, or by what a parametrization makes of it."""
-    found: dict[Tensor, nn.Module] = {}
+def _layers_of(model: nn.Module, wanted: dict[Tensor, Fisher]) -> dict[nn.Module, Tensor]:
+    """The layers that multiply by each weight, or by what a parametrization makes of it."""
+    found: dict[nn.Module, Tensor] = {}
     for layer in model.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d):
             parametrizations = getattr(layer, "parametrizations", {})
             own = parametrizations["weight"].original if "weight" in parametrizations else layer.weight
             if own in wanted:
-                found[own] = layer
-    if len(found) < len(wanted):
-        missing = next(weight for weight in wanted if weight not in found)
+                found[layer] = own
+    missing = next(iter(wanted.keys() - set(found.values())), None)
+    if missing is not None:
         raise InputError(
             f"a weight of shape {tuple(missing.shape)} with the metric Fisher belongs to no nn.Linear or "
             "nn.Conv2d of this model; put it into a group without that metric"
@@ -128,9 +132,9 @@ def _check_whole(weight: Tensor, inputs: Tensor, slopes: Tensor) -> None:
         )
 
 
-def _recorder(seen: dict[Tensor, tuple[nn.Module, Tensor, Tensor]], weight: Tensor) -> Any:
+def _recorder(seen: list[tuple[Tensor, nn.Module, Tensor, Tensor]], weight: Tensor) -> Any:
     def record(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        seen[weight] = (layer, args[0].detach(), output)
+        seen.append((weight, layer, args[0].detach(), output))
         return output.clone()  # a ReLU in place would make the output, and its gradient, its own
 
     return record
@@ -162,7 +166,12 @@ def _as_positions(layer: nn.Module, inputs: Tensor, slopes: Tensor) -> tuple[Ten
     if isinstance(layer, nn.Conv2d):
         if isinstance(layer.padding, str):
             raise InputError("Fisher needs a convolution's padding in numbers, got padding='same'")
-        patches = F.unfold(inputs, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+        padding: Any = layer.padding
+        if layer.padding_mode != "zeros":
+            height, width = layer.padding
+            inputs = F.pad(inputs, (width, width, height, height), mode=layer.padding_mode)
+            padding = 0
+        patches = F.unfold(inputs, layer.kernel_size, layer.dilation, padding, layer.stride)
         patches, slopes = patches.transpose(1, 2), slopes.flatten(2).transpose(1, 2)
         if layer.groups == 1:
             return patches, slopes

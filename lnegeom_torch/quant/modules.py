@@ -56,7 +56,8 @@ class WeightQuantizer(nn.Module):
         Whether the gradient is dropped where the quantizer's input exceeds 1 in size.
     scale : {"none", "tensor", "channel"}
         ``"none"`` leaves the levels in [−1, 1]. Otherwise they are multiplied by a statistic of the whole
-        weight or of each output channel ``W[c]``: the mean size for 1 bit (XNOR-Net), of the entries above
+        weight or of each output channel ``W[c]`` (of a transposed convolution, whose first axis these are,
+        input channel): the mean size for 1 bit (XNOR-Net), of the entries above
         the threshold for ternary, and the largest size for k bits, which first divides the weight too.
     learned : tuple of int, optional
         Makes the scale a parameter of this shape, ``exp(log_scale)``, so that it stays positive; it begins

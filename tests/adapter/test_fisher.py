@@ -40,6 +40,13 @@ def grouped(groups=2):
     return model, method, torch.randn(12, 4, 3, 3, dtype=torch.float64)
 
 
+def circular():
+    model, method = quantized(
+        nn.Conv2d(2, 3, 3, padding=(1, 0), padding_mode="circular"), nn.Tanh(), nn.Flatten(), nn.Linear(24, 3)
+    )
+    return model, method, torch.randn(12, 2, 4, 4, dtype=torch.float64)
+
+
 def in_place():
     """What follows a layer overwrites its output, as in torchvision's AlexNet."""
     model, method = quantized(nn.Linear(5, 4), nn.ReLU(inplace=True), nn.Linear(4, 3))
@@ -58,8 +65,7 @@ def samples_by_hand(model, method, inputs, targets):
             if isinstance(module, nn.Linear):
                 out = nn.functional.linear(out, next(weights), module.bias)
             elif isinstance(module, nn.Conv2d):
-                options = module.stride, module.padding, module.dilation, module.groups
-                out = nn.functional.conv2d(out, next(weights), module.bias, *options)
+                out = module._conv_forward(out, next(weights), module.bias)
             else:
                 out = module(out)
         loss = nn.functional.cross_entropy(out, y[None])
@@ -80,7 +86,7 @@ def step_of(model, method, inputs, targets, metric, estimates=1):
     return [(before - w.detach(), g) for (before, g), w in zip(found, method.latents.values(), strict=True)]
 
 
-@pytest.mark.parametrize("case", [linear, convolution, grouped, in_place])
+@pytest.mark.parametrize("case", [linear, convolution, grouped, circular, in_place])
 @pytest.mark.parametrize("kind", ["diagonal", "block", "exact"])
 def test_natural_gradient_solves_with_the_block_by_hand(case, kind):
     model, method, inputs = case()
@@ -305,6 +311,39 @@ def test_batch_norm_and_gradients_are_left_alone():
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())
     assert not any(m._forward_hooks for m in model.modules())
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("kind", ["diagonal", "exact"])
+def test_every_use_of_a_weight_counts(kind, tied):
+    first, last = nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)
+    again = nn.Linear(3, 3, bias=False) if tied else first
+    again.weight = first.weight
+    model = nn.Sequential(first, nn.Tanh(), again, nn.Tanh(), last).double()
+    inputs, targets = torch.randn(7, 3, dtype=torch.float64), torch.arange(7) % 3
+    optimizer = ManifoldSGD([{"params": [first.weight], "metric": Fisher(kind, DAMPING)}], lr=1.0)
+    estimate_fisher(optimizer, model, inputs, targets)
+    losses = [
+        nn.functional.cross_entropy(model(x[None]), y[None]) for x, y in zip(inputs, targets, strict=True)
+    ]
+    rows = torch.stack([torch.autograd.grad(loss, first.weight)[0].flatten() for loss in losses])
+    block = rows.T @ rows / 7
+    found = optimizer.state[first.weight]["fisher_diagonal" if kind == "diagonal" else "fisher_block"]
+    close(found.reshape(-1), (block.diagonal() if kind == "diagonal" else block).reshape(-1))
+
+
+def test_compiled_models_are_estimated_as_they_are():
+    found = []
+    for compiled in (False, True):
+        torch.manual_seed(1)
+        model, method, inputs = linear()
+        if compiled:
+            model.compile(backend="eager")
+            model(inputs)
+        optimizer = ManifoldSGD([{"params": list(method.latents.values()), "metric": Fisher()}], lr=1.0)
+        estimate_fisher(optimizer, model, inputs, torch.arange(12) % 3)
+        found.append([value for state in optimizer.state.values() for value in state.values()])
+    close(*found, rtol=0, atol=0)
 
 
 def test_frozen_layers_are_left_out():

@@ -428,6 +428,10 @@ BAD = {
         r"scale must be 'none', 'tensor' or 'channel', got 'row'",
     ),
     "learned": (lambda: QuantConfig("ste", learned_scale=True), r"learned_scale needs scale='tensor' or"),
+    "learned, of none": (
+        lambda: QuantConfig("proxquant", scale="tensor", learned_scale=True),
+        r"'proxquant' trains the latent weights themselves, which no scale multiplies",
+    ),
     "include": (lambda: QuantConfig("ste", include="Linear"), r"include must be a tuple of types and name"),
     "md in two bits": (lambda: QuantConfig("md", weight_bits=2), r"'md' is for weight_bits 1, 32, got 2"),
     "coarse without ReLU": (

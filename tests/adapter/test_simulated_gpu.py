@@ -132,7 +132,7 @@ def test_fisher_statistics_are_made_and_used_on_the_device(kind):
 
 def network():
     with torch.device(DEVICE):
-        model = build("mlp", channels=1, image_size=6, classes=3, activation=nn.ReLU)
+        model = build("mlp", channels=1, image_size=6, classes=3)
         return model, torch.randn(8, 1, 6, 6), torch.randint(3, (8,))
 
 
