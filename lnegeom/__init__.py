@@ -76,7 +76,7 @@ from lnegeom.metrics import (
 from lnegeom.potentials import LogCosh, LogSumExp, NegativeEntropy, Potential, SquaredNorm
 
 if TYPE_CHECKING:
-    from lnegeom import flow, plot, symbolic, testing
+    from lnegeom import claims, flow, plot, symbolic, testing
 
 __all__ = [
     "KL",
@@ -134,6 +134,7 @@ __all__ = [
     "VonMisesFisher",
     "Warped",
     "christoffel",
+    "claims",
     "conjugate_point",
     "distance",
     "einstein",
@@ -161,6 +162,6 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Rooms that need more than numpy are imported on first use, so that `import lnegeom` stays light.
-    if name in ("flow", "plot", "symbolic", "testing"):
+    if name in ("claims", "flow", "plot", "symbolic", "testing"):
         return importlib.import_module(f"lnegeom.{name}")
     raise AttributeError(f"module 'lnegeom' has no attribute {name!r}")

@@ -18,7 +18,7 @@ import numpy as np
 
 from lnegeom._array import InputError
 
-__all__ = ["Page", "environment", "text_table", "write_json"]
+__all__ = ["Page", "check_folder", "environment", "text_table", "write_json"]
 
 _NUMBER = re.compile(r"[-+−]?\d[\d.,]*(e[-+]?\d+)?( ?± ?[\d.,]+(e[-+]?\d+)?)?( ?[%×])?|–|nan|[-+−]?(inf|∞)")
 
@@ -250,6 +250,13 @@ def environment() -> dict[str, str]:
     """
     packages = ("lnegeom", "numpy", "scipy")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def check_folder(out: Path) -> None:
+    """Raise an InputError where a file is in the way of a run's folder, in the command line's words."""
+    nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise InputError(f"--out takes a folder, and {nearest} is a file")
 
 
 def _plain(value: Any) -> Any:

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from lnegeom import flow, plot
 from lnegeom._array import positive_integer
-from lnegeom.report import Page, text_table, write_json
+from lnegeom.report import Page, check_folder, text_table, write_json
 from lnegeom_torch import data
 from lnegeom_torch.experiment import environment, mean_and_deviation
 from lnegeom_torch.figures import accuracy_by_method, learning_curves
@@ -33,6 +33,7 @@ def run(out: Path, *, seeds: int = 3, epochs: int = 40) -> dict[str, Any]:
     """Train every method on digits, run the flow, write the page; return its numbers."""
     positive_integer("seeds", seeds)
     positive_integer("epochs", epochs)
+    check_folder(out)
     out.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     runs = _train_all(seeds, epochs)

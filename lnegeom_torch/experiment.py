@@ -16,7 +16,7 @@ import torch
 from tqdm.auto import tqdm
 
 from lnegeom import InputError
-from lnegeom.report import Page, text_table, write_json
+from lnegeom.report import Page, check_folder, text_table, write_json
 from lnegeom_torch import distributed, recipes
 from lnegeom_torch._jobs import dataset_of, forget_datasets, in_processes, set_up
 from lnegeom_torch._logs import RunLog, write_history
@@ -89,10 +89,12 @@ def run(
     Raises
     ------
     InputError
-        If `out` holds a run and `resume` is not said, a number is out of range, or TensorBoard is missing.
+        If `out` is a file, or holds a run and `resume` is not said; if a number is out of range, or
+        TensorBoard is missing.
     """
     if seeds < 1:
         raise InputError(f"seeds must be at least 1, got {seeds}")
+    check_folder(out)
     set_up(jobs)
     files = [out / f"seed-{seed}" / "checkpoint.safetensors" for seed in range(seeds)]
     there = [file.exists() for file in files]

@@ -198,7 +198,7 @@ def claim(
     Raises
     ------
     InputError
-        If the status is unknown.
+        If the status or a need is unknown, or `where` is no list.
 
     Examples
     --------
@@ -212,6 +212,10 @@ def claim(
     """
     if status not in get_args(Status):
         raise InputError(f"status must be one of {', '.join(get_args(Status))}, got {status!r}")
+    if isinstance(where, str):
+        raise InputError(f"where must be a list of paths, got the text {where!r}: write [{where!r}]")
+    if isinstance(needs, str) or not set(needs) <= set(get_args(Need)):
+        raise InputError(f"needs must be a list of some of {', '.join(get_args(Need))}, got {needs!r}")
 
     def decorate(evidence: Evidence) -> Claim:
         name = evidence.__name__.replace("_", "-")

@@ -12,7 +12,7 @@ from lnegeom._array import InputError
 from lnegeom.claims._claim import Claim, Finding
 from lnegeom.claims._pages import markdown, page, plain
 from lnegeom.claims._registry import find, groups
-from lnegeom.report import environment, text_table, write_json
+from lnegeom.report import check_folder, environment, text_table, write_json
 
 __all__ = ["run"]
 
@@ -31,8 +31,8 @@ def run(names: Sequence[str], *, every: bool = False, out: Path | None = None) -
     """
     if names and every:
         raise InputError("expected names or --all, got both; --all measures every claim")
-    if out is not None and out.exists() and not out.is_dir():
-        raise InputError(f"--out takes a folder, and {out} is a file")
+    if out is not None:
+        check_folder(out)
     if not (names or every or out):
         print(_overview())
         return []

@@ -16,7 +16,7 @@ from lnegeom._array import InputError, positive, to_numpy
 from lnegeom.flow.decay import CONTAMINATION, Decaying
 from lnegeom.flow.domain import SpectralDomain
 from lnegeom.flow.solution import Solution
-from lnegeom.report import Page, environment, text_table, write_json
+from lnegeom.report import Page, check_folder, environment, text_table, write_json
 
 __all__ = ["run"]
 
@@ -87,8 +87,7 @@ def _check(options: argparse.Namespace) -> None:
     """Raise at the first bad option, in the command line's words."""
     _refuse_others(options)
     out, dim, largest = options.out, options.dim, MAX_DIM.get(options.kind)
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out takes a folder, and {out} is a file")
+    check_folder(out)
     if largest is not None and dim is not None and not 1 <= dim <= largest:
         raise InputError(f"--dim must be 1 to {largest} for {options.kind}, got {dim}")
     if options.length is not None:

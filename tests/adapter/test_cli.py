@@ -198,11 +198,14 @@ def test_bad_input_is_one_line_and_exit_code_two(options, message, tmp_path, cap
     assert message in error
 
 
-@pytest.mark.parametrize("command", ["train", "demo"])
-def test_a_file_in_the_way_is_one_line(command, tmp_path, capsys):
-    (tmp_path / "file").write_text("")
-    assert main([command, "--out", str(tmp_path / "file")]) == 2
-    assert "Traceback" not in capsys.readouterr().err
+@pytest.mark.parametrize("command", [["train"], ["demo"], ["compare", "--methods", "ste"]])
+@pytest.mark.parametrize("inside", ["", "run"])
+def test_a_file_in_the_way_is_told(command, inside, tmp_path, capsys):
+    file = tmp_path / "file"
+    file.write_text("")
+    assert main([*command, "--out", str(file / inside)]) == 2
+    expected = f"lnegeom {command[0]}: error: --out takes a folder, and {file} is a file\n"
+    assert capsys.readouterr().err == expected
 
 
 ODD = ["--weight-bits", "one"]

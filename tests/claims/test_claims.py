@@ -147,6 +147,13 @@ def test_what_is_not_finite_is_no_evidence():
         invented(float("nan"), high=1.0).measure()
 
 
+@pytest.mark.parametrize("slip", [{"where": "README.md"}, {"needs": "torch"}, {"needs": ["jax"]}])
+def test_a_claim_takes_lists(slip):
+    name = next(iter(slip))
+    with pytest.raises(InputError, match=f"{name} must be a list of .*, got "):
+        claim("here", "It is so.", "holds", **{"instead": "It is.", "where": (), **slip})
+
+
 def test_bounds_as_text():
     for low, high, text in [(1, 1, "= 1"), (0.24, 0.27, "0.24 … 0.27"), (0.999, 1.001, "1 ± 0.001")]:
         assert Figure("x", 0.0, low, high).bound == text

@@ -14,7 +14,6 @@ from lnegeom import testing
 from lnegeom.families import FisherRaoFamily
 from lnegeom.families._base import NewtonConjugate
 
-TIGHT = {"rtol": 1e-10, "atol": 1e-10}
 each_family = pytest.mark.parametrize("species", zoo.FAMILIES, ids=repr)
 each_with_distance = pytest.mark.parametrize(
     "species", [s for s in zoo.FAMILIES if isinstance(s.thing, FisherRaoFamily)], ids=repr

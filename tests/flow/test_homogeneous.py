@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.integrate import simpson, solve_ivp
 
 from lnegeom import GeometryError, InputError, symbolic
-from lnegeom.flow import BoxGrid, EinsteinSpace, LieGroup, ProductSpace, Solution, homogeneous, normalise
+from lnegeom.flow import EinsteinSpace, LieGroup, ProductSpace, Solution, homogeneous, normalise
 from lnegeom.flow.lie import MILNOR
 
 # Hyperbolic 3-space as a solvable group: [F₁, F_i] = F_i; and a group of dimension 4 that is not unimodular.
@@ -274,8 +274,3 @@ def broken_algebra():
     for k, i, j in ((0, 0, 1), (1, 1, 2), (2, 2, 0)):
         c[k, i, j], c[k, j, i] = 1, -1
     return c
-
-
-def on_a_box():
-    grid = BoxGrid((5,))
-    return Solution(grid, np.arange(5.0), np.ones((5, 5, 1, 1)), "completed", "", 1.0)
