@@ -42,25 +42,26 @@ def moved(on_gpu, metric, options):
     return found, hasattr(optimizer, "_two_passes")
 
 
-for metric, options in itertools.product(METRICS, OPTIONS):
-    expected, launched = moved(False, metric, options)
-    assert not launched
-    found, launched = moved(True, metric, options)
-    assert launched
-    for a, b in zip(found, expected, strict=True):
-        worst = float(((a - b).abs() / (2e-6 + 2e-5 * b.abs())).detach().max())
-        assert worst <= 1, f"{metric}, {options}: {worst} times what is allowed"
+if __name__ == "__main__":
+    for metric, options in itertools.product(METRICS, OPTIONS):
+        expected, launched = moved(False, metric, options)
+        assert not launched
+        found, launched = moved(True, metric, options)
+        assert launched
+        for a, b in zip(found, expected, strict=True):
+            worst = float(((a - b).abs() / (2e-6 + 2e-5 * b.abs())).detach().max())
+            assert worst <= 1, f"{metric}, {options}: {worst} times what is allowed"
 
-# Recorded steps, which here are only launched at once, leave the tables of those outside alone.
-(weight,) = found[2:3]
-weight.grad = torch.randn_like(weight)
-optimizer = ManifoldSGD([weight], lr=0.1, metric=LNE(2.0), fused=True)
-optimizer.step()
-(tables,) = optimizer._two_passes.values()
-kept, before = tables._table.clone(), weight.detach().clone()
-_two_passes.recording = lambda: True
-weight.grad = torch.randn_like(weight)
-optimizer.step()
-assert torch.equal(tables._table, kept)
-assert not torch.equal(weight, before)
-print("all steps agree")
+    # Recorded steps, which here are only launched at once, leave the tables of those outside alone.
+    (weight,) = found[2:3]
+    weight.grad = torch.randn_like(weight)
+    optimizer = ManifoldSGD([weight], lr=0.1, metric=LNE(2.0), fused=True)
+    optimizer.step()
+    (tables,) = optimizer._two_passes.values()
+    kept, before = tables._table.clone(), weight.detach().clone()
+    _two_passes.recording = lambda: True
+    weight.grad = torch.randn_like(weight)
+    optimizer.step()
+    assert torch.equal(tables._table, kept)
+    assert not torch.equal(weight, before)
+    print("all steps agree")
