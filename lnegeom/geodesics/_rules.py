@@ -86,6 +86,14 @@ def _torch_function() -> Any:
             return None, *Ruled.apply(ctx.rule.transpose(), *ctx.saved_tensors, *cotangents)
 
         @staticmethod
+        def jvp(ctx: Any, *tangents: Array | None) -> None:
+            raise InputError(
+                "forward-mode derivatives (jvp, jacfwd, hessian) of integrated geodesics are not known, "
+                "expected reverse mode: take grad, vjp or jacrev, or use retract or a metric with "
+                "closed_form_geodesics"
+            )
+
+        @staticmethod
         def vmap(info: Any, axes: tuple[int | None, ...], rule: Rule, *arrays: Array) -> tuple[Any, Any]:
             wide = [
                 array.expand(info.batch_size, *array.shape) if axis is None else array.movedim(axis, 0)
