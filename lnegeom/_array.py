@@ -231,7 +231,9 @@ def positive(name: str, value: float) -> float:
 
 
 def real(name: str, value: float) -> float:
-    """Return a Python float, or raise an InputError."""
+    """Return a Python float, or raise an InputError, of a tensor too that would lose its gradient."""
+    if getattr(value, "requires_grad", False):
+        raise InputError(f"{name} has no derivatives, but the tensor given requires grad: pass {name}.item()")
     try:
         return float(value)
     except (TypeError, ValueError):

@@ -225,6 +225,8 @@ def test_refusals_come_with_the_call_or_name_the_order():
         lnegeom.conjugate_point(metric, x, v, 1.0)
     with pytest.raises(lnegeom.InputError, match="no derivatives in forward mode"):
         torch.func.jvp(lambda p: lnegeom.exp(metric, p, v), (torch.tensor(X),), (v,))
+    with pytest.raises(lnegeom.InputError, match=r"t_end has no derivatives.*requires grad"):
+        lnegeom.geodesic(metric, x, v, torch.tensor(1.0, requires_grad=True))
 
 
 @pytest.mark.parametrize(("call", "count"), [(c, n) for c, n, _ in CALLS.values()], ids=CALLS)
