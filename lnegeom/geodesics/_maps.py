@@ -91,16 +91,16 @@ def parallel_transport(connection: Connection, x: Any, v: Any, w: Any) -> Array:
         metric = metric_of(connection)
         _end(metric, xp, x, v)
         return metric._transport(xp, x, v, w)
-    batch = batch_of(x, v, w)
-    own = (1,) * (len(batch) - len(batch_of(x, v))) + batch_of(x, v)
+    geodesics, batch = batch_of(x, v), batch_of(x, v, w)
+    own = (1,) * (len(batch) - len(geodesics)) + geodesics
     shared = [axis for axis, size in enumerate(own) if size == 1]
     kept = [axis for axis, size in enumerate(own) if size > 1]
     order = [*kept, *shared, len(batch)]
     space, x_, v_, w_ = unless_traced(xp, x, v, w)
     carried = space.permute_dims(space.broadcast_to(w_, (*batch, x.shape[-1])), order)
     wide = space.reshape(carried, (int(np.prod(own)), -1, x.shape[-1]))
-    states = space.concat([joined(space, batch_of(x, v), x_, v_), wide], axis=1)
-    moved = space.reshape(_ends(connection, x, batch_of(x, v), states)[:, 2:, :], carried.shape)
+    states = space.concat([joined(space, geodesics, x_, v_), wide], axis=1)
+    moved = space.reshape(_ends(connection, x, geodesics, states)[:, 2:, :], carried.shape)
     return as_like(x, space.permute_dims(moved, tuple(np.argsort(order).tolist())))
 
 

@@ -49,10 +49,9 @@ def run(config, dataset, rate, seed, iterations, measured=measure):
         method.param_groups(), rate, config.momentum, weight_decay=config.weight_decay, nesterov=True
     )
     start = time.process_time()
-    size = config.batch_size
-    fit(method, optimizer, dataset, iterations=iterations, batch_size=size, seed=seed, bfloat16=True)
-    seconds = (time.process_time() - start) / iterations
     with torch.autocast("cpu", dtype=torch.bfloat16):
+        fit(method, optimizer, dataset, iterations=iterations, batch_size=config.batch_size, seed=seed)
+        seconds = (time.process_time() - start) / iterations
         return {**measured(method, dataset), "seconds": seconds, "rate": rate, "iterations": iterations}
 
 

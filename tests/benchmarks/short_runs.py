@@ -13,17 +13,7 @@ from lnegeom_torch.statistics import calibration_error
 from lnegeom_torch.train import accuracy
 
 
-def fit(
-    method,
-    optimizer,
-    dataset,
-    *,
-    iterations,
-    batch_size,
-    seed,
-    on_iteration=lambda method, done: None,
-    bfloat16=False,
-):
+def fit(method, optimizer, dataset, *, iterations, batch_size, seed, on_iteration=lambda method, done: None):
     """Train so many iterations, the rate of every group falling from its own to 0 along a cosine."""
     generator = torch.Generator().manual_seed(seed)
     rates = [group["lr"] for group in optimizer.param_groups]
@@ -36,9 +26,7 @@ def fit(
                 group["lr"] = rate * (1 + math.cos(math.pi * done)) / 2
             method.progress(done)
             on_iteration(method, done)
-            # entered anew at each iteration: until it is left, autocast reuses its copies of the parameters
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
-                method.step(optimizer, F.cross_entropy, images, labels)
+            method.step(optimizer, F.cross_entropy, images, labels)
             iteration += 1
             if iteration == iterations:
                 return
