@@ -83,10 +83,22 @@ def at_each(
 
     A record is kept by its kind; `single` gives the function's value alone.
     """
-    if isinstance(function, Recorded):
-        return function.mapped(source, kind, at_point, points, single)
-    found: tuple[Array, ...] = transforms_of(source).vmap(at_point)(points)
+    with _outside_inference(source):
+        if isinstance(function, Recorded):
+            return function.mapped(source, kind, at_point, points, single)
+        found: tuple[Array, ...] = transforms_of(source).vmap(at_point)(points)
     return found
+
+
+@contextlib.contextmanager
+def _outside_inference(source: str) -> Iterator[None]:
+    """Leave torch's inference mode, in which torch 2.6 to 2.11 find derivatives of 0, without a word."""
+    torch = importlib.import_module("torch") if source == "torch" else None
+    if torch is None or not torch.is_inference_mode_enabled():
+        yield
+        return
+    with torch.inference_mode(False), torch.no_grad():  # to leave it enables gradients
+        yield
 
 
 def forward(

@@ -131,6 +131,25 @@ def test_a_function_of_torch_arrays_takes_numpy_points_where_torch_is_asked_for(
     assert abs(metric.scalar_curvature([0.0, 1.0])) < 1e-14
 
 
+@pytest.mark.parametrize("trace", [False, True])
+def test_derivatives_are_the_same_in_torchs_inference_mode(trace):
+    scale = torch.ones(2, dtype=torch.float64, requires_grad=True)
+    metric = lnegeom.FromCallable(lambda x: torch.diag(torch.exp(scale * x.flip(0))), 2, trace=trace)
+    divergence = lnegeom.FromDivergence(lambda p, q: ((scale * (p - q)) ** 2 * torch.exp(p)).sum(), 2)
+    x = torch.tensor([[0.3, 0.2], [0.1, 0.4]], dtype=torch.float64)
+
+    def found(y):
+        slope = lnegeom.derivatives.gradient(lambda z: torch.sin(scale @ z), y)
+        return metric.christoffel(y), divergence.matrix(y), slope
+
+    with torch.inference_mode():
+        inside = [found(y) for y in (x, x + 0)]  # the second are tensors of that mode
+    for results in inside:
+        assert not any(result.requires_grad for result in results)
+        torch.testing.assert_close(results, found(x), rtol=1e-12, atol=1e-14)
+    assert all(float(result.detach().abs().max()) > 1e-3 for result in found(x))
+
+
 def test_a_step_out_of_the_domain_is_taken_again_shorter():
     found = jet(lambda x: np.log(x[0]), np.array([0.01]))
     np.testing.assert_allclose(found.second[0, 0], -1e4, rtol=1e-8)
