@@ -34,7 +34,6 @@ from lnegeom.symbolic._polynomial import (
     without_zeros,
 )
 
-
 _LONGEST_NORM = 60
 
 
