@@ -1,28 +1,24 @@
-"""What a metric's tensors rest on: symbols, the differential field, and computing under a time budget."""
+"""What a metric's tensors rest on: symbols, the differential field, and the geometry in it."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sympy as sp
 
 from lnegeom._array import InputError
-from lnegeom.symbolic._budget import Budget, TimeBudgetError
+from lnegeom.symbolic._budget import Budget
 from lnegeom.symbolic._curvature import Curvature
-from lnegeom.symbolic._display import plain
 from lnegeom.symbolic._element import Element
 from lnegeom.symbolic._embedding import Embedding
 from lnegeom.symbolic._field import DifferentialField
 from lnegeom.symbolic._inputs import read_expression, read_matrix, with_assumptions
 from lnegeom.symbolic._needs import UNRELATED
 from lnegeom.symbolic._recognise import recognise
+from lnegeom.symbolic._screen import looks_singular, screen
 from lnegeom.symbolic._writing import LEVELS, written
-from lnegeom.symbolic._zero import looks_singular, screen
-from lnegeom.symbolic.tensor import Index, Tensor
-
-DOWN, UP = "down", "up"
 
 
 def _symbolic_power(expression: Any) -> bool:
@@ -48,7 +44,7 @@ class Chart:
         self.simplify, self.progress = simplify, progress
         clock = Budget.of(budget)
         self.field = DifferentialField(clock)
-        self._late: dict[Any, Tensor] = {}
+        self._late: dict[Any, Any] = {}  # what ran out of time, by what it is
         with clock.running("the matrix was carried into its field; build it with a larger budget"):
             with clock.watched():
                 matrix, symbols = read_matrix(matrix, coordinates, parameters)
@@ -133,33 +129,3 @@ class Chart:
         """Return an element as an expression, written as `simplify` says."""
         with self.field.budget.running("a component was written; ask again to go on", watched=True):
             return written(element, self.simplify)
-
-    def _computed(self, tensor: Tensor) -> Tensor:
-        try:
-            with self.field.budget.running("components were computed"):
-                tensor.compute(self.progress)
-        except TimeBudgetError as error:
-            ready = len(tensor._ready)
-            message = (
-                f"{error}: {ready} of {len(tensor.independent)} components of {plain(tensor.name)} are ready"
-            )
-            raise TimeBudgetError(f"{message}; ask again to go on, or raise the budget", tensor) from None
-        return tensor
-
-    def _resumed(self, key: tuple[Any, ...], make: Callable[[], Tensor]) -> Tensor:
-        """Compute a tensor; one that ran out of time is kept by its key, for the next time."""
-        tensor = self._late.setdefault(key, make())
-        self._computed(tensor)
-        del self._late[key]
-        return tensor
-
-    def _make(
-        self,
-        name: str,
-        variance: str,
-        component: Callable[..., Element],
-        independent: Iterable[Index] | None,
-        **kind: Any,
-    ) -> Tensor:
-        places = [UP if v == "^" else DOWN for v in variance]
-        return self._computed(Tensor(self, name, places, component, independent, **kind))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import keyword
 import unicodedata
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sympy.core.function import AppliedUndef
@@ -22,10 +22,7 @@ from lnegeom._array import (
     to_numpy,
 )
 from lnegeom.symbolic._code import BACKENDS, write_source
-from lnegeom.symbolic._display import plain
-
-if TYPE_CHECKING:
-    from lnegeom.symbolic.tensor import Tensor
+from lnegeom.symbolic._components import Components, plain
 
 
 class CompiledTensor:
@@ -45,7 +42,7 @@ class CompiledTensor:
         Names of the keyword arguments.
     """
 
-    def __init__(self, tensor: Tensor, backend: str):
+    def __init__(self, tensor: Components, backend: str):
         if backend not in BACKENDS:
             raise InputError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
         if not tensor.complete:
@@ -129,11 +126,6 @@ class CompiledTensor:
         return xp.reshape(xp.stack(parts, -1), batch + self.shape)
 
 
-def compile_components(tensor: Tensor, backend: str) -> CompiledTensor:
-    """Compile a tensor; see `Tensor.compile`."""
-    return CompiledTensor(tensor, backend)
-
-
 def _normal(name: str) -> str:
     # As Python reads names, in a call as in the generated code.
     return unicodedata.normalize("NFKC", name)
@@ -165,7 +157,7 @@ def _alike(value: Any, other: Array) -> bool:
     return bool(getattr(value, "shape", None) == other.shape and value.dtype == other.dtype)
 
 
-def _distinct(tensor: Tensor) -> tuple[list[tuple[int, int] | None], list[Any]]:
+def _distinct(tensor: Components) -> tuple[list[tuple[int, int] | None], list[Any]]:
     """For each component: None if zero, else a number in the list of distinct ones, and a sign."""
     numbers: dict[Any, int] = {}
     places: list[tuple[int, int] | None] = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from lnegeom.symbolic._element import Element
 from lnegeom.symbolic._polynomial import BITS, FIELD, Poly, generators, nothing, product, quotient
 
 # The screen before a division: the polynomial modulo a prime, at a point where the divisor vanishes.
@@ -15,11 +14,10 @@ _ATTEMPTS = 20
 
 
 class Denominator:
-    """An irreducible polynomial, with its powers and its logarithmic derivatives as they become known."""
+    """An irreducible polynomial, with its powers as they become known."""
 
     def __init__(self, poly: Poly, tick: Callable[[], None] = nothing):
         self.poly = poly
-        self.log_derivatives: dict[int, Element] = {}
         self._powers: list[Poly] = [{0: 1}, poly]
         self._residues: dict[int, int] = {}
         self._root = _root_of(poly, tick)

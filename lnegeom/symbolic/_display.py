@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sympy as sp
 
 from lnegeom.report import text_table
-
-if TYPE_CHECKING:
-    from lnegeom.symbolic.tensor import Index, Tensor
-
-_PLAIN = {r"\Gamma^*": "Γ*", r"\Gamma": "Γ", r"\mathrm{Ric}": "Ric", r"\mathcal{L}": "L", r"\nabla ": "∇"}
+from lnegeom.symbolic._components import Components, Index, plain
 
 
-def plain(name: str) -> str:
-    """Return a tensor's letter for text and messages, without LaTeX."""
-    for code, letter in _PLAIN.items():
-        name = name.replace(code, letter)
-    return name
-
-
-def component_latex(tensor: Tensor, index: Index) -> str:
+def component_latex(tensor: Components, index: Index) -> str:
     r"""Return a component's letter and indices, as ``\Gamma^{r}{}_{t t}``."""
     code = tensor.name
     places = list(zip(tensor.variance, index, strict=True))
@@ -39,7 +28,7 @@ def _leading(places: list[tuple[str, int]], place: str) -> list[tuple[str, int]]
     return places[:count]
 
 
-def component_text(tensor: Tensor, index: Index) -> str:
+def component_text(tensor: Components, index: Index) -> str:
     """Return a component's letter and indices, as ``Γ^r_tt``."""
     code, last = plain(tensor.name), None
     names = [str(c) for c in tensor.metric.coordinates]
@@ -50,7 +39,7 @@ def component_text(tensor: Tensor, index: Index) -> str:
     return code
 
 
-def latex(tensor: Tensor) -> str:
+def latex(tensor: Components) -> str:
     """Independent components that are not zero, as one ``aligned`` block."""
     found = tensor.nonzero()
     if not found:
@@ -61,7 +50,7 @@ def latex(tensor: Tensor) -> str:
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
 
-def text(tensor: Tensor) -> str:
+def text(tensor: Components) -> str:
     """One line for each independent component that is not zero."""
     lines = [f"{component_text(tensor, index)} = {value}" for index, value in tensor.nonzero().items()]
     if not tensor.complete:
@@ -71,7 +60,7 @@ def text(tensor: Tensor) -> str:
     return "\n".join(lines) or f"{plain(tensor.name)} = 0"
 
 
-def table(tensor: Tensor) -> str:
+def table(tensor: Components) -> str:
     """Return a table of independent components that are not zero."""
     rows: list[list[Any]] = [
         [component_text(tensor, index), str(value), int(sp.count_ops(value))]

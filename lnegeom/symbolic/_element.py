@@ -1,13 +1,47 @@
-"""Elements of differential fields."""
+"""Elements of differential fields, and what they ask of their field."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
+from lnegeom.symbolic._denominator import Denominator
 from lnegeom.symbolic._polynomial import Poly
 
-if TYPE_CHECKING:
-    from lnegeom.symbolic._field import DifferentialField
+
+@dataclass
+class Generator:
+    """One generator: how it is written, and its derivative along each coordinate.
+
+    Attributes
+    ----------
+    expression : sympy expression
+        What it stands for.
+    derivative : callable
+        From a coordinate's number to an Element; called once for each.
+    square : Poly or None
+        For a square root, its square, a polynomial in earlier generators.
+    """
+
+    expression: Any
+    derivative: Callable[[int], Element]
+    square: Poly | None = None
+    known: dict[int, Element] = field(default_factory=dict)
+
+
+class Field(Protocol):
+    """The arithmetic that elements share, and what they are written over."""
+
+    generators: list[Generator]
+    denominators: list[Denominator]
+    one: Element
+
+    def integer(self, value: int) -> Element: ...
+
+    def combine(self, terms: Iterable[tuple[int, Element, Element]]) -> Element: ...
+
+    def inverse(self, a: Element) -> Element: ...
 
 
 class Element:
@@ -15,7 +49,7 @@ class Element:
 
     __slots__ = ("den", "exps", "home", "num")
 
-    def __init__(self, home: DifferentialField, num: Poly, exps: tuple[int, ...] = (), den: int = 1):
+    def __init__(self, home: Field, num: Poly, exps: tuple[int, ...] = (), den: int = 1):
         self.home, self.num, self.exps, self.den = home, num, exps, den
 
     def __bool__(self) -> bool:

@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sympy as sp
 
 from lnegeom._array import InputError
+from lnegeom.symbolic._chart import Chart
 from lnegeom.symbolic._element import Element
 from lnegeom.symbolic._inputs import read_expression, read_symbols
 from lnegeom.symbolic.tensor import Tensor
 
-if TYPE_CHECKING:
-    from lnegeom.symbolic.metric import Metric
 
-
-def lie_derivative(metric: Metric, vector: Sequence[Any] | None) -> Tensor:
-    """Lie derivative of the metric; see `Metric.killing_equation`."""
-    if vector is None:
-        vector = [sp.Function(f"X{i}")(*metric.coordinates) for i in range(metric.dim)]
-    return metric._resumed(
-        ("killing", *map(str, vector)), lambda: _lie_derivative(metric, metric.vector(vector))
-    )
-
-
-def _lie_derivative(metric: Metric, x: Tensor) -> Tensor:
+def lie_derivative(x: Tensor) -> Tensor:
+    """Lie derivative of its metric along a vector field; see `Metric.killing_equation`."""
+    metric = x.metric
     field, g, index = metric.field, metric.geometry.g, range(metric.dim)
 
     def component(i: int, j: int) -> Element:
@@ -42,8 +33,9 @@ def _lie_derivative(metric: Metric, x: Tensor) -> Tensor:
     return Tensor(metric, r"\mathcal{L}_X g", ("down", "down"), component, independent)
 
 
-def geodesic_equations(metric: Metric, parameter: str) -> tuple[Any, ...]:
-    """Left sides of the geodesic equations; see `Metric.geodesic_equations`."""
+def geodesic_equations(gamma: Tensor, parameter: str) -> tuple[Any, ...]:
+    """Left sides of the geodesic equations of Christoffel symbols; see `Metric.geodesic_equations`."""
+    metric = gamma.metric
     (s,) = read_symbols([parameter], "parameter")
     if str(s) in map(str, (*metric.coordinates, *metric.parameters)):
         raise InputError(f"parameter {s} is a symbol of the metric: expected another name")
@@ -57,7 +49,6 @@ def geodesic_equations(metric: Metric, parameter: str) -> tuple[Any, ...]:
             total += (1 if i == j else 2) * gamma[k, i, j].xreplace(curve) * speed
         return total
 
-    gamma = metric.christoffel
     for k in gamma.independent:
         gamma[k]
     with metric.field.budget.watched():
@@ -65,7 +56,7 @@ def geodesic_equations(metric: Metric, parameter: str) -> tuple[Any, ...]:
 
 
 def pulled_back(
-    metric: Metric, substitution: Mapping[Any, Any], coordinates: Sequence[Any]
+    metric: Chart, substitution: Mapping[Any, Any], coordinates: Sequence[Any]
 ) -> tuple[Any, Any]:
     """Matrix and coordinates of a pullback; see `Metric.pullback`."""
     new = read_symbols(coordinates, "coordinates")

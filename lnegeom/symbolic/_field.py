@@ -13,12 +13,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from lnegeom.symbolic._budget import Budget
 from lnegeom.symbolic._denominator import Denominator
-from lnegeom.symbolic._element import Element
+from lnegeom.symbolic._element import Element, Generator
 from lnegeom.symbolic._factor import irreducible_factors
 from lnegeom.symbolic._polynomial import (
     BITS,
@@ -34,27 +33,6 @@ from lnegeom.symbolic._polynomial import (
     variable,
     without_zeros,
 )
-
-
-@dataclass
-class Generator:
-    """One generator: how it is written, and its derivative along each coordinate.
-
-    Attributes
-    ----------
-    expression : sympy expression
-        What it stands for.
-    derivative : callable
-        From a coordinate's number to an Element; called once for each.
-    square : Poly or None
-        For a square root, its square, a polynomial in earlier generators.
-    """
-
-    expression: Any
-    derivative: Callable[[int], Element]
-    square: Poly | None = None
-    known: dict[int, Element] = field(default_factory=dict)
-
 
 _LONGEST_NORM = 60
 
@@ -72,6 +50,7 @@ class DifferentialField:
         self.guard = 0
         self._roots: list[int] = []
         self._root_bits = 0
+        self._log_derivatives: dict[tuple[int, int], Element] = {}
         self.zero = Element(self, {})
         self.one = self.integer(1)
 
@@ -265,13 +244,12 @@ class DifferentialField:
         return generator.known[coordinate]
 
     def _log_derivative(self, i: int, coordinate: int) -> Element:
-        denominator = self.denominators[i]
-        if coordinate not in denominator.log_derivatives:
-            change = self.combine(self._partials(denominator.poly, coordinate))
+        if (i, coordinate) not in self._log_derivatives:
+            change = self.combine(self._partials(self.denominators[i].poly, coordinate))
             exps = tuple(int(j == i) for j in range(i + 1))
             over = Element(self, {0: 1}, exps)
-            denominator.log_derivatives[coordinate] = self.combine([(1, change, over)])
-        return denominator.log_derivatives[coordinate]
+            self._log_derivatives[i, coordinate] = self.combine([(1, change, over)])
+        return self._log_derivatives[i, coordinate]
 
 
 def _sum(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:

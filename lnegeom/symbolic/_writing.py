@@ -6,9 +6,8 @@ from typing import Any
 
 import sympy as sp
 
-from lnegeom.symbolic._element import Element
+from lnegeom.symbolic._element import Element, Field
 from lnegeom.symbolic._factor import irreducible_factors
-from lnegeom.symbolic._field import DifferentialField
 from lnegeom.symbolic._polynomial import Poly, exponents, variable
 
 LEVELS = ("factor", "normal", "short")
@@ -45,7 +44,7 @@ def _product(element: Element, *, factor: bool, exchange: bool) -> Any:
     return sp.Mul(number, *parts)
 
 
-def _collect_roots(home: DifferentialField, powers: dict[_Key, int]) -> Any:
+def _collect_roots(home: Field, powers: dict[_Key, int]) -> Any:
     """Replace full sets of factors of q² in `powers` by powers of q; return the number left over."""
     number = sp.S.One
     for index, generator in enumerate(home.generators):
@@ -69,7 +68,7 @@ def _collect_roots(home: DifferentialField, powers: dict[_Key, int]) -> Any:
     return number
 
 
-def _polynomial(home: DifferentialField, poly: Poly, exchange: bool = False) -> Any:
+def _polynomial(home: Field, poly: Poly, exchange: bool = False) -> Any:
     def factor(index: int, e: int) -> Any:
         if exchange and e > 1 and index in partners:
             # c² = ±(q² ∓ 1), for q² = 1 − c² and q² = c² − 1.
@@ -83,7 +82,7 @@ def _polynomial(home: DifferentialField, poly: Poly, exchange: bool = False) -> 
     return sp.expand(sp.Add(*terms)) if exchange else sp.Add(*terms)
 
 
-def _partners(home: DifferentialField) -> dict[int, tuple[Any, int]]:
+def _partners(home: Field) -> dict[int, tuple[Any, int]]:
     """For a generator c with a root ``q² = ±(1 − c²)``: q, and the sign s in ``c² = s (q² − 1)``."""
     found = {}
     for generator in home.generators:

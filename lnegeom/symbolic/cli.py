@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lnegeom._array import InputError
 from lnegeom.cli import Command
+from lnegeom.symbolic._budget import TimeBudgetError
 
 if TYPE_CHECKING:
     from lnegeom.symbolic.metric import Metric
@@ -54,7 +56,6 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from lnegeom._array import InputError
     from lnegeom.symbolic.catalogue import CATALOGUE, from_name
     from lnegeom.symbolic.files import from_toml
 
@@ -94,8 +95,6 @@ def _show(metric: Metric, names: list[str], style: str) -> None:
 
 
 def _computed(metric: Metric, names: list[str]) -> tuple[dict[str, Tensor], Exception | None]:
-    from lnegeom.symbolic._budget import TimeBudgetError
-
     found: dict[str, Any] = {}
     for name in names:
         try:
@@ -115,8 +114,6 @@ def _about(metric: Metric) -> dict[str, Any]:
 
 
 def _plain(tensor: Tensor) -> dict[str, Any]:
-    from lnegeom._array import InputError
-
     components = [{"index": list(i), "expression": str(e)} for i, e in tensor.nonzero().items()]
     shown = {"indices": list(tensor.variance), "complete": tensor.complete, "nonzero": components}
     if not tensor.complete:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
+
+import sympy as sp
 
 from lnegeom._array import InputError
 from lnegeom.symbolic._budget import Budget
 from lnegeom.symbolic._chart import Chart
+from lnegeom.symbolic._components import Index
 from lnegeom.symbolic._derived import Derived
+from lnegeom.symbolic._element import Element
 from lnegeom.symbolic._equations import geodesic_equations, lie_derivative, pulled_back
-from lnegeom.symbolic.tensor import Index, Tensor
+from lnegeom.symbolic.tensor import Tensor, resumed
 
 
 class Metric(Chart):
@@ -70,6 +74,18 @@ class Metric(Chart):
     >>> (g.ricci - g.tensor).is_zero().method
     'normal form'
     """
+
+    def _make(
+        self,
+        name: str,
+        places: str,
+        component: Callable[..., Element],
+        independent: Iterable[Index] | None,
+        **kind: Any,
+    ) -> Tensor:
+        """A tensor, computed; `places` has "^" for an upper index and "_" for a lower one."""
+        variance = ["up" if place == "^" else "down" for place in places]
+        return Tensor(self, name, variance, component, independent, **kind).computed()
 
     def _symmetric(self) -> Iterator[Index]:
         return itertools.combinations_with_replacement(range(self.dim), 2)
@@ -171,7 +187,10 @@ class Metric(Chart):
         >>> bool(symbolic.kerr().killing_equation([1, 0, 0, 0]).is_zero())
         True
         """
-        return lie_derivative(self, vector)
+        if vector is None:
+            vector = [sp.Function(f"X{i}")(*self.coordinates) for i in range(self.dim)]
+        key = ("killing", *map(str, vector))
+        return resumed(self, key, lambda: lie_derivative(self.vector(vector)))
 
     def geodesic_equations(self, parameter: str = "s") -> tuple[Any, ...]:
         """Left sides of ``ẍ^k + Γ^k_ij ẋ^i ẋ^j = 0``, the coordinates functions of a parameter.
@@ -183,7 +202,7 @@ class Metric(Chart):
         -sin(theta(s))*cos(theta(s))*Derivative(phi(s), s)**2 + Derivative(theta(s), (s, 2))
         """
         with self.field.budget.running("the equations were written; ask again to go on"):
-            return geodesic_equations(self, parameter)
+            return geodesic_equations(self.christoffel, parameter)
 
     def pullback(self, substitution: Mapping[Any, Any], coordinates: Sequence[Any]) -> Metric:
         """Return the metric in other coordinates, or on a submanifold: ``Jᵀ g(x(y)) J``.

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
-
-import sympy as sp
+from collections.abc import Callable
+from typing import Any
 
 from lnegeom._array import InputError
-from lnegeom.symbolic._algebra import covariant_derivative, moved, scaled
-from lnegeom.symbolic._compile import CompiledTensor, compile_components
-from lnegeom.symbolic._display import plain
+from lnegeom.symbolic import _display
+from lnegeom.symbolic._chart import Chart
+from lnegeom.symbolic._compile import CompiledTensor
+from lnegeom.symbolic._components import Components, plain
 from lnegeom.symbolic._element import Element
 from lnegeom.symbolic._zero import ZeroTest, components_are_zero
 
-if TYPE_CHECKING:
-    from lnegeom.symbolic._chart import Chart
 
-Index = tuple[int, ...]
-
-
-class Tensor:
+class Tensor(Components):
     """A tensor field (or the Christoffel symbols) in one chart, its components in normal form.
 
     Indexing gives components as sympy expressions; ``tensor[0, 1]`` for two indices, ``tensor[()]`` or
@@ -50,104 +42,6 @@ class Tensor:
     >>> ricci[0, 0], ricci.nonzero()
     (1, {(0, 0): 1, (1, 1): sin(theta)**2})
     """
-
-    def __init__(
-        self,
-        metric: Chart,
-        name: str,
-        variance: Sequence[str],
-        component: Callable[..., Element],
-        independent: Iterable[Index] | None = None,
-        *,
-        tensorial: bool = True,
-        counted: str = "independent components",
-    ):
-        self.metric, self.name, self.variance = metric, name, tuple(variance)
-        self.shape = (metric.dim,) * len(self.variance)
-        self._component, self.tensorial, self.counted = component, tensorial, counted
-        indices = itertools.product(range(metric.dim), repeat=len(self.variance))
-        self.independent: tuple[Index, ...] = tuple(indices if independent is None else independent)
-        # What the indices' symmetry leaves, when all are up or all down: raising all or none keeps it.
-        self._level = self.independent if independent is not None and self._is_level else None
-        self._expressions: dict[Index, Any] = {}
-        self._ready: dict[Index, Element] = {}
-
-    @property
-    def _is_level(self) -> bool:
-        return len(set(self.variance)) <= 1
-
-    @property
-    def complete(self) -> bool:
-        """Whether all independent components are known."""
-        return len(self._ready) == len(self.independent)
-
-    def compute(self, progress: bool = False) -> None:
-        """Compute the independent components that are not known yet."""
-        from tqdm import tqdm
-
-        missing = [index for index in self.independent if index not in self._ready]
-        for index in tqdm(missing, desc=plain(self.name), disable=not progress):
-            self._ready[index] = self._component(*index)
-
-    def element(self, index: Index) -> Element | None:
-        """Return a component as an element of the metric's field; None if it is not known."""
-        if self.complete:
-            return self._component(*index)
-        return self._ready.get(index)
-
-    def __getitem__(self, index: Any) -> Any:
-        key = tuple(index) if isinstance(index, tuple | list) else (index,)
-        if len(key) != len(self.shape) or not all(
-            isinstance(i, int) and -self.metric.dim <= i < self.metric.dim for i in key
-        ):
-            raise InputError(
-                f"{plain(self.name)} has {len(self.shape)} indices in 0 to {self.metric.dim - 1}: got {key}"
-            )
-        key = tuple(i % self.metric.dim for i in key)
-        if key not in self._expressions:
-            with self.metric.field.budget.running("a component was computed; ask again, or raise the budget"):
-                element = self.element(key)
-                if element is None:
-                    return None
-                self._expressions[key] = self.metric.expression(element)
-        return self._expressions[key]
-
-    def nonzero(self) -> dict[Index, Any]:
-        """Independent components that are not zero, by index."""
-        with self._writing():
-            return {index: self[index] for index in self.nonzero_elements()}
-
-    def _writing(self) -> AbstractContextManager[None]:
-        """One clock for all that is written."""
-        doing = f"{plain(self.name)} was written; ask again to go on, or raise the budget"
-        return self.metric.field.budget.running(doing, watched=True)
-
-    def nonzero_elements(self) -> dict[Index, Element]:
-        """Independent components that are not zero, as elements of the metric's field."""
-        return {index: value for index in self.independent if (value := self._ready.get(index))}
-
-    @property
-    def expression(self) -> Any:
-        """The value of a scalar, a sympy expression."""
-        if self.shape:
-            raise InputError(f"{plain(self.name)} has {len(self.shape)} indices: expected a scalar; index it")
-        return self[()]
-
-    def array(self) -> Any:
-        """All components, as a sympy array of shape ``(n, …, n)``; None where a component is not known."""
-        with self.metric.field.budget.running(
-            f"{plain(self.name)} was written; ask again, or raise the budget"
-        ):
-            indices = itertools.product(range(self.metric.dim), repeat=len(self.shape))
-            values = [self[index] for index in indices]
-        return sp.ImmutableDenseNDimArray(values, self.shape) if self.shape else values[0]
-
-    @property
-    def operations(self) -> int:
-        """Number of operations that sympy counts in the independent components."""
-        with self._writing():
-            written = (self[index] for index in self.independent)
-            return sum(int(sp.count_ops(value)) for value in written if value is not None)
 
     def is_zero(self) -> ZeroTest:
         """Whether every component is zero, with a statement of how that was found.
@@ -191,40 +85,104 @@ class Tensor:
         same = self.independent == other.independent
         # The difference of two connections is a tensor.
         tensorial = self.tensorial == other.tensorial and (self.tensorial or sign < 0)
-        return self.metric._resumed(
-            ("sum", self, other, sign),
-            lambda: Tensor(
-                self.metric,
-                name,
-                self.variance,
-                component,
-                self.independent if same else None,
-                tensorial=tensorial,
-                counted=self.counted if same else "components",
-            ),
-        )
+        counted = self.counted if same else "components"
+        independent = self.independent if same else None
+
+        def make() -> Tensor:
+            where = self.metric, name, self.variance, component, independent
+            return Tensor(*where, tensorial=tensorial, counted=counted)
+
+        return resumed(self.metric, ("sum", self, other, sign), make)
 
     def __mul__(self, factor: Any) -> Tensor:
         """Product with a number, an expression of the metric's coordinates, or a scalar."""
-        return scaled(self, factor)
+        return self._scaled(factor)
 
     __rmul__ = __mul__
 
     def __truediv__(self, factor: Any) -> Tensor:
         """Quotient by a number, an expression of the metric's coordinates, or a scalar."""
-        return scaled(self, factor, below=True)
+        return self._scaled(factor, below=True)
+
+    def _scaled(self, factor: Any, *, below: bool = False) -> Tensor:
+        """The product with a number, an expression or a scalar, or the quotient by it."""
+        with self.metric.field.budget.running("the factor was read; raise the budget"):
+            value = self._factor(factor)
+            try:
+                value = self.metric.field.inverse(value) if below else value
+            except ZeroDivisionError:
+                raise InputError(f"{plain(self.name)} is divided by zero: expected another divisor") from None
+
+        def component(*index: int) -> Element:
+            return self._component(*index) * value
+
+        def make() -> Tensor:
+            return Tensor(
+                self.metric,
+                self.name,
+                self.variance,
+                component,
+                self.independent,
+                tensorial=self.tensorial,
+                counted=self.counted,
+            )
+
+        return resumed(self.metric, ("product", self, factor, below), make)
+
+    def _factor(self, factor: Any) -> Element:
+        if not isinstance(factor, Tensor):
+            return self.metric.element(factor)
+        if factor.metric is not self.metric or factor.shape:
+            raise InputError(
+                f"{plain(self.name)} times {plain(factor.name)}: expected a number, an expression or a "
+                "scalar of the same metric; compute components of a product of tensors from theirs"
+            )
+        return factor._component()
 
     def __neg__(self) -> Tensor:
         return self * -1
 
     def raised(self, slot: int) -> Tensor:
         """The tensor with one index raised: ``g^ia T_…a…`` in its place."""
-        return moved(self, slot, "down", "up", self.metric.geometry.inverse)
+        return self._moved(slot, "down", "up", self.metric.geometry.inverse)
 
     def lowered(self, slot: int) -> Tensor:
         """The tensor with one index lowered: ``g_ia T^…a…`` in its place."""
         g = self.metric.geometry.g
-        return moved(self, slot, "up", "down", lambda i, j: g[i][j])
+        return self._moved(slot, "up", "down", lambda i, j: g[i][j])
+
+    def _moved(self, slot: int, start: str, end: str, matrix: Callable[[int, int], Element]) -> Tensor:
+        """Return a tensor with one index moved from `start` to `end` by the metric or its inverse."""
+        if not -len(self.shape) <= slot < len(self.shape) or self.variance[slot] != start:
+            raise InputError(
+                f"index {slot} of {plain(self.name)} is not {start}: its indices are {self.variance}"
+            )
+        slot %= len(self.shape)
+
+        def component(*index: int) -> Element:
+            return self.metric.field.combine(
+                (1, matrix(index[slot], a), self._component(*index[:slot], a, *index[slot + 1 :]))
+                for a in range(self.metric.dim)
+                if matrix(index[slot], a)
+            )
+
+        variance = (*self.variance[:slot], end, *self.variance[slot + 1 :])
+        level = self._level if len(set(variance)) == 1 else None
+
+        def make() -> Tensor:
+            result = Tensor(
+                self.metric,
+                self.name,
+                variance,
+                component,
+                level,
+                tensorial=self.tensorial,
+                counted="components" if level is None else "independent components",
+            )
+            result._level = self._level
+            return result
+
+        return resumed(self.metric, ("moved", self, slot, end), make)
 
     def covariant_derivative(self) -> Tensor:
         """The tensor ∇T, its derivative's index last: ``T_ij;a`` is ``[i, j, a]``.
@@ -234,7 +192,32 @@ class Tensor:
         InputError
             For Christoffel symbols, which are no tensor.
         """
-        return covariant_derivative(self)
+        if not self.tensorial:
+            raise InputError(
+                f"{plain(self.name)} is no tensor and has no covariant derivative: expected a tensor"
+            )
+        metric = self.metric
+        gamma, field, n = metric.geometry.christoffel, metric.field, metric.dim
+
+        def component(*index: int) -> Element:
+            *inner, a = index
+            terms = [(1, field.derivative(self._component(*inner), a), field.one)]
+            for slot, place in enumerate(self.variance):
+                for b in range(n):
+                    other = self._component(*inner[:slot], b, *inner[slot + 1 :])
+                    if place == "up":
+                        terms.append((1, gamma(inner[slot], b, a), other))
+                    else:
+                        terms.append((-1, gamma(b, inner[slot], a), other))
+            return field.combine(terms)
+
+        independent = [(*index, a) for index in self.independent for a in range(n)]
+
+        def make() -> Tensor:
+            name, variance = rf"\nabla {self.name}", (*self.variance, "down")
+            return Tensor(metric, name, variance, component, independent, counted=self.counted)
+
+        return resumed(metric, ("covariant derivative", self), make)
 
     def compile(self, backend: str = "numpy") -> CompiledTensor:
         """Return a function of points ``(..., n)`` that gives the components ``(..., n, …, n)``.
@@ -258,33 +241,28 @@ class Tensor:
         """
         budget = self.metric.field.budget
         with budget.running(f"{plain(self.name)} was compiled; ask again to go on", watched=True):
-            return compile_components(self, backend)
-
-    def __repr__(self) -> str:
-        state = "" if self.complete else ", incomplete"
-        nonzero = sum(map(bool, self._ready.values()))
-        count = f"{len(self.independent)} {self.counted}"
-        return f"<{plain(self.name)}: {nonzero} of {count} are not zero{state}>"
+            return CompiledTensor(self, backend)
 
     def __str__(self) -> str:
-        from lnegeom.symbolic._display import text
-
         with self._writing():
-            return text(self)
+            return _display.text(self)
 
     def latex(self) -> str:
         """Independent components that are not zero, as LaTeX equations in an ``aligned`` block."""
-        from lnegeom.symbolic._display import latex
-
         with self._writing():
-            return latex(self)
+            return _display.latex(self)
 
     def _repr_latex_(self) -> str:
         return rf"$\displaystyle {self.latex()}$"
 
     def table(self) -> str:
         """Independent components that are not zero, as a table for the terminal."""
-        from lnegeom.symbolic._display import table
-
         with self._writing():
-            return table(self)
+            return _display.table(self)
+
+
+def resumed(chart: Chart, key: tuple[Any, ...], make: Callable[[], Tensor]) -> Tensor:
+    """Compute a tensor; one that ran out of time is kept by its key, for the next time."""
+    tensor: Tensor = chart._late.setdefault(key, make()).computed()
+    del chart._late[key]
+    return tensor
