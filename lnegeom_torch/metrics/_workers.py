@@ -10,13 +10,27 @@ from torch import Tensor
 
 from lnegeom import InputError
 
-__all__ = ["sharded_like", "together", "total", "whole"]
+__all__ = ["reduced", "sharded_like", "together", "total", "whole"]
 
 
 def whole(tensor: Tensor) -> Tensor:
     """All of a DTensor, on each process; any other tensor as it is."""
     gather = getattr(tensor, "full_tensor", None)
     return tensor if gather is None else gather()
+
+
+def reduced(sums: Tensor) -> Tensor:
+    """Sums over sharded axes, each process's part of them added up; any other tensor as it is.
+
+    torch adds them up when they are used, but a sharded tensor that is multiplied by such parts is gathered.
+    """
+    placements = getattr(sums, "placements", ())
+    if not any(placement.is_partial() for placement in placements):
+        return sums
+    from torch.distributed.tensor import DTensor, Replicate
+
+    assert isinstance(sums, DTensor)
+    return sums.redistribute(placements=[Replicate() if p.is_partial() else p for p in placements])
 
 
 def sharded_like(tensor: Tensor, like: Tensor) -> Tensor:

@@ -72,7 +72,7 @@ class LNE(RankOne):
 
     def squared_covector(self, weight: Tensor, origin: Tensor) -> Tensor:
         """``|u|²``, for the τ' of the origin."""
-        return torch.tanh(self.effective_tau(origin) * wide(weight)).square().sum()
+        return self._sum(torch.tanh(self.effective_tau(origin) * wide(weight)).square())
 
     def factor(self, weight: Tensor) -> Tensor:
         """The ρ of ``g = I − ρρᵀ``, which is u, of the shape and dtype of the weight."""
@@ -83,8 +83,8 @@ class LNE(RankOne):
         tau = self.effective_tau(weight if origin is None else origin)
         v = wide(velocity)
         u = torch.tanh(tau * wide(weight))
-        bend = tau * torch.sum((1 - u * u) * v * v)
-        return (u * (bend / at_least(1 - torch.sum(u * u), EDGE))).to(velocity.dtype)
+        bend = tau * self._sum((1 - u * u) * v * v)
+        return (u * (bend / at_least(1 - self._sum(u * u), EDGE))).to(velocity.dtype)
 
     def _covector(self, weight: Tensor) -> Tensor:
         return torch.tanh(weight * self.effective_tau(weight))
@@ -176,12 +176,12 @@ class Graph(RankOne):
 
     def scale(self, weight: Tensor) -> Tensor:
         """The factor on φ², 1 in Euclidean space."""
-        squared = self._covector(wide(weight)).square().sum()
+        squared = self._sum(self._covector(wide(weight)).square())
         return torch.ones_like(squared) if self.sign > 0 else 0.5 / at_least(squared, 0.5)
 
     def squared_covector(self, weight: Tensor, origin: Tensor) -> Tensor:
         """``|p|²`` of a weight, φ being scaled as at the origin, in Minkowski space; 0 in Euclidean space."""
-        squared = self._covector(wide(weight)).square().sum()
+        squared = self._sum(self._covector(wide(weight)).square())
         return torch.zeros_like(squared) if self.sign > 0 else self.scale(origin) * squared
 
     def acceleration(self, weight: Tensor, velocity: Tensor, origin: Tensor | None = None) -> Tensor:
@@ -189,8 +189,8 @@ class Graph(RankOne):
         w, v = wide(weight), wide(velocity)
         p = self._covector(w)
         scale = self.scale(weight if origin is None else origin)
-        bend = scale * torch.sum(self.phi._hessian_diagonal(torch, w) * v * v)
-        size = at_least(1 + self.sign * scale * torch.sum(p * p), EDGE)
+        bend = scale * self._sum(self.phi._hessian_diagonal(torch, w) * v * v)
+        size = at_least(1 + self.sign * scale * self._sum(p * p), EDGE)
         return (p * (-self.sign * bend / size)).to(velocity.dtype)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from lnegeom import InputError
 from lnegeom_torch.metrics._base import register_metric, wide
 from lnegeom_torch.metrics._room import Room, tanh_
+from lnegeom_torch.metrics._workers import reduced
 from lnegeom_torch.metrics.rank_one import RankOne, at_least
 
 __all__ = ["NormalizedLNE"]
@@ -96,7 +97,7 @@ class NormalizedLNE(RankOne):
         if self.per == "channel":
             raise InputError("a metric per channel is no I − ρρᵀ of the layer; use per='layer'")
         p = self._covector(wide(weight))
-        length = torch.sqrt(at_least(torch.sum(p * p), _tiny(p.dtype)))
+        length = torch.sqrt(at_least(self._sum(p * p), _tiny(p.dtype)))
         rho: Tensor = (p * (self._chi(weight) ** 0.5 / length)).to(weight.dtype)
         return rho
 
@@ -130,13 +131,13 @@ class NormalizedLNE(RankOne):
 
     def _sum(self, products: Tensor) -> Tensor:
         if self.per == "layer":
-            return torch.sum(products)
-        return (
-            products.sum(dim=tuple(range(1, products.ndim)), keepdim=True) if products.ndim > 1 else products
-        )
+            return super()._sum(products)
+        if products.ndim == 1:
+            return products
+        return reduced(products.sum(dim=tuple(range(1, products.ndim)), keepdim=True))
 
     def _chi(self, weight: Tensor) -> float:
-        channels = weight.shape[0] if weight.ndim else 1
+        channels = max(weight.shape[0], 1) if weight.ndim else 1  # a tensor may be empty
         return min(1 / channels, 0.5) if self.chi is None else float(self.chi)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lnegeom_torch.metrics._base import Metric, wide
 from lnegeom_torch.metrics._room import Room
+from lnegeom_torch.metrics._workers import reduced
 
 __all__ = ["RankOne", "at_least"]
 
@@ -36,7 +37,7 @@ class RankOne(Metric):
 
     def _sum(self, products: Tensor) -> Tensor:
         """A dot product from its terms, in a shape that broadcasts against the weight."""
-        return torch.sum(products)
+        return reduced(torch.sum(products))
 
     def scale(self, weight: Tensor) -> Tensor:
         """The factor, at most 1, that the metric puts on τ or φ at a weight to be positive definite."""
