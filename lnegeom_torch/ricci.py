@@ -11,9 +11,9 @@ from torch import Tensor
 
 from lnegeom import InputError
 from lnegeom._array import positive_integer, real
-from lnegeom.flow import discrete_flow_residual
+from lnegeom.flow import discrete_flow_residual, relative_flow_residual
 
-__all__ = ["Factors", "RicciFlow", "residual", "translate", "whole_batch_residual"]
+__all__ = ["Factors", "RicciFlow", "relative_residual", "residual", "translate", "whole_batch_residual"]
 
 
 @dataclass(frozen=True)
@@ -137,9 +137,19 @@ def translate(images: Tensor, rows: int, columns: int) -> Tensor:
 
 def residual(flow: RicciFlow, newest: Tensor, previous: Factors) -> Tensor:
     """N of RF-DNN Eq. 35 for a layer: the newest ρ at k₁ against the four of the iteration before."""
-    rows, columns = flow.rows, flow.columns
-    value: Tensor = discrete_flow_residual(newest, *previous, rows[0] - rows[1], columns[0] - columns[1])
+    value: Tensor = discrete_flow_residual(newest, *previous, *_steps(flow))
     return value
+
+
+def relative_residual(flow: RicciFlow, newest: Tensor, previous: Factors) -> Tensor:
+    """N over the squared norms of the two sides of the flow (`lnegeom.flow.relative_flow_residual`)."""
+    value: Tensor = relative_flow_residual(newest, *previous, *_steps(flow))
+    return value
+
+
+def _steps(flow: RicciFlow) -> tuple[int, int]:
+    """``k₁ − k₂`` and ``j₁ − j₂``."""
+    return flow.rows[0] - flow.rows[1], flow.columns[0] - flow.columns[1]
 
 
 def whole_batch_residual(part: Tensor, halves: tuple[Tensor, Tensor], share: float) -> Tensor:

@@ -12,7 +12,7 @@ from lnegeom.flow import TorusGrid
 
 
 @claim(
-    "RF-DNN abstract and Eq. 33",
+    "RF-DNN abstract",
     "Under the Ricci flow the L² norm of the metric's perturbation decays exponentially.",
     "holds with a correction",
     instead="On a flat torus of side L, under the Ricci–DeTurck flow, the mean-free part does: below "
@@ -102,7 +102,7 @@ def decay_noncompact() -> list[Figure]:
 
 
 @claim(
-    "RF-DNN abstract and Eq. 33",
+    "RF-DNN abstract",
     "It is the Ricci flow that dampens perturbations.",
     "holds with a correction",
     instead="Ricci flow dampens curvature. A perturbation that is a change of coordinates, φ*δ, it does not "

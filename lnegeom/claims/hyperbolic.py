@@ -74,7 +74,7 @@ def hyperbolic_metric() -> list[Figure]:
 
 
 @claim(
-    "ManiQuant §3.2 and Lemma 3; RF-DNN Eq. 16",
+    "ManiQuant §3.2, Lemma 3 and Figure 1; RF-DNN Eq. 16",
     "The Hyperbolic divergence defines a curved manifold, whose curvature the gradient takes into account.",
     "does not hold",
     instead="Its own metric diag(sech²(τθ)) is flat: in the coordinates (2/τ) arctan tanh(τθ_i/2) it is the "
@@ -127,13 +127,36 @@ def _ends(metric: lnegeom.Metric, velocity: Any) -> int:
 
 
 @claim(
-    "ManiQuant §1, second contribution",
+    "ManiQuant §3.2.2, Eq. 12",
+    "The potential log cosh comes from the manifold's exponential map, made symmetric.",
+    "does not hold",
+    instead="Its cosh is made of the exponential function, which is another thing: an exponential map takes "
+    "0 to the point it is at. From 0 that of the potential's own metric is (2/τ) artanh tan(τv/2), entry by "
+    "entry, which is odd, so that made symmetric it vanishes. log cosh needs no such origin: it is the "
+    "log-partition function of spins (`hyperbolic-kl`).",
+    where=("tests/geodesics/test_closed_forms.py", "docs/geodesics.md"),
+)
+def potential_origin() -> list[Figure]:
+    """Geodesics of the metric of Eq. 13 from 0, integrated from finite differences of its matrix."""
+    metric = lnegeom.FromCallable(lambda x: np.diag(1 / np.cosh(TAU * x) ** 2), dim=2)
+    origin, v = np.zeros(2), np.array([0.9, -0.5])
+    there, back = (lnegeom.exp(metric, origin, sign * v) for sign in (1, -1))
+    closed = 2 / TAU * np.arctanh(np.tan(TAU * v / 2))
+    return [
+        Figure("exp of ±v, half the sum", largest(there + back) / 2, high=1e-6),
+        Figure("difference from (2/τ) artanh tan(τv/2)", largest(there - closed), high=1e-5),
+    ]
+
+
+@claim(
+    "ManiQuant §1, second contribution, and Figure 1",
     "The Hyperbolic divergence is new, and its geometry is another than that of the Kullback–Leibler "
     "divergence.",
     "does not hold",
     instead="It is a Kullback–Leibler divergence: τ² D_H[θ' : θ] = KL(p_τθ ‖ p_τθ') between independent ±1 "
     "spins of natural parameter τθ. Its metric is their Fisher information: log-cosh geometry is that of "
-    "random binary weights.",
+    "random binary weights. (It is not the divergence between outputs of the network, which the paper sets "
+    "beside it.)",
     where=("tests/oracles/test_divergence_oracles.py", "tests/adapter/test_equivalences.py"),
 )
 def hyperbolic_kl() -> list[Figure]:
@@ -161,5 +184,12 @@ def hyperbolic_kl() -> list[Figure]:
 
 HYPERBOLIC = Group(
     "The Hyperbolic divergence",
-    (hyperbolic_divergence, hyperbolic_metric, hyperbolic_flat, exponential_map, hyperbolic_kl),
+    (
+        hyperbolic_divergence,
+        hyperbolic_metric,
+        hyperbolic_flat,
+        exponential_map,
+        potential_origin,
+        hyperbolic_kl,
+    ),
 )

@@ -6,7 +6,11 @@ from lnegeom.flow.box_flow import box
 from lnegeom.flow.box_grid import BoxGrid
 from lnegeom.flow.closeness import closeness, rank_one_closeness
 from lnegeom.flow.decay import DecayRate, decay_rate
-from lnegeom.flow.discrete import discrete_flow_residual, squared_norm_of_differences
+from lnegeom.flow.discrete import (
+    discrete_flow_residual,
+    relative_flow_residual,
+    squared_norm_of_differences,
+)
 from lnegeom.flow.exact import cigar, king_conformal
 from lnegeom.flow.homogeneous_flow import homogeneous
 from lnegeom.flow.lie import LieGroup
@@ -46,6 +50,7 @@ __all__ = [
     "perturbed_flat",
     "plane_wave",
     "rank_one_closeness",
+    "relative_flow_residual",
     "ricci",
     "ricci_deturck",
     "rotational",

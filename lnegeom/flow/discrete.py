@@ -123,10 +123,61 @@ def discrete_flow_residual(
     >>> bool(np.isclose(discrete_flow_residual(new, k1, k2, j1, j2, 2, 3), np.sum(dense**2)))
     True
     """
+    # g|a − g|b = −(ρ_a ρ_aᵀ − ρ_b ρ_bᵀ) in all three terms, so the sign drops out of the norm.
+    return squared_norm_of_differences(
+        [(new_k1, k1), (k1, k2), (j1, j2)], [1.0, *_weights(row_step, column_step)]
+    )
+
+
+def relative_flow_residual(
+    new_k1: Array,
+    k1: Array,
+    k2: Array,
+    j1: Array,
+    j2: Array,
+    row_step: Array | float,
+    column_step: Array | float,
+) -> Array:
+    """N over the squared norms of the flow's two sides, ``N / (‖∂_t g‖² + ‖−2 Ric‖²)``, in [0, 2].
+
+    N alone is small wherever the metric hardly moves. This is 0 where the discrete flow is met, and also
+    where nothing moves at all; 1 where the two sides have nothing to do with each other, or one of them is
+    far the larger; and above 1 where they are opposed.
+
+    Parameters
+    ----------
+    new_k1, k1, k2, j1, j2, row_step, column_step
+        As of `discrete_flow_residual`.
+
+    Returns
+    -------
+    array
+        0-d.
+
+    Raises
+    ------
+    InputError
+        If a step is zero or the vectors differ in size.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lnegeom.flow import relative_flow_residual
+    >>> k1, k2, j1, j2 = np.random.default_rng(0).normal(size=(4, 6)) / 4
+    >>> float(relative_flow_residual(k1, k1, k2, j1, j2, 2, 2))  # the metric stands still, Eq. 32 is not 0
+    1.0
+    """
+    weights = _weights(row_step, column_step)
+    moved = squared_norm_of_differences([(new_k1, k1)], [1.0])
+    asked = squared_norm_of_differences([(k1, k2), (j1, j2)], weights)
+    xp, sides = as_floating(sides=moved + asked)
+    found = discrete_flow_residual(new_k1, k1, k2, j1, j2, row_step, column_step)
+    return found / xp.where(sides > 0, sides, xp.ones_like(sides))
+
+
+def _weights(row_step: Array | float, column_step: Array | float) -> list[Array | float]:
+    """Of the two quotients of Eq. 32."""
     for name, step in (("row_step", row_step), ("column_step", column_step)):
         if not holds(step != 0):
             raise InputError(f"{name} must not be zero: the two translations must differ")
-    # g|a − g|b = −(ρ_a ρ_aᵀ − ρ_b ρ_bᵀ) in all three terms, so the sign drops out of the norm.
-    return squared_norm_of_differences(
-        [(new_k1, k1), (k1, k2), (j1, j2)], [1.0, -1 / row_step, 1 / column_step]
-    )
+    return [-1 / row_step, 1 / column_step]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from lnegeom_torch.quant import QuantizedReLU
 
@@ -26,8 +27,10 @@ __all__ = [
     "classified",
     "coarse_gradients",
     "draw",
+    "expected_clipped_relu",
     "expected_identity",
     "expected_relu",
+    "inner_product",
     "population_gradient",
     "population_loss",
     "spurious_minimum",
@@ -103,15 +106,50 @@ def expected_identity(v: Vector, w: Vector, v_target: Vector, w_target: Vector) 
 def expected_relu(v: Vector, w: Vector, v_target: Vector, w_target: Vector) -> Vector:
     """The expected coarse gradient in w, the quantized ReLU differentiated as a ReLU."""
     unit = w / np.linalg.norm(w)
-    h = v @ v + v.sum() ** 2 - v.sum() * v_target.sum() + v @ v_target
     middle = unit + w_target
     size = np.linalg.norm(middle)
     turn = math.cos(angle(w, w_target) / 2) * (middle / size if size > 1e-12 else 0 * middle)
-    slope: Vector = h / (2 * ROOT) * unit - v @ v_target / ROOT * turn
+    slope: Vector = _radial(v, v_target) / (2 * ROOT) * unit - v @ v_target / ROOT * turn
     return slope
 
 
-EXPECTED = {"identity": expected_identity, "relu": expected_relu}
+def expected_clipped_relu(v: Vector, w: Vector, v_target: Vector, w_target: Vector) -> Vector:
+    """The expected coarse gradient in w, the quantized ReLU differentiated as a ReLU that is clipped at 1."""
+    length = np.linalg.norm(w)
+    unit, top, theta = w / length, 1 / length, angle(w, w_target)
+    across = w_target - unit * math.cos(theta)
+    sine = float(np.linalg.norm(across))  # of two angles it is small for, 0 and π
+    below = (1 - math.exp(-(top**2) / 2)) / ROOT  # the mean of z·unit where the slope is not 0
+    if sine < 1e-12:
+        both = below * unit if theta < 1 else 0 * unit
+    else:
+        turn = sine / (2 * ROOT) * math.erf(top / (math.sqrt(2) * sine))
+        cotangent = math.cos(theta) / sine
+        along = 1 / (2 * ROOT) - math.exp(-(top**2) / 2) / ROOT * ndtr(top * cotangent) + cotangent * turn
+        both = along * unit + turn * across / sine
+    slope: Vector = _radial(v, v_target) / 2 * below * unit - v @ v_target * both
+    return slope
+
+
+def _radial(v: Vector, v_target: Vector) -> float:
+    return float(v @ v + v.sum() ** 2 - v.sum() * v_target.sum() + v @ v_target)
+
+
+EXPECTED = {
+    "identity": expected_identity,
+    "relu": expected_relu,
+    "clipped_relu": expected_clipped_relu,
+}
+
+
+def inner_product(proxy: str, point: Point) -> float:
+    """Of the expected coarse gradient in w with the population gradient: never negative."""
+    v, w, v_target, w_target = point
+    length, sine = float(np.linalg.norm(w)), math.sin(angle(w, w_target))
+    factor = {"identity": 1.0, "relu": 0.5, "clipped_relu": 0.5}[proxy]
+    if proxy == "clipped_relu":
+        factor *= math.erf(1 / (math.sqrt(2) * length * sine))
+    return factor * sine * float(v @ v_target) ** 2 / (ROOT**3 * length)
 
 
 def coarse_gradients(point: Point, proxy: Any, samples: int, seed: int = 0) -> Vector:

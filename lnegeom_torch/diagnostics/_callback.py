@@ -22,8 +22,10 @@ COLUMNS = (
     "rank_one_size",
     "effective_tau",
     "condition_number",
+    "closeness",
     "angle",
     "residual",
+    "relative_residual",
     "gate_rate",
     "update_ratio",
 )
@@ -43,8 +45,10 @@ class Diagnostics:
     rank_one_size      ``|u|²`` of ``g = I − u uᵀ``: χ for `NormalizedLNE`, at most ½ for `LNE`
     effective_tau      the τ' of an `LNE` layer
     condition_number   of g
+    closeness          least ε with ``(1 + ε)⁻¹ I ≤ g ≤ (1 + ε) I``: how far g is from Euclidean
     angle              between the gradient and the natural gradient, in degrees
     residual           N of RF-DNN's discrete Ricci flow, for method ``"rf"``
+    relative_residual  N over the squares of the flow's two sides: 0 on the flow, 1 where nothing binds them
     gate_rate          share of weights outside ``|W| ≤ 1``, which a gate holds
     update_ratio       ``|ΔW| / |W|`` of the step
     =================  ==================================================================================
@@ -143,13 +147,14 @@ class Diagnostics:
     @torch.no_grad()
     def _after_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         rows = []
-        residuals = getattr(self._source, "residuals", {})
+        residuals = {
+            column: getattr(self._source, f"{column}s", {}) for column in ("residual", "relative_residual")
+        }
         for weight, (before, found) in self._before.items():
             name = self._names[weight]
             length = torch.linalg.vector_norm(before).clamp(min=torch.finfo(torch.float32).tiny)
             found["update_ratio"] = torch.linalg.vector_norm(weight - before) / length
-            if name in residuals:
-                found["residual"] = residuals[name]
+            found |= {column: of[name] for column, of in residuals.items() if name in of}
             rows.append((name, found))
         if rows:
             self._record(rows)
@@ -195,6 +200,7 @@ def _measure(metric: Metric | None, weight: Tensor, state: dict[str, Any]) -> di
     if sizes is not None:
         lowest, highest, outlier = sizes
         found["condition_number"] = highest / lowest
+        found["closeness"] = torch.maximum(highest, 1 / lowest) - 1
         if outlier is not None:
             found["rank_one_size"] = 1 - outlier
     gradient = weight.grad

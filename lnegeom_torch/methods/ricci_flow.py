@@ -16,7 +16,14 @@ from lnegeom_torch.methods.config import QuantConfig
 from lnegeom_torch.methods.gradients import check_gradients
 from lnegeom_torch.methods.selection import Target
 from lnegeom_torch.metrics import NormalizedLNE
-from lnegeom_torch.ricci import Factors, RicciFlow, residual, translate, whole_batch_residual
+from lnegeom_torch.ricci import (
+    Factors,
+    RicciFlow,
+    relative_residual,
+    residual,
+    translate,
+    whole_batch_residual,
+)
 
 __all__ = ["RicciFlowMethod"]
 
@@ -32,6 +39,9 @@ class RicciFlowMethod(Method):
     ----------
     residuals : dict of str to Tensor
         N of the last iteration that had one, by layer name, 0-d.
+    relative_residuals : dict of str to Tensor
+        It over the squared norms of the flow's two sides: 0 where the flow is met, 1 where they are unrelated
+        (`lnegeom.flow.relative_flow_residual`). Of a part of the batch, that part's own.
     """
 
     def __init__(self, model: nn.Module, config: QuantConfig, targets: dict[str, Target]):
@@ -40,9 +50,10 @@ class RicciFlowMethod(Method):
         # The registry gives `rf` a metric, and QuantConfig cannot take it away.
         self.metric = cast(NormalizedLNE, config.chosen_metric)
         self.residuals: dict[str, Tensor] = {}
+        self.relative_residuals: dict[str, Tensor] = {}
         self._previous: dict[str, list[Factors]] = {}
         self._iteration = 0
-        self._seen, self._largest, self._open = 0, torch.zeros(()), torch.zeros(())
+        self._seen, self._totals = 0, torch.zeros(3)
 
     def step(
         self,
@@ -88,8 +99,9 @@ class RicciFlowMethod(Method):
 
     def _record(self) -> None:
         values = torch.stack(list(self.residuals.values()))
-        self._largest = self._largest.to(values.device) + values.max()
-        self._open = self._open.to(values.device) + (values <= self.flow.epsilon).float().mean()
+        relative = torch.stack(list(self.relative_residuals.values())).mean()
+        passed = (values <= self.flow.epsilon).float().mean()
+        self._totals = self._totals.to(values.device) + torch.stack([values.max(), relative, passed])
         self._seen += 1
 
     def _trained(self) -> dict[str, nn.Parameter]:
@@ -119,14 +131,14 @@ class RicciFlowMethod(Method):
         }
 
     def diagnostics(self) -> dict[str, float]:
-        """Largest N over layers and the share of layers let through, each averaged since the last call."""
+        """Averages over the iterations since the last call: the largest N of a layer, the layers' mean
+        `relative_residuals`, and the share of layers let through.
+        """
         if not self._seen:
             return {}
-        found = {
-            "largest_residual": self._largest.item() / self._seen,
-            "gate_open": self._open.item() / self._seen,
-        }
-        self._seen, self._largest, self._open = 0, torch.zeros(()), torch.zeros(())
+        names = "largest_residual", "relative_residual", "gate_open"
+        found = dict(zip(names, (self._totals / self._seen).tolist(), strict=True))
+        self._seen, self._totals = 0, torch.zeros(3)
         return found
 
     def _samples(self, inputs: Tensor, targets: Tensor) -> tuple[float, list[tuple[Tensor, Tensor]]]:
@@ -225,6 +237,7 @@ class RicciFlowMethod(Method):
                 gradient.add_(slope, alpha=self.flow.alpha * self.flow.every)
                 gradient.mul_((value <= self.flow.epsilon).to(weight.dtype))
                 self.residuals[name] = value.detach()
+                self.relative_residuals[name] = relative_residual(self.flow, newest[0].detach(), previous[0])
         if len(steps[0]) == 4:
             fixed = weight.detach()
             self._previous[name] = [

@@ -15,12 +15,13 @@ from lnegeom_torch.claims._two_layer import (
     ROOT,
     M,
     N,
-    angle,
     classified,
     coarse_gradients,
     draw,
+    expected_clipped_relu,
     expected_identity,
     expected_relu,
+    inner_product,
     population_gradient,
     population_loss,
     spurious_minimum,
@@ -62,20 +63,30 @@ def test_the_population_loss_is_the_mean_loss_of_the_quantized_network():
 @pytest.mark.parametrize("proxy", EXPECTED)
 def test_the_expected_coarse_gradient(proxy):
     point = draw(0)
+    point = point._replace(w=point.w / np.linalg.norm(point.w))  # a clipped ReLU is mostly flat for a long w
     samples = coarse_gradients(point, proxy, SAMPLES)
     assert within_interval(samples, EXPECTED[proxy](*point))
     assert not within_interval(samples, 1.05 * EXPECTED[proxy](*point))  # the interval is not idle
 
 
-@pytest.mark.parametrize(("proxy", "factor"), [("identity", 1.0), ("relu", 0.5)])
-def test_it_correlates_with_the_population_gradient(proxy, factor):
+@pytest.mark.parametrize("proxy", EXPECTED)
+def test_it_correlates_with_the_population_gradient(proxy):
     point = draw(0)
-    v, w, v_target, w_target = point
-    inner = factor * math.sin(angle(w, w_target)) / (ROOT**3 * np.linalg.norm(w)) * (v @ v_target) ** 2
+    inner = inner_product(proxy, point)
     assert inner > 0
     slope = population_gradient(*point)
     np.testing.assert_allclose(EXPECTED[proxy](*point) @ slope, inner)
     assert within_interval(coarse_gradients(point, proxy, SAMPLES, seed=1) @ slope, inner)
+
+
+def test_a_clipped_relu_that_clips_nothing_is_a_relu_and_it_has_limits_at_the_target():
+    point = draw(0)
+    near = point._replace(w=1e-3 * point.w)  # 1/|w| standard deviations away
+    np.testing.assert_allclose(expected_clipped_relu(*near), expected_relu(*near), atol=1e-12)
+    for sign in (1.0, -1.0):
+        exact = point._replace(w=sign * 1.3 * point.w_target)
+        close = exact._replace(w=exact.w + 1e-7 * np.roll(exact.w, 1))
+        np.testing.assert_allclose(expected_clipped_relu(*exact), expected_clipped_relu(*close), atol=1e-5)
 
 
 def test_at_the_spurious_minimum_relu_rests_and_identity_does_not():
@@ -83,6 +94,7 @@ def test_at_the_spurious_minimum_relu_rests_and_identity_does_not():
     v, _, v_target, _ = point
     relu, identity = (coarse_gradients(point, p, SAMPLES) for p in ("relu", "identity"))
     np.testing.assert_allclose(expected_relu(*point), 0, atol=1e-12)
+    np.testing.assert_allclose(expected_clipped_relu(*point), 0, atol=1e-12)
     assert within_interval(relu, 0.0)
     # |E g| = 2 (m − 1)/(√(2π) (m + 1)²) (1ᵀv*)²: it drives the weights away.
     size = 2 * (M - 1) / (ROOT * (M + 1) ** 2) * v_target.sum() ** 2

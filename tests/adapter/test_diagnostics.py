@@ -53,6 +53,8 @@ def test_numbers_are_what_they_are_defined_to_be(metric, tmp_path):
     inverse = torch.stack([metric.natural_gradient(before, column).flatten() for column in columns])
     eigenvalues = torch.linalg.eigvalsh(inverse)
     assert float(row["condition_number"]) == pytest.approx((eigenvalues[-1] / eigenvalues[0]).item())
+    far = max(1 / eigenvalues[0].item(), eigenvalues[-1].item()) - 1
+    assert float(row["closeness"]) == pytest.approx(far)
     natural = inverse @ gradient.flatten()
     cosine = natural @ gradient.flatten() / natural.norm() / gradient.norm()
     assert math.cos(math.radians(float(row["angle"]))) == pytest.approx(cosine.item())
@@ -79,9 +81,12 @@ def test_a_method_brings_its_layers_names_and_residuals(tmp_path):
     rows = rows_of(tmp_path / "sub" / "d.csv")
     assert {row["step"] for row in rows} == {"0", "2"}
     assert set(method.layers) <= {row["layer"] for row in rows}
-    late = {row["layer"]: row["residual"] for row in rows if row["step"] == "2"}
+    late = {row["layer"]: row for row in rows if row["step"] == "2"}
     for name in method.layers:
-        assert float(late[name]) == pytest.approx(float(method.residuals[name]))
+        assert float(late[name]["residual"]) == pytest.approx(float(method.residuals[name]))
+        relative = float(method.relative_residuals[name])
+        assert float(late[name]["relative_residual"]) == pytest.approx(relative)
+        assert 0 < relative <= 2
 
 
 def one_layer(bits_method="ste", seed=0):

@@ -86,7 +86,9 @@ class DenseAlgorithm2:
         return (matrix @ g.flatten()).reshape(w.shape)
 
     def latent_gradients(self, latents, x, y):
-        """Each layer's gradient for the optimizer's metric to act on, and its N (None at first)."""
+        """Each layer's gradient for the optimizer's metric to act on, its N, and N over the squared norms of
+        the flow's two sides (both None at first).
+        """
         (k1, k2), (j1, j2) = self.flow.rows, self.flow.columns
         shifts = (k1, 0), (k2, 0), (0, j1), (0, j2)
         virtual = [self.gradients(latents, translate(x, *s), y) for s in shifts]
@@ -98,13 +100,16 @@ class DenseAlgorithm2:
             g = [self.dense(w - s) for s in steps]
             now.append([m.detach() for m in g])
             if self.previous is None:
-                out.append((real[i], None))
+                out.append((real[i], None, None))
                 continue
             pk1, pk2, pj1, pj2 = self.previous[i]
             defect = g[0] - pk1 - (pk1 - pk2) / (k1 - k2) + (pj1 - pj2) / (j1 - j2)
             n = (defect**2).sum()
             (slope,) = torch.autograd.grad(n, w)
-            out.append(((real[i] + self.flow.alpha * slope) * (n <= self.flow.epsilon), n.detach()))
+            asked = (pk1 - pk2) / (k1 - k2) - (pj1 - pj2) / (j1 - j2)
+            relative = n / (((g[0] - pk1) ** 2).sum() + (asked**2).sum())
+            gradient = (real[i] + self.flow.alpha * slope) * (n <= self.flow.epsilon)
+            out.append((gradient, n.detach(), relative.detach()))
         self.previous = now
         return out
 
@@ -122,10 +127,11 @@ def test_algorithm_two_against_dense_matrices(epsilon):
         dense.model.load_state_dict(plain_state(model))
         expected = dense.latent_gradients(latents, x.double(), y)
         method.step(optimizer, nn.functional.cross_entropy, x.double(), y)
-        for (name, w), (gradient, n) in zip(method.latents.items(), expected, strict=True):
+        for (name, w), (gradient, n, relative) in zip(method.latents.items(), expected, strict=True):
             torch.testing.assert_close(w.grad, gradient, rtol=1e-9, atol=1e-12)
             if n is not None:
                 torch.testing.assert_close(method.residuals[name], n, rtol=1e-9, atol=1e-14)
+                torch.testing.assert_close(method.relative_residuals[name], relative, rtol=1e-9, atol=0)
                 opened.append(bool(n <= epsilon))
                 tested += 1
     assert tested == 10

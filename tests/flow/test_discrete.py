@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lnegeom import InputError
-from lnegeom.flow import discrete_flow_residual, squared_norm_of_differences
+from lnegeom.flow import discrete_flow_residual, relative_flow_residual, squared_norm_of_differences
 
 
 def dense(pairs, coefficients):
@@ -117,3 +117,24 @@ def test_bad_arguments():
         squared_norm_of_differences([(a, a)], [1.0, 2.0])
     with pytest.raises(InputError, match="got 0 pairs"):
         squared_norm_of_differences([], [])
+
+
+@given(seed=st.integers(0, 2**32 - 1), row=st.sampled_from([-3, -1, 2]), column=st.sampled_from([-2, 1, 3]))
+def test_relative_residual_equals_the_dense_one(seed, row, column):
+    new, k1, k2, j1, j2 = vectors = np.random.default_rng(seed).normal(size=(5, 7))
+    g_new, g_k1, g_k2, g_j1, g_j2 = (np.eye(7) - np.outer(v, v) for v in (new, k1, k2, j1, j2))
+    asked = (g_k1 - g_k2) / row - (g_j1 - g_j2) / column
+    sides = np.sum((g_new - g_k1) ** 2) + np.sum(asked**2)
+    got = relative_flow_residual(*vectors, row, column)
+    assert got == pytest.approx(np.sum((g_new - g_k1 - asked) ** 2) / sides, rel=1e-9)
+
+
+def test_relative_residual_is_zero_on_the_flow_one_off_it_and_two_against_it():
+    k2, k1, rest = 0.3, 0.5, np.array([0.9])
+    ahead, against = np.sqrt(2 * k1**2 - k2**2), k2
+    for new, expected in ((ahead, 0.0), (k1, 1.0), (against, 2.0)):
+        vectors = [np.array([v]) for v in (new, k1, k2)]
+        assert relative_flow_residual(*vectors, rest, rest, 1, 1) == pytest.approx(expected, abs=1e-12)
+    assert relative_flow_residual(rest, rest, rest, rest, rest, 1, 1) == 0
+    with pytest.raises(InputError, match="row_step must not be zero"):
+        relative_flow_residual(rest, rest, rest, rest, rest, 0, 1)
