@@ -15,7 +15,7 @@ from lnegeom._array import Array, to_numpy
 from lnegeom._differences import doubles, like
 from lnegeom.connections import Connection
 from lnegeom.geodesics._arrays import Vector, check_constant, padded
-from lnegeom.geodesics._compiled import compiled, traceable
+from lnegeom.geodesics._compiled import compiled, traceable, uncompiled
 from lnegeom.geodesics._host import needs_no_library
 from lnegeom.geodesics._march import THOROUGH, TOLERANCE, Effort, Noise, march
 from lnegeom.metrics import Metric
@@ -146,6 +146,7 @@ class Checked(NamedTuple):
     errors: Vector
 
 
+@uncompiled
 def checked(
     transport: Transport,
     slope: Callable[[Vector], Vector],
