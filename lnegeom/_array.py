@@ -114,14 +114,6 @@ def holds(condition: Any) -> bool:
         return True
 
 
-def value_of(scalar: Array, default: float) -> float:
-    """A scalar array as a Python float; the default for an abstract value."""
-    try:
-        return _number(scalar, ())
-    except (RuntimeError, TypeError):
-        return default
-
-
 def first_index(xp: Any, mask: Array) -> tuple[int, ...]:
     """Index of the first true entry of a mask that has one."""
     flat = xp.astype(xp.reshape(mask, (-1,)), xp.int64)

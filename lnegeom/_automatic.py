@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -128,11 +130,7 @@ def forward(
 
     with named_failure(source):
         points = x.reshape(-1, n)
-        # a record has no cost of Python's to save
-        fresh = source == "torch" and not isinstance(function, Recorded)
-        small = fresh and _is_small(single, points, order)
-        derived = _backward(single, order) if small else at_point
-        value, first, second = at_each(source, function, f"jet {order}", derived, points, single)
+        value, first, second = _cheaper(source, function, points, order, at_point, single)
     out = tuple(value.shape[1:])
     if source == "torch":  # whose forward mode lets tangents of single numbers become doubles
         first, second = first.to(value.dtype), second.to(value.dtype)
@@ -153,17 +151,39 @@ which takes up to a millisecond an operation. Reverse mode does not, but takes a
 """
 
 
-def _is_small(single: Callable[[Array], Array], points: Array, order: int) -> bool:
-    size = points.numel() * points.shape[-1] ** (order - 1)  # and more for each output
-    return bool(size <= FEW and size * single(points[0]).numel() ** (order + 1) <= FEW)
+def _cheaper(
+    source: str,
+    function: Callable[..., Array],
+    points: Array,
+    order: int,
+    at_point: AtPoint,
+    single: Callable[[Array], Array],
+) -> tuple[Array, ...]:
+    """What `at_each` makes of `at_point`, in reverse mode where torch has less to do in that."""
+    each = functools.partial(at_each, source, function, f"jet {order}", points=points, single=single)
+    size = max(1, math.prod(points.shape) * points.shape[-1] ** (order - 1))
+    # a record has no cost of Python's to save
+    if source == "torch" and not isinstance(function, Recorded) and size <= FEW:
+        with contextlib.suppress(_ManyOutputs):
+            return each(at_point=_backward(single, order, FEW / size))
+    return each(at_point=at_point)
 
 
-def _backward(single: Callable[[Array], Array], order: int) -> Callable[[Array], Any]:
-    """A function's value, first and second derivatives at one point of torch's, in reverse mode alone."""
+class _ManyOutputs(Exception):
+    """Reverse mode would take too many passes."""
+
+
+def _backward(single: Callable[[Array], Array], order: int, passes: float) -> Callable[[Array], Any]:
+    """A function's value, first and second derivatives at one point of torch's, in reverse mode alone.
+
+    How many outputs there are, and so how many passes, is known once the function has been called.
+    """
     jacrev = transforms_of("torch").jacrev
 
     def noted(y: Array) -> tuple[Array, Array]:
         value = single(y)
+        if value.numel() ** (order + 1) > passes:
+            raise _ManyOutputs
         return value, value
 
     def gradient(y: Array) -> tuple[Array, tuple[Array, Array]]:

@@ -25,8 +25,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from lnegeom._array import Array
-from lnegeom._symmetric import constant
+from lnegeom._array import Array, from_numpy
 
 _STEP, _NODES = 0.5, np.arange(-130, 131)
 """Of the trapezoidal rule in log s, which holds to rounding for condition numbers up to 1e20."""
@@ -67,7 +66,7 @@ def _word(xp: Any, gap: Array, matrix: Array, *letters: Array) -> Array:
     if len(letters) == 1:
         return vectors @ (_divided(xp, values) * turned[0]) @ turn
     centre = xp.sum(logs, axis=-1) / logs.shape[-1]
-    s = xp.exp(centre[..., None] + _STEP * constant(xp, _NODES, logs))  # (..., q)
+    s = xp.exp(centre[..., None] + _STEP * from_numpy(_NODES, logs))  # (..., q)
     resolvents = 1 / (values[..., None, :] + s[..., None])  # (..., q, k)
     product = resolvents[..., :, None] * turned[0][..., None, :, :] * resolvents[..., None, :]
     for letter in turned[1:]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from array_api_compat import device
 
-from lnegeom._array import Array
+from lnegeom._array import Array, from_numpy
 
 Constant = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -27,26 +26,21 @@ def counts(k: int) -> Constant:
     return total
 
 
-def constant(xp: Any, value: Any, like: Array) -> Array:
-    """A constant on the dtype and device of another array."""
-    return xp.asarray(value, dtype=like.dtype, device=device(like))
-
-
 def pairing(xp: Any, matrix: Array) -> Array:
     """``⟨E_a, M⟩`` of matrices ``(..., k, k)``: the two entries off the diagonal are summed."""
     k = matrix.shape[-1]
-    flat = constant(xp, basis(k).reshape(-1, k * k).T, matrix)
+    flat = from_numpy(basis(k).reshape(-1, k * k).T, matrix)
     return xp.reshape(matrix, (*matrix.shape[:-2], k * k)) @ flat
 
 
 def entries(xp: Any, matrix: Array) -> Array:
     """The upper triangle of symmetric matrices, row by row; of others, that of their symmetric part."""
-    return pairing(xp, matrix) / constant(xp, counts(matrix.shape[-1]), matrix)
+    return pairing(xp, matrix) / from_numpy(counts(matrix.shape[-1]), matrix)
 
 
 def from_entries(xp: Any, vector: Array, k: int) -> Array:
     """Symmetric matrices of their upper triangles: the inverse of `entries`."""
-    flat = constant(xp, basis(k).reshape(-1, k * k), vector)
+    flat = from_numpy(basis(k).reshape(-1, k * k), vector)
     return xp.reshape(vector @ flat, (*vector.shape[:-1], k, k))
 
 

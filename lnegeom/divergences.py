@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from lnegeom import metrics
-from lnegeom._array import Array, InputError, as_floating, check_broadcast, check_vectors, dot, positive
+from lnegeom._array import Array, as_floating, check_broadcast, check_vectors, dot, positive
 from lnegeom.connections import DualConnections, HessianConnections
 from lnegeom.derivatives import Derivatives
 from lnegeom.eguchi import EguchiConnections
 from lnegeom.families import ExponentialFamily
+from lnegeom.families._base import check_family
 from lnegeom.potentials import LogCosh, Potential
 from lnegeom.potentials._base import check_potential
 
@@ -250,11 +251,7 @@ class KL(Divergence):
     """
 
     def __init__(self, family: ExponentialFamily):
-        if not isinstance(family, ExponentialFamily):
-            raise InputError(
-                f"expected an exponential family such as Normal() or Categorical(3), got {family!r}"
-            )
-        self.family = family
+        self.family = check_family(family)
         self.dim = family.dim
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from lnegeom._array import (
     Array,
     GeometryError,
+    InputError,
     as_floating,
     check_broadcast,
     check_finite,
@@ -211,3 +212,12 @@ def broadcast(xp: Any, **values: Array) -> tuple[Array, ...]:
 def whole(xp: Any, x: Array) -> Array:
     """Mask of the entries that are whole numbers, none of them negative."""
     return (x >= 0) & (x == xp.floor(x))
+
+
+def check_family(family: Any, hint: str = "") -> ExponentialFamily:
+    """Return an exponential family, or raise an InputError."""
+    if not isinstance(family, ExponentialFamily):
+        raise InputError(
+            f"expected an exponential family such as Normal() or Categorical(3), got {family!r}{hint}"
+        )
+    return family

@@ -54,10 +54,23 @@ class Exponential(FisherRaoFamily):
         return xp.log1p((large - small) / small)
 
 
-class _ExponentialLogPartition(SeparablePotential):
-    """``A(θ) = −log(−θ)`` on θ < 0."""
+class _MinusLog(SeparablePotential):
+    """``−log |x|``, up to a constant, on one side of 0."""
 
     dim = 1
+
+    def _gradient(self, xp: Any, x: Array) -> Array:
+        return -1 / x
+
+    def _hessian_diagonal(self, xp: Any, x: Array) -> Array:
+        return 1 / x**2
+
+    def _third_diagonal(self, xp: Any, x: Array) -> Array:
+        return -2 / x**3
+
+
+class _ExponentialLogPartition(_MinusLog):
+    """``A(θ) = −log(−θ)`` on θ < 0."""
 
     def __repr__(self) -> str:
         return "Exponential().log_partition"
@@ -72,20 +85,9 @@ class _ExponentialLogPartition(SeparablePotential):
     def _value(self, xp: Any, x: Array) -> Array:
         return -xp.log(-x[..., 0])
 
-    def _gradient(self, xp: Any, x: Array) -> Array:
-        return -1 / x
 
-    def _hessian_diagonal(self, xp: Any, x: Array) -> Array:
-        return 1 / x**2
-
-    def _third_diagonal(self, xp: Any, x: Array) -> Array:
-        return -2 / x**3
-
-
-class _ExponentialNegativeEntropy(SeparablePotential):
+class _ExponentialNegativeEntropy(_MinusLog):
     """``A*(η) = −1 − log η`` on η > 0."""
-
-    dim = 1
 
     def __repr__(self) -> str:
         return "Exponential().log_partition.conjugate"
@@ -99,12 +101,3 @@ class _ExponentialNegativeEntropy(SeparablePotential):
 
     def _value(self, xp: Any, x: Array) -> Array:
         return -1 - xp.log(x[..., 0])
-
-    def _gradient(self, xp: Any, x: Array) -> Array:
-        return -1 / x
-
-    def _hessian_diagonal(self, xp: Any, x: Array) -> Array:
-        return 1 / x**2
-
-    def _third_diagonal(self, xp: Any, x: Array) -> Array:
-        return -2 / x**3

@@ -16,13 +16,14 @@ from lnegeom._array import (
     check_vectors,
     check_where,
     dot,
+    from_numpy,
     matvec,
     moveaxis,
     outer,
     positive_integer,
 )
 from lnegeom._known_curvature import KnownCurvature
-from lnegeom._symmetric import basis, constant, counts, entries, from_entries, pairing, symmetric_part
+from lnegeom._symmetric import basis, counts, entries, from_entries, pairing, symmetric_part
 from lnegeom.families._base import ExponentialFamily, ImplicitConjugate
 from lnegeom.potentials import Potential
 
@@ -136,8 +137,7 @@ class _LogPartition(Potential):
         return -2 * from_entries(xp, x[..., self.size :], self.size)
 
     def _moments(self, xp: Any, x: Array) -> tuple[Array, Array]:
-        inverse = xp.linalg.inv(self._precision(xp, x))
-        covariance = (inverse + xp.matrix_transpose(inverse)) / 2
+        covariance = symmetric_part(xp, xp.linalg.inv(self._precision(xp, x)))
         return matvec(covariance, x[..., : self.size]), covariance
 
     def _check_domain(self, xp: Any, x: Array) -> None:
@@ -160,8 +160,8 @@ class _LogPartition(Potential):
     def _forms(self, xp: Any, x: Array) -> tuple[Array, Array, Array]:
         """Covariance, the l_a as rows ``(..., n, k)``, and ``E_a Σ`` ``(..., n, k, k)``."""
         mean, covariance = self._moments(xp, x)
-        quadratic = constant(xp, self._quadratic, x)
-        linear = constant(xp, self._linear, x) + 2 * matvec(quadratic, mean[..., None, :])
+        quadratic = from_numpy(self._quadratic, x)
+        linear = from_numpy(self._linear, x) + 2 * matvec(quadratic, mean[..., None, :])
         return covariance, linear, quadratic @ covariance[..., None, :, :]
 
     def _hessian(self, xp: Any, x: Array) -> Array:
@@ -180,10 +180,10 @@ class _LogPartition(Potential):
         # has the block ¼ (Λ_ik Λ_jl + Λ_il Λ_jk) for θ₂; θ₁ = −2 θ₂ μ brings in the others.
         precision, mean = self._precision(xp, x), self._moments(xp, x)[0]
         k = self.size
-        i, j = (constant(xp, np.eye(k)[index], x) for index in np.triu_indices(k))  # rows pick entries
+        i, j = (from_numpy(np.eye(k)[index], x) for index in np.triu_indices(k))  # rows pick entries
         ii, jj, ij = (a @ precision @ xp.matrix_transpose(b) for a, b in ((i, i), (j, j), (i, j)))
         block = (ii * jj + ij * xp.matrix_transpose(ij)) / 4
-        quadratic = constant(xp, self._quadratic[k:], x)
+        quadratic = from_numpy(self._quadratic[k:], x)
         turn = -2 * xp.matrix_transpose(matvec(quadratic, mean[..., None, :]))  # (..., k, m): −2 E_a μ
         mixed = turn @ block
         corner = precision + mixed @ xp.matrix_transpose(turn)
@@ -200,7 +200,7 @@ class _LogPartition(Potential):
         covariance, linear, forms = self._forms(xp, x)
         n, k, batch = self.dim, self.size, x.shape[:-1]
         raised = linear @ covariance  # rows Σ l_a
-        quadratic = constant(xp, self._quadratic, x)
+        quadratic = from_numpy(self._quadratic, x)
         # mixed[b, a, c] = l_a·Σ E_b Σ l_c
         mixed = raised[..., None, :, :] @ quadratic @ xp.matrix_transpose(raised)[..., None, :, :]
         cyclic = mixed + moveaxis(xp, mixed, -3, -1) + moveaxis(xp, mixed, -3, -2)
@@ -241,7 +241,7 @@ class _NegativeEntropy(ImplicitConjugate):
     def _moments(self, xp: Any, x: Array) -> tuple[Array, Array]:
         k = self.primal.size
         mean, second = x[..., :k], x[..., k:]
-        moments = from_entries(xp, second / constant(xp, counts(k), x), k)
+        moments = from_entries(xp, second / from_numpy(counts(k), x), k)
         return mean, moments - mean[..., :, None] * mean[..., None, :]
 
     def _check_domain(self, xp: Any, x: Array) -> None:

@@ -1,12 +1,31 @@
-"""Functions of JAX arrays, compiled together with their checks."""
+"""What compilers are given: functions of JAX arrays with their checks, and nothing of numpy's loops."""
 
 from __future__ import annotations
 
+import functools
 import importlib
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from lnegeom._array import Array, InputError, noted
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def uncompiled(function: Callable[P, R]) -> Callable[P, R]:
+    """A function that ``torch.compile`` calls as it stands, where tracing its loops would take minutes."""
+
+    @functools.wraps(function)
+    def call(*arguments: P.args, **options: P.kwargs) -> R:
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.compiler.is_compiling():
+            result: R = torch.compiler.disable(function)(*arguments, **options)
+            return result
+        return function(*arguments, **options)
+
+    return call
 
 
 def compiled(function: Callable[..., Array]) -> Callable[..., Array]:

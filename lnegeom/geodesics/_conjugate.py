@@ -27,6 +27,7 @@ from lnegeom.geodesics._arrays import (
     validated,
     validated_points,
 )
+from lnegeom.geodesics._compiled import uncompiled
 from lnegeom.geodesics._gradients import log_rule
 from lnegeom.geodesics._maps import velocity_between
 from lnegeom.geodesics._march import Marched, march
@@ -187,6 +188,7 @@ class _Found(NamedTuple):
     reached: Vector
 
 
+@uncompiled
 def _first_conjugates(transport: Transport, x: Vector, v: Vector, t_end: float) -> _Found:
     count, n = x.shape
     times = np.linspace(0, t_end, _GRID + 1)

@@ -98,13 +98,13 @@ def distance_rule(metric: Metric, velocities: Callable[[Array, Vector, Vector], 
     def value(like: Array, x: Vector, y: Vector) -> Rows:
         check_parameters(metric, like, x[:1])
         v = velocities(like, x, y)
-        return Transport(metric, like)._evaluated(metric.norm, x, v), v
+        return Transport(metric, like).evaluated(metric.norm, x, v), v
 
     def pull(like: Array, x: Vector, y: Vector, d: Vector, v: Vector, change: Vector, _: Vector) -> Rows:
         transport = Transport(metric, like)
         u = transport.ends(x, v).states[:, 1]
         rate = np.where(d > 0, change / np.where(d > 0, d, 1), 0)[:, None]
-        return -rate * transport._evaluated(metric.flat, x, v), rate * transport._evaluated(metric.flat, y, u)
+        return -rate * transport.evaluated(metric.flat, x, v), rate * transport.evaluated(metric.flat, y, u)
 
     return Rule(value, pull, ((n,), (n,)), ((), (n,)))
 

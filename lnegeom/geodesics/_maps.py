@@ -27,6 +27,7 @@ from lnegeom.geodesics._arrays import (
     validated,
     validated_points,
 )
+from lnegeom.geodesics._compiled import uncompiled
 from lnegeom.geodesics._gradients import distance_rule, ends_rule, log_rule
 from lnegeom.geodesics._ode import Ends, Transport
 from lnegeom.geodesics._rules import attached
@@ -104,6 +105,7 @@ def parallel_transport(connection: Connection, x: Any, v: Any, w: Any) -> Array:
     return as_like(x, space.permute_dims(moved, tuple(np.argsort(order).tolist())))
 
 
+@uncompiled
 def _ends(connection: Connection, like: Array, batch: tuple[int, ...], states: Array) -> Array:
     """States ``(r, m, n)`` at time 1 of those at time 0: points, velocities and vectors carried along."""
 
@@ -182,6 +184,7 @@ def velocity_between(
     )
 
 
+@uncompiled
 def _shots(
     connection: Connection, batch: tuple[int, ...], like: Array, x: Vector, y: Vector, strict: bool = True
 ) -> Shot:

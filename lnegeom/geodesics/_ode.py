@@ -15,7 +15,7 @@ from lnegeom._array import Array, to_numpy
 from lnegeom._differences import doubles, like
 from lnegeom.connections import Connection
 from lnegeom.geodesics._arrays import Vector, check_constant, padded
-from lnegeom.geodesics._compiled import compiled, traceable
+from lnegeom.geodesics._compiled import compiled, traceable, uncompiled
 from lnegeom.geodesics._host import needs_no_library
 from lnegeom.geodesics._march import THOROUGH, TOLERANCE, Effort, Noise, march
 from lnegeom.metrics import Metric
@@ -38,7 +38,7 @@ class Transport:
         self._compiled: dict[str, Callable[..., Array]] = {}
         self._noisy: bool | None = None
 
-    def _evaluated(self, function: Callable[..., Array], *arrays: Vector) -> Vector:
+    def evaluated(self, function: Callable[..., Array], *arrays: Vector) -> Vector:
         """A function of the connection's kind of arrays, in float64; of JAX's, compiled when first called."""
         if array_api_compat.is_jax_array(self._like):
             function = self._compiled.setdefault(function.__name__, compiled(function))
@@ -57,7 +57,7 @@ class Transport:
         arrays: tuple[Vector, ...] = x[0], u[0], vectors[0, 0]  # one long vector may have a faster way
         if not single or len(x) > 1:
             arrays = self._padded(*((x, u, vectors[:, 0]) if single else (x[:, None], u[:, None], vectors)))
-        found = self._evaluated(self.connection.christoffel_apply, *arrays)
+        found = self.evaluated(self.connection.christoffel_apply, *arrays)
         return found.reshape(-1, *vectors.shape[1:])[: len(x)]
 
     def noise(self, states: Vector) -> Vector:
@@ -84,7 +84,7 @@ class Transport:
     def tidal(self, x: Vector, v: Vector) -> Vector:
         """The matrices ``(r, n, n)`` of ``J ↦ R(J, v) v``, from ``R^r_smv v^s J^m v^v``."""
         its = self.connection
-        tensor = self._evaluated(its.riemann if isinstance(its, Metric) else its.curvature, *self._padded(x))
+        tensor = self.evaluated(its.riemann if isinstance(its, Metric) else its.curvature, *self._padded(x))
         matrices: Vector = np.einsum("zrsma,zs,za->zrm", tensor[: len(x)], v, v)
         return matrices
 
@@ -146,6 +146,7 @@ class Checked(NamedTuple):
     errors: Vector
 
 
+@uncompiled
 def checked(
     transport: Transport,
     slope: Callable[[Vector], Vector],

@@ -13,6 +13,7 @@ import numpy as np
 
 from lnegeom._array import Array, InputError, from_numpy, to_numpy
 from lnegeom.geodesics._arrays import Vector, is_traced_by_jax
+from lnegeom.geodesics._compiled import uncompiled
 
 Shape = tuple[int, ...]
 Rows = tuple[Vector, ...]
@@ -57,6 +58,7 @@ class Rule(NamedTuple):
         return tuple(part.reshape(*lead, *shape) for part, shape in zip(found, self.gives, strict=True))
 
 
+@uncompiled
 def attached(rule: Rule, *arrays: Array) -> tuple[Array, ...]:
     """The values of a rule at arrays ``(r, *shape)`` of torch or JAX, which know their first derivatives."""
     if array_api_compat.is_torch_array(arrays[0]):

@@ -45,15 +45,7 @@ def check_matrix(
             "the points"
         )
     check_finite(xp, matrix, name)
-    defect = xp.max(xp.abs(matrix - xp.matrix_transpose(matrix)), axis=(-2, -1))
-    allowed = 100 * float(xp.finfo(matrix.dtype).eps) * xp.max(xp.abs(matrix), axis=(-2, -1))
-    check_where(
-        xp,
-        defect <= allowed,
-        defect,
-        name,
-        f"{{point}} is asymmetric by {{value}}: expected {name} = {name}ᵀ",
-    )
+    check_symmetric(xp, matrix, name, f"{name} = {name}ᵀ")
     if negative == 0 and isinstance(rounding, float) and rounding == 0 and _surely_positive(xp, matrix):
         return
     eigenvalues = xp.linalg.eigvalsh(matrix)
@@ -67,6 +59,14 @@ def check_matrix(
             "{point} has eigenvalue {value}: expected a positive one, " + f"all but {negative}; {remedy}"
         )
         check_where(xp, first > rounding, first, name, message)
+
+
+def check_symmetric(xp: Any, matrix: Array, name: str, expected: str) -> None:
+    """Raise a GeometryError unless matrices are symmetric up to rounding."""
+    defect = xp.max(xp.abs(matrix - xp.matrix_transpose(matrix)), axis=(-2, -1))
+    allowed = 100 * float(xp.finfo(matrix.dtype).eps) * xp.max(xp.abs(matrix), axis=(-2, -1))
+    message = f"{{point}} is asymmetric by {{value}}: expected {expected}"
+    check_where(xp, defect <= allowed, defect, name, message)
 
 
 def _surely_positive(xp: Any, matrix: Array) -> bool:

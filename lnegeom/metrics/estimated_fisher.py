@@ -15,11 +15,11 @@ from lnegeom._array import (
     as_floating,
     check_finite,
     check_where,
+    from_numpy,
     positive_integer,
     real,
     to_numpy,
 )
-from lnegeom._symmetric import constant
 from lnegeom.derivatives import Derivatives
 from lnegeom.metrics.pullback import Pullback
 
@@ -247,13 +247,13 @@ class EstimatedFisher(Pullback):
     def _roots(self, theta: Array) -> Array:
         """``2 √(w_q p(θ, x_q))``."""
         xp = array_api_compat.array_namespace(theta)
-        values = self.log_density(theta, constant(xp, self.nodes, theta))
+        values = self.log_density(theta, from_numpy(self.nodes, theta))
         if tuple(values.shape) != self.weights.shape:
             raise InputError(
                 f"the log-density returned shape {tuple(values.shape)} for nodes {self.nodes.shape}: "
                 f"expected {self.weights.shape}"
             )
-        return xp.exp((values + constant(xp, np.log(self.weights), theta)) / 2) * 2
+        return xp.exp((values + from_numpy(np.log(self.weights), theta)) / 2) * 2
 
 
 def _interval(support: Any) -> tuple[float, float]:

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from lnegeom._array import Array, InputError, check_where
+from lnegeom._array import Array, check_where
 from lnegeom.families import ExponentialFamily
+from lnegeom.families._base import check_family
 from lnegeom.metrics.hessian import Hessian
 
 
@@ -29,12 +30,7 @@ class Fisher(Hessian):
     """
 
     def __init__(self, family: ExponentialFamily):
-        if not isinstance(family, ExponentialFamily):
-            raise InputError(
-                f"expected an exponential family such as Normal() or Categorical(3), got {family!r}; for a "
-                "density of your own use EstimatedFisher"
-            )
-        self.family = family
+        self.family = check_family(family, "; for a density of your own use EstimatedFisher")
         super().__init__(family.log_partition)
 
     def __repr__(self) -> str:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lnegeom._array import Array, InputError, as_floating, to_numpy
-from lnegeom._symmetric import constant, from_entries
+from lnegeom._array import Array, InputError, as_floating, from_numpy, to_numpy
+from lnegeom._symmetric import from_entries
 from lnegeom.metrics._checks import check_matrix
 from lnegeom.metrics._jet import JetMetric
 
@@ -99,7 +99,7 @@ class FromGrid(JetMetric):
 
     def _turn(self, xp: Any, x: Array) -> Array:
         """``∂y_b/∂x_a`` as ``(b, a)``, of the coordinates y along the lattice vectors."""
-        return constant(xp, self._along, x)
+        return from_numpy(self._along, x)
 
     def _order(self, *axes: int) -> tuple[int, ...]:
         """How often each axis is differentiated, of a derivative along these lattice vectors."""
@@ -114,7 +114,7 @@ class FromGrid(JetMetric):
             for axis in range(self.dim):
                 key = order[: axis + 1]
                 if key not in sums:
-                    older = sums[order[:axis]] if axis else constant(xp, self._samples, x)[None, ...]
+                    older = sums[order[:axis]] if axis else from_numpy(self._samples, x)[None, ...]
                     wide = xp.reshape(older, (*older.shape[:2], -1))  # (points, this axis, the rest)
                     summed = kernels[axis][order[axis]][:, None, :] @ wide
                     sums[key] = xp.reshape(summed, (points.shape[0], *older.shape[2:]))
@@ -130,9 +130,9 @@ class FromGrid(JetMetric):
         multiples = np.arange(size // 2 + 1)
         weights = np.where((multiples == 0) | (2 * multiples == size), 1.0, 2.0) / size
         angles = 2 * np.pi * multiples[:, None] * np.arange(size) / size  # k x_j
-        even = constant(xp, weights[:, None] * np.cos(angles), x)
-        odd = constant(xp, weights[:, None] * np.sin(angles), x)
-        k = constant(xp, 2 * np.pi * multiples / length, x)
+        even = from_numpy(weights[:, None] * np.cos(angles), x)
+        odd = from_numpy(weights[:, None] * np.sin(angles), x)
+        k = from_numpy(2 * np.pi * multiples / length, x)
         phase = x[:, None] * k
         cosine, sine = xp.cos(phase), xp.sin(phase)
         found = []

@@ -11,13 +11,14 @@ from lnegeom._array import (
     as_floating,
     check_vectors,
     dot,
+    from_numpy,
     moveaxis,
     outer,
     positive_integer,
     safe_sqrt,
 )
 from lnegeom._matrix_functions import exp_symmetric, log_symmetric
-from lnegeom._symmetric import basis, constant, counts, entries, from_entries, pairing, symmetric_part
+from lnegeom._symmetric import basis, counts, entries, from_entries, pairing, symmetric_part
 from lnegeom.metrics._base import Metric
 from lnegeom.metrics._checks import check_matrix
 
@@ -94,19 +95,19 @@ class SPD(Metric):
     # A vector's matrix is Σ v^a E_a; a covector's, C with ⟨C, E_a⟩ = c_a.
 
     def _covector(self, xp: Any, covector: Array) -> Array:
-        return from_entries(xp, covector / constant(xp, counts(self.size), covector), self.size)
+        return from_entries(xp, covector / from_numpy(counts(self.size), covector), self.size)
 
-    def _basis(self, xp: Any, like: Array) -> Array:
-        return constant(xp, basis(self.size), like)
+    def _basis(self, like: Array) -> Array:
+        return from_numpy(basis(self.size), like)
 
     def _matrix(self, xp: Any, local: _Local) -> Array:
         inverse = local.inverse[..., None, :, :]
-        return symmetric_part(xp, pairing(xp, inverse @ self._basis(xp, inverse) @ inverse))
+        return symmetric_part(xp, pairing(xp, inverse @ self._basis(inverse) @ inverse))
 
     def _inverse(self, xp: Any, local: _Local) -> Array:
         matrix = local.matrix[..., None, :, :]
-        scale = constant(xp, counts(self.size), matrix)
-        dual = self._basis(xp, matrix) / scale[:, None, None]
+        scale = from_numpy(counts(self.size), matrix)
+        dual = self._basis(matrix) / scale[:, None, None]
         return symmetric_part(xp, entries(xp, matrix @ dual @ matrix))
 
     def _sharp(self, xp: Any, local: _Local, covector: Array) -> Array:
@@ -120,7 +121,7 @@ class SPD(Metric):
         return k * (k - 1) / 2 * math.log(2) - (k + 1) * xp.linalg.slogdet(local.matrix)[1]
 
     def _christoffel(self, xp: Any, local: _Local) -> Array:
-        e = self._basis(xp, local.matrix)
+        e = self._basis(local.matrix)
         products = e[:, None, :, :] @ local.inverse[..., None, None, :, :] @ e  # (i, j): E_i P⁻¹ E_j
         return -moveaxis(xp, entries(xp, products), -1, -3)  # `entries` takes the symmetric part
 
@@ -129,7 +130,7 @@ class SPD(Metric):
         return -entries(xp, u @ local.inverse @ v)
 
     def _riemann(self, xp: Any, local: _Local) -> Array:
-        a = local.inverse[..., None, :, :] @ self._basis(xp, local.inverse)
+        a = local.inverse[..., None, :, :] @ self._basis(local.inverse)
         rows, columns = a[..., :, None, :, :], a[..., None, :, :, :]
         bracket = (rows @ columns - columns @ rows)[..., None, :, :]  # (m, v, 1): [A_m, A_v]
         third = a[..., None, None, :, :, :]

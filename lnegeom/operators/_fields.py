@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from lnegeom._array import Array, GeometryError, InputError, as_floating, check_finite, check_where
+from lnegeom._array import Array, GeometryError, InputError, as_floating, check_finite
 from lnegeom.connections import Connection, metric_of
 from lnegeom.derivatives import Derivatives, Jet, check_source, jet
 
@@ -43,11 +43,3 @@ def field_jet(
         )
     check_finite(xp, found.value, "field")
     return found
-
-
-def check_symmetric(xp: Any, tensor: Array) -> None:
-    """Raise unless 2-tensors are symmetric."""
-    defect = xp.max(xp.abs(tensor - xp.matrix_transpose(tensor)), axis=(-2, -1))
-    allowed = 100 * float(xp.finfo(tensor.dtype).eps) * xp.max(xp.abs(tensor), axis=(-2, -1))
-    message = "{point} is asymmetric by {value}: expected a symmetric 2-tensor"
-    check_where(xp, defect <= allowed, defect, "field", message)

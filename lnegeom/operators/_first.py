@@ -16,6 +16,7 @@ from lnegeom.derivatives import Derivatives
 from lnegeom.fields import as_field
 from lnegeom.metrics import Metric
 from lnegeom.metrics._checks import check_metric
+from lnegeom.metrics._covariant_hessian import CovariantHessian
 from lnegeom.operators._fields import Field, field_jet, point_of
 
 
@@ -115,11 +116,7 @@ def hessian(
     array([[1., 0.],
            [0., 1.]])
     """
-    xp, x = point_of(check_metric(metric), x)
-    field = as_field(f, derivatives, vectorized)
-    slope = _checked_slope(xp, field, x)
-    gamma = metric._christoffel(xp, metric._local(xp, x))
-    return field._hessian(xp, x) - xp.sum(slope[..., :, None, None] * gamma, axis=-3)
+    return _bend(metric, f, x, derivatives, vectorized).matrix
 
 
 def laplacian(
@@ -127,7 +124,8 @@ def laplacian(
 ) -> Array:
     """Laplace–Beltrami operator of a function, ``g^{ij} ∇_i ∇_j f``, of shape ``(...)``.
 
-    For a Lorentzian metric it is the d'Alembertian.
+    For a Lorentzian metric it is the d'Alembertian. It costs O(n) where `Conformal` says that its curvature
+    does.
 
     Arguments are those of `gradient`.
 
@@ -142,9 +140,7 @@ def laplacian(
     >>> round(float(lnegeom.operators.laplacian(lnegeom.Sphere(2), height, x)), 9)  # −2 · (−0.6)
     1.2
     """
-    bend = hessian(metric, f, x, derivatives=derivatives, vectorized=vectorized)
-    xp, x = point_of(metric, x)
-    return xp.sum(metric._inverse(xp, metric._local(xp, x)) * bend, axis=(-2, -1))
+    return _bend(metric, f, x, derivatives, vectorized).laplacian
 
 
 def divergence(
@@ -169,6 +165,13 @@ def divergence(
     found = field_jet(xp, field, x, "^", derivatives, vectorized)
     contracted = xp.linalg.trace(moveaxis(xp, connection.christoffel(x), -1, -3))  # Γ^i_ij
     return xp.linalg.trace(found.first) + dot(xp, contracted, found.value)
+
+
+def _bend(metric: Metric, f: Any, x: Any, derivatives: Derivatives, vectorized: bool) -> CovariantHessian:
+    xp, x = point_of(check_metric(metric), x)
+    field = as_field(f, derivatives, vectorized)
+    slope = _checked_slope(xp, field, x)
+    return CovariantHessian(xp, metric, metric._local(xp, x), field, x, slope)
 
 
 def _checked_slope(xp: Any, field: Any, x: Array) -> Array:

@@ -8,9 +8,9 @@ from lnegeom import tensors
 from lnegeom._array import Array
 from lnegeom.derivatives import Derivatives, jet
 from lnegeom.metrics import Metric
-from lnegeom.metrics._checks import check_metric
+from lnegeom.metrics._checks import check_metric, check_symmetric
 from lnegeom.metrics._jet import JetMetric
-from lnegeom.operators._fields import Field, check_symmetric, field_jet, point_of
+from lnegeom.operators._fields import Field, field_jet, point_of
 
 
 def rough_laplacian(
@@ -69,7 +69,7 @@ def lichnerowicz_laplacian(
     """
     xp, x = point_of(check_metric(metric), x)
     found = field_jet(xp, field, x, "__", derivatives, vectorized, order=2)
-    check_symmetric(xp, found.value)
+    check_symmetric(xp, found.value, "field", "a symmetric 2-tensor")
     rough = _traced(xp, metric, x, (found.value, found.first, found.second), "__", derivatives)
     local = metric._local(xp, x)
     inverse = metric._inverse(xp, local)

@@ -11,6 +11,7 @@ import numpy as np
 from lnegeom._array import InputError, as_floating, to_numpy
 from lnegeom.divergences import KL, Bregman
 from lnegeom.families import ExponentialFamily, FisherRaoFamily
+from lnegeom.families._base import check_family as checked
 from lnegeom.testing import _potentials
 from lnegeom.testing._check import Measures, near, points_of, random_vectors, rolled, run
 from lnegeom.testing._law import Law, Pair, applying
@@ -224,13 +225,6 @@ def check_family(
     elif OF_EVENTS.keys() & set(named or ()):
         raise InputError("the laws 'normalised' and 'mean of the statistic' need events: pass events=...")
     run(family, table, measures, tolerance, named)
-
-
-def checked(family: Any) -> ExponentialFamily:
-    """Return a family, or raise an InputError."""
-    if not isinstance(family, ExponentialFamily):
-        raise InputError(f"expected an exponential family such as Normal() or Gamma(), got {family!r}")
-    return family
 
 
 def _events(family: ExponentialFamily, theta: Any, events: Any, weights: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import zoo
 from conftest import to_numpy
 
 import lnegeom
-from lnegeom.geodesics import _adjoint, _gradients
+from lnegeom.geodesics import _adjoint, _gradients, _ode
 from lnegeom.geodesics._ode import Transport
 
 RNG = np.random.default_rng(0)
@@ -177,6 +177,24 @@ def test_transforms_of_torch():
         torch.func.vmap(lambda s: lnegeom.exp(lnegeom.LNE(1.0), x, s * y))(torch.tensor([0.1, 9.0]))
     with pytest.raises(lnegeom.InputError, match="traced"):
         torch.func.vmap(lambda p: lnegeom.geodesic(general, p, y).points)(x)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch.compile warns of what it does itself
+def test_torch_compile_does_not_trace_the_solver(monkeypatch):
+    metric, traced, march = lnegeom.LNE(0.7), [], _ode.march
+
+    def noting(*arguments, **options):
+        traced.append(torch.compiler.is_compiling())
+        return march(*arguments, **options)
+
+    def product(x, y):
+        return lnegeom.exp(metric, x, y) * lnegeom.log(metric, x, y)
+
+    monkeypatch.setattr(_ode, "march", noting)
+    torch.compiler.reset()
+    assert_same(torch.compile(product, backend="eager"), product, (X, V), tolerance=1e-14)
+    assert traced
+    assert not any(traced)
 
 
 def test_single_precision_stays():
