@@ -14,7 +14,7 @@ from lnegeom._array import positive
 from lnegeom_torch.metrics._base import Metric, register_metric, wide
 from lnegeom_torch.metrics._room import Room, squared_cosh_
 
-__all__ = ["LogCoshHessian"]
+__all__ = ["LogCoshHessian", "largest_argument"]
 
 
 @register_metric
@@ -56,7 +56,7 @@ class LogCoshHessian(Metric):
 
     def natural_gradient(self, weight: Tensor, gradient: Tensor) -> Tensor:
         """``cosh²(τW) ∘ ∂L/∂W``, of the shape and dtype of the gradient, as a new tensor."""
-        scaled, largest = self.tau * wide(weight), _largest(gradient.dtype)
+        scaled, largest = self.tau * wide(weight), largest_argument(gradient.dtype)
         return (torch.cosh(scaled.clamp(-largest, largest)).square() * gradient).to(gradient.dtype)
 
     def natural_gradients(
@@ -69,7 +69,7 @@ class LogCoshHessian(Metric):
         """`natural_gradient` of each tensor of a list, in the room where that is given."""
         if room is None or not room.takes(gradients):
             return super().natural_gradients(weights, gradients)
-        largest = _largest(room.flat.dtype)
+        largest = largest_argument(room.flat.dtype)
         torch._foreach_copy_(room.shaped, list(weights))
         squared_cosh_(room.flat.mul_(self.tau).clamp_(-largest, largest))
         torch._foreach_mul_(room.shaped, list(gradients))
@@ -98,6 +98,6 @@ class LogCoshHessian(Metric):
         return (2 * torch.atanh(torch.tan(line.clamp(-end, end) / 2)) / self.tau).to(weight.dtype)
 
 
-def _largest(dtype: torch.dtype) -> float:
+def largest_argument(dtype: torch.dtype) -> float:
     """The largest τ|W| whose cosh² times a gradient of size 1 is finite."""
     return math.log(torch.finfo(dtype).max) / 2 - 1

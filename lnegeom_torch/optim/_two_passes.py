@@ -1,7 +1,8 @@
-"""`ManifoldSGD(fused=True)` on a GPU: when the kernels of `_kernels` do a step, and how they are launched."""
+"""Fused steps on a GPU: when the kernels of `_kernels` do one, and how they are launched."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from itertools import accumulate
 from typing import Any
@@ -9,15 +10,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lnegeom_torch.metrics import LNE, NormalizedLNE
+from lnegeom_torch.metrics import LNE, LogCoshHessian, Metric, NormalizedLNE, metric_from_data
+from lnegeom_torch.metrics.log_cosh import largest_argument
 from lnegeom_torch.optim import _kernels as kernels
-from lnegeom_torch.optim._moves import Move, count_writes
+from lnegeom_torch.optim._moves import count_writes
 
 __all__ = ["TwoPasses", "take_step"]
 
-_CHUNK = 8192  # entries a program
-_SUMS = 512  # of chunks that a program adds up at a time
+_CHUNK = 4096  # entries a program
+_WARPS = {"sums": 4, "step": 8}  # of a program
 _ADDRESSES = 16  # that a launch writes to the table
+_DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
+
+Group = dict[str, Any]
+Lists = list[list[Tensor]]
 
 
 class TwoPasses:
@@ -26,65 +32,73 @@ class TwoPasses:
     Parameters
     ----------
     weights : list of Tensor
-        In float32, contiguous, on one device.
+        Contiguous, on one device.
     """
 
     def __init__(self, weights: list[Tensor]) -> None:
-        self._shapes = [weight.shape for weight in weights]
         sizes = [weight.numel() for weight in weights]
         chunks = [-(-size // _CHUNK) for size in sizes]
         device = weights[0].device
-        self._count, self._rounds = sum(chunks), -(-max(chunks) // _SUMS)
-        self._addresses: list[list[int]] = []
-        rows = -(-len(weights) // _ADDRESSES) * _ADDRESSES
-        self._table = torch.empty((3, rows), dtype=torch.int64, device=device)
-        self._sizes = torch.tensor(sizes, dtype=torch.int64, device=device)
-        self._first = torch.tensor([0, *accumulate(chunks)], dtype=torch.int32, device=device)
-        self._owner = torch.repeat_interleave(torch.tensor(chunks)).to(torch.int32).to(device)
+        self._count = sum(chunks)
+        self._addresses: list[list[int]] = [[]] * 5
+        self._width = -(-len(weights) // _ADDRESSES) * _ADDRESSES
+        self._table = torch.empty((5, self._width), dtype=torch.int64, device=device)
+        self._where = (
+            torch.tensor(sizes, dtype=torch.int64, device=device),
+            torch.repeat_interleave(torch.tensor(chunks)).to(torch.int32).to(device),
+            torch.tensor([0, *accumulate(chunks)], dtype=torch.int32, device=device),
+        )
+        self._left = torch.empty((max(kernels.SUMS.values()), self._count), device=device)
+        self._arrived = torch.zeros(len(weights), dtype=torch.int32, device=device)
+        self._turns = torch.empty((len(weights), 2), device=device)
         self._strengths: tuple[Any, Tensor] = None, torch.empty(0, device=device)
 
-    def serves(self, weights: list[Tensor]) -> bool:
-        """Whether the tables are those of these weights, wherever their memory is by now."""
-        return self._table.device == weights[0].device and self._shapes == [w.shape for w in weights]
+    def step(self, optimizer: Any, group: Group, metric: Metric, lists: Lists, keep: float) -> None:
+        """Move weights and what the optimizer remembers of them; see `take_step`.
 
-    def step(self, group: dict[str, Any], move: Move, lists: list[list[Tensor]], keep: float) -> None:
-        """Move weights and momenta, of which `keep` is taken of a step.
-
-        The lists are weights, gradients and, where there are any, momenta.
+        The lists are weights, gradients, momenta if there are any, or both moments and the counts of steps.
         """
-        strengths = self._strength(move.metric, lists[0])
-        weights, gradients, momenta = self._pointed(lists).unbind()
-        where = self._sizes, self._owner, self._first
-        sums = lengths, *_ = torch.empty((3, self._count), device=strengths.device).unbind()
-        scaled, tau = isinstance(move.metric, LNE), getattr(move.metric, "tau", 1.0)
-        launch, chunk = (self._count,), {"CHUNK": _CHUNK, "num_warps": 8}
-        if scaled:
-            kernels.squares[launch](weights, *where, lengths, **chunk)
-        known = {"SCALED": scaled, "ROUNDS": self._rounds, **chunk}
-        kernels.products[launch](weights, gradients, *where, *sums, tau, **known)
-        kernels.apply[launch](
-            weights, gradients, momenta, *where, *sums, strengths, tau,
-            float(group["lr"]), float(group["momentum"]), keep, float(move.torch_decay),
-            MOMENTUM=group["momentum"] != 0, NESTEROV=group["nesterov"], MAXIMIZE=group["maximize"],
-            GATE=group["gate"], CLIP=group["clip"], **known,
-        )  # fmt: skip
+        table = self._pointed(lists)
+        dtype, device = lists[0][0].dtype, table.device
+        where, launch = (table, self._width, *self._where), (self._count,)
+        name, tau = type(metric).__name__, getattr(metric, "tau", 1.0)
+        known = {"METRIC": name, "DTYPE": getattr(kernels.tl, _DTYPES[dtype]), "CHUNK": _CHUNK}
+        if kernels.SUMS[name]:
+            sums = self._left, self._arrived, self._strength(metric, lists[0]), self._turns
+            kernels.sums[launch](*where, *sums, tau, num_warps=_WARPS["sums"], **known)
+        decay = float(group["weight_decay"])
+        scaler = getattr(optimizer, "grad_scale", None), getattr(optimizer, "found_inf", None)
+        numbers = tau, largest_argument(dtype), *_rate(group["lr"], device), decay, *scaler
+        known |= {flag.upper(): group[flag] for flag in ("gate", "maximize", "clip")}
+        known |= {"DECOUPLED": group["decoupled_weight_decay"], "num_warps": _WARPS["step"]}
+        if "betas" not in group:
+            momentum = float(group["momentum"])
+            known |= {"MOMENTUM": momentum != 0, "NESTEROV": group["nesterov"]}
+            kernels.sgd[launch](*where, self._turns, *numbers, momentum, keep, **known)
+            return
+        shares = [1.0 - beta for beta in group["betas"]]
+        rates = [-math.log(beta) if beta else math.inf for beta in group["betas"]]
+        kernels.adamw[launch](*where, self._turns, *numbers, *shares, *rates, group["eps"], **known)
+        torch._foreach_add_(lists[4], 1)  # as torch's fused steps count themselves
+        if scaler[1] is not None:
+            torch._foreach_sub_(lists[4], [scaler[1]] * len(lists[4]))
 
-    def _pointed(self, lists: list[list[Tensor]]) -> Tensor:
+    def _pointed(self, lists: Lists) -> Tensor:
         """The table of the tensors' addresses, a row for each list."""
-        addresses = [[tensor.data_ptr() for tensor in tensors] for tensors in lists]
         # What is recorded has a table of its own: a step outside, whose gradients lie elsewhere, would
         # change it for all replays.
         recorded = recording()
-        if addresses == self._addresses and not recorded:
-            return self._table
         table = torch.empty_like(self._table) if recorded else self._table
-        for row, own in zip(table, addresses, strict=False):
+        for number, tensors in enumerate(lists):
+            own = [tensor.data_ptr() for tensor in tensors]
+            if own == self._addresses[number] and not recorded:
+                continue
             for start in range(0, len(own), _ADDRESSES):
                 part = own[start : start + _ADDRESSES]
                 part += part[-1:] * (_ADDRESSES - len(part))
-                kernels.write[(1,)](row, start, tuple(part))
-        if not recorded:
-            self._addresses = addresses
+                kernels.write[(1,)](table[number, start:], *part)
+            if not recorded:
+                self._addresses[number] = own
         return table
 
     def _strength(self, metric: Any, weights: list[Tensor]) -> Tensor:
@@ -95,27 +109,36 @@ class TwoPasses:
         return self._strengths[1]
 
 
-def take_step(optimizer: Any, group: dict[str, Any], lists: list[list[Any]]) -> bool:
-    """Do a step of `ManifoldSGD` by the kernels, if they can; say whether they did."""
-    if group["fused"] is not True or kernels.triton is None or group["metric"] is None:
+def take_step(optimizer: Any, group: Group, lists: list[list[Any]]) -> bool:
+    """Do a step by the kernels, if they can; say whether they did.
+
+    The lists are what torch's `_init_group` fills: weights, gradients and state.
+    """
+    if group["fused"] is not True or kernels.triton is None:
         return False
-    move, momenta = Move(group, torch_decouples=False), lists[2]
-    first = group["momentum"] != 0 and all(buffer is None for buffer in momenta)
-    parts = [*lists[:2], *([] if first or group["momentum"] == 0 else [momenta])]
-    if not (_is_plain(optimizer, group, move) and _are_plain(parts)):
+    adam, momentum = "betas" in group, group.get("momentum", 0)
+    first = not adam and momentum != 0 and all(buffer is None for buffer in lists[2])
+    moments = lists[2:4] if adam else [lists[2]] if momentum != 0 and not first else []
+    counts = lists[5:] if adam else []
+    metric = metric_from_data(group["metric"])
+    if metric is None or not (
+        _is_plain(optimizer, group, metric) and _are_plain([*lists[:2], *moments], counts)
+    ):
         return False
-    tables = optimizer.__dict__.setdefault("_two_passes", {})
-    kept: TwoPasses | None = tables.get(id(group))
+    weights = lists[0]
+    kept: dict[Any, TwoPasses] = optimizer.__dict__.setdefault("_two_passes", {})
+    key = id(group), weights[0].device, tuple(weight.shape for weight in weights)
     try:
-        if kept is None or not kept.serves(lists[0]):
+        if key not in kept:
             if recording():
                 return False  # the tables come from the host, which cannot be recorded: warm up first
-            kept = tables[id(group)] = TwoPasses(lists[0])
+            kept[key] = TwoPasses(weights)
         if first:
-            parts.append([torch.zeros_like(weight) for weight in lists[0]])
-        with torch.cuda.device_of(lists[0][0]):  # type: ignore[no-untyped-call]
-            kept.step(group, move, parts, 1.0 if first else 1.0 - group["dampening"])
-    except Exception as error:  # a compiler's, before anything was launched
+            moments = [[torch.zeros_like(weight) for weight in weights]]
+        keep = 1.0 if first else 1.0 - group.get("dampening", 0)
+        with torch.cuda.device_of(weights[0]):  # type: ignore[no-untyped-call]
+            kept[key].step(optimizer, group, metric, [*lists[:2], *moments, *counts], keep)
+    except Exception as error:  # a compiler's, before any weight was written
         kernels.triton = None
         warnings.warn(
             f"Triton failed ({str(error).splitlines()[0] if str(error) else type(error).__name__}): "
@@ -124,43 +147,64 @@ def take_step(optimizer: Any, group: dict[str, Any], lists: list[list[Any]]) -> 
             stacklevel=3,
         )
         return False
-    momenta[:] = parts[2] if len(parts) > 2 else momenta
-    count_writes(group, lists[0])
+    if first:
+        lists[2][:] = moments[0]
+    count_writes(group, weights)
     return True
 
 
-def _is_plain(optimizer: Any, group: dict[str, Any], move: Move) -> bool:
+def _is_plain(optimizer: Any, group: Group, metric: Metric) -> bool:
     """Whether the group asks for nothing but what the kernels do."""
-    metric = move.metric
-    known = isinstance(metric, LNE) or (isinstance(metric, NormalizedLNE) and metric.per == "layer")
-    tensors = (group[name] for name in ("lr", "momentum", "dampening", "weight_decay"))
+    known = type(metric) in (LNE, NormalizedLNE, LogCoshHessian)
+    names = ("momentum", "dampening", "weight_decay")
+    numbers = [*(group[name] for name in names if name in group), *group.get("betas", ())]
+    scaler = [getattr(optimizer, name, None) for name in ("grad_scale", "found_inf")]
     return (
         known
-        and not move.follows
-        and not move.preconditions_decay
-        and not any(isinstance(value, Tensor) for value in tensors)
-        and move.own_decay == 0
+        and getattr(metric, "per", "layer") == "layer"
+        and (group["metric_on"], group["retraction"]) == ("gradient", "first")
+        and not group["precondition_weight_decay"]
+        and not any(isinstance(value, Tensor) for value in numbers)
+        and not group.get("amsgrad", False)
         and not group["differentiable"]
-        and getattr(optimizer, "found_inf", None) is None
+        and all(value is None or _is_number(value, group["params"][0].device) for value in scaler)
         and not torch.compiler.is_compiling()
     )
 
 
-def _are_plain(lists: list[list[Any]]) -> bool:
-    """Whether all tensors are there, on one GPU, in float32 and in order."""
+def _is_number(value: Any, device: torch.device) -> bool:
+    """Whether the kernels can read a number from the device."""
+    return type(value) is Tensor and value.dtype is torch.float32 and value.device == device
+
+
+def _are_plain(lists: list[list[Any]], counts: list[list[Any]]) -> bool:
+    """Whether all tensors are there, on one GPU, of one dtype that the kernels know, and in order."""
     found = [tensor for tensors in lists for tensor in tensors]
-    device = found[0].device if found else None
-    return bool(found) and all(
-        isinstance(t, Tensor)
-        and type(t.data) is Tensor
-        and t.device == device
-        and on_gpu(t)
-        and t.dtype is torch.float32
-        and t.is_contiguous()
-        and t.numel() > 0
-        and t.data_ptr() % 16 == 0
-        for t in found
+    if not found or not isinstance(found[0], Tensor):
+        return False
+    device, dtype = found[0].device, found[0].dtype
+    return (
+        dtype in _DTYPES
+        and all(
+            isinstance(t, Tensor)
+            and type(t.data) is Tensor
+            and t.device == device
+            and on_gpu(t)
+            and t.dtype is dtype
+            and t.is_contiguous()
+            and t.numel() > 0
+            and t.data_ptr() % 16 == 0
+            for t in found
+        )
+        and all(_is_number(count, device) for row in counts for count in row)
     )
+
+
+def _rate(lr: float | Tensor, device: torch.device) -> tuple[float, Tensor | None]:
+    """The learning rate, or, where it lies on a device, that in float32."""
+    if isinstance(lr, Tensor) and on_gpu(lr):
+        return 0.0, lr.to(device, torch.float32)
+    return float(lr), None
 
 
 def on_gpu(tensor: Tensor) -> bool:

@@ -15,6 +15,7 @@ from torch.optim.optimizer import _use_grad_for_differentiable
 
 from lnegeom import InputError
 from lnegeom_torch.optim._step import ManifoldStep, evaluate
+from lnegeom_torch.optim._two_passes import take_step
 
 __all__ = ["ManifoldAdamW"]
 
@@ -106,7 +107,8 @@ class ManifoldAdamW(ManifoldStep, torch.optim.AdamW):
         for group in self.param_groups:
             lists: list[list[Any]] = [[], [], [], [], [], []]
             has_complex = self._begin(group, lists)
-            self._move(group, lists, partial(self._torch_step, group, has_complex))
+            if not take_step(self, group, lists):
+                self._move(group, lists, partial(self._torch_step, group, has_complex))
         return loss
 
     def _init_group(self, group: dict[str, Any], params: Any, grads: Any, *state: Any) -> Any:
