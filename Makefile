@@ -1,12 +1,13 @@
 # Two commands: `make demo` sets everything up and runs the main job; `make test` passes the tests.
 # `make coverage` runs the tests once more and lists the lines that none reaches; to trace lines takes half again.
+# `make gpu` runs what waits for a CUDA device, in ten minutes, with what PYTHON has installed.
 # Paths are relative, so that the repository may live under a path with spaces.
 
 PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test check coverage clean
+.PHONY: demo test check coverage gpu clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/python -m lnegeom demo --out runs/demo
@@ -16,6 +17,9 @@ test: check
 
 coverage: $(VENV)/installed-dev
 	$(VENV)/bin/python -m pytest -n 2 --cov --cov-report=term:skip-covered
+
+gpu:
+	$(PYTHON) tests/benchmarks/on_gpu.py --out runs/gpu
 
 check: $(VENV)/installed-dev
 	$(VENV)/bin/python -m ruff format --check .

@@ -1,13 +1,21 @@
 """geoopt's manifolds: its own laws for a manifold, and the metrics behind them."""
 
-import geoopt
 import pytest
 import torch
-from geoopt.optim import RiemannianAdam, RiemannianSGD
 
 import lnegeom
 from lnegeom_torch import LNE, Graph, ManifoldSGD
-from lnegeom_torch.manifolds import GraphManifold, LNEManifold, LogCoshManifold, NormalizedLNEManifold
+
+geoopt = pytest.importorskip("geoopt", reason="geoopt is not installed")
+
+from geoopt.optim import RiemannianAdam, RiemannianSGD  # noqa: E402
+
+from lnegeom_torch.manifolds import (  # noqa: E402
+    GraphManifold,
+    LNEManifold,
+    LogCoshManifold,
+    NormalizedLNEManifold,
+)
 
 MANIFOLDS = [
     NormalizedLNEManifold(0.6, ndim=2),

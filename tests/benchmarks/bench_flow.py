@@ -9,8 +9,7 @@ arrays that are there already. Each round times every candidate in turn, by a fe
 medians over rounds of the ratio to the same round's reference. One thread: processor time of the thread,
 which a busy machine disturbs least; more: wall time, and ratios of the least times, for the same reason.
 
-With a device the flow of torch tensors there, compiled by ``torch.compile``, is timed instead: against
-torch's own transforms there, and its step against the CPU's on numpy arrays, all cores.
+With a device it is `bench_flow_gpu` that runs.
 """
 
 import argparse
@@ -21,14 +20,13 @@ import subprocess
 import sys
 import time
 
-import array_api_compat
 import numpy as np
 import scipy.fft
 
 from lnegeom.flow import TorusGrid, king_conformal, perturbed_flat, ricci_deturck
 from lnegeom.flow.torus.integrators import METHODS
 from lnegeom.flow.torus.march import March
-from lnegeom.flow.torus.rhs import Compiled, Plain
+from lnegeom.flow.torus.rhs import Plain
 from lnegeom.flow.torus.run import Run, Settings
 
 SHAPES = [(64, 64), (128, 128), (32, 32, 32), (64, 64, 64)]
@@ -153,59 +151,6 @@ def median_ratio(mine, theirs):
     return statistics.median(a / b for a, b in zip(mine, theirs, strict=True))
 
 
-def on_device(device, shape, dtype, count):
-    """Ratios of the flow of torch tensors on a device, compiled, and of its parts."""
-    import torch
-
-    def synchronous(function):
-        def call():
-            function()
-            if device == "cuda":
-                torch.cuda.synchronize()
-
-        return call
-
-    cpu = run_of(shape, dtype, len(os.sched_getaffinity(0)))
-    metric = torch.asarray(cpu.metric, device=device)
-    xp, grid = array_api_compat.array_namespace(metric), cpu.grid
-    run = Run(xp, metric, grid, "flat", None, Settings(t_end=1.0))
-    slow = run.rhs = Plain(xp, run.modes, run.rhs.equation)
-    uncompiled = stepper(run)
-    run.rhs = Compiled(xp, run.modes, slow.equation)
-    n = len(shape)
-    axes = tuple(range(1, n + 1))
-    x = torch.randn((n + 1) * n * (n + 1) // 2, *shape, dtype=metric.dtype, device=device)
-    candidates = {
-        "reference": lambda: torch.fft.irfftn(torch.fft.rfftn(x, dim=axes), s=shape, dim=axes),
-        "right-hand side": lambda: run.rhs(run.start),
-        "step": stepper(run),
-        "uncompiled": uncompiled,
-    }
-    candidates = {name: synchronous(function) for name, function in candidates.items()}
-    times = rounds({**candidates, "CPU": stepper(cpu)}, time.perf_counter, count)
-    return {
-        "reference": f"{1e3 * statistics.median(times['reference']):.2f} ms",
-        "right-hand side": f"{median_ratio(times['right-hand side'], times['reference']):.2f}",
-        "step": f"{median_ratio(times['step'], times['reference']) / 4:.2f}",
-        "uncompiled": f"{median_ratio(times['uncompiled'], times['reference']) / 4:.2f}",
-        "CPU": f"{median_ratio(times['CPU'], times['step']):.2g}",
-    }
-
-
-def device_table(device, shapes, count=9):
-    print(
-        "| grid | dtype | device | reference | right-hand side | step | uncompiled step | CPU step / step |"
-    )
-    print("|---|---|---|---:|---:|---:|---:|---:|")
-    for shape in shapes:
-        for dtype in ("float64", "float32"):
-            row = on_device(device, shape, dtype, count)
-            print(
-                f"| {'×'.join(map(str, shape))} | {dtype} | {device} | {' | '.join(row.values())} |",
-                flush=True,
-            )
-
-
 def speed_table(cores):
     print("| grid | dtype | threads | reference | right-hand side | step | uncompiled right-hand side |")
     print("|---|---|---:|---|---:|---:|---:|")
@@ -293,7 +238,9 @@ def main():
     cores = len(os.sched_getaffinity(0))
     print(f"numpy {np.__version__}, scipy {scipy.__version__}, {platform.machine()}, {cores} cores\n")
     if options.device:
-        device_table(options.device, [(64,) * 3] if options.device == "cpu" else [(64,) * 3, LARGE])
+        from bench_flow_gpu import device_table  # which imports this module
+
+        device_table(options.device, [(64,) * 3] if options.device == "cpu" else [LARGE, (64,) * 3], cores)
         return
     speed_table(cores)
     accuracy_table()

@@ -1,20 +1,22 @@
 """Optimizer steps on a GPU against torch's fused SGD; run by ``bench_optim.py --device cuda``.
 
-Each step is measured with torch's fused and foreach kernels, compiled as one graph, and replayed from a CUDA
+Each step is measured with torch's fused and foreach kernels, replayed from a CUDA graph, and compiled as one
 graph, in the device's time between two events, which is the host's where the device waits for it. A step that
-made the host wait for the device, or that broke its graph, ends the run with an error. Compilation takes
-minutes: what would begin after `SETUP` seconds is left out, and said to be. geoopt takes part if installed.
+fails, that makes the host wait for the device or that breaks its graph is named and left out, and the run
+ends with an error. Compilation takes minutes and comes last: what would begin after `SETUP` seconds is left
+out, and said to be. geoopt takes part if installed.
 """
 
 import statistics
 import time
 import warnings
+from functools import partial
 
 import torch
 
 from lnegeom_torch import LNE, LogCoshHessian, ManifoldAdamW, ManifoldSGD, NormalizedLNE
 
-ROUNDS, CALLS, SETUP = 15, 20, 200
+ROUNDS, CALLS, SETUP = 15, 20, 60
 SGD = {"lr": 1e-9, "momentum": 0.9}
 STEPS = {
     "torch SGD": lambda p, **o: torch.optim.SGD(p, **SGD, **o),
@@ -27,6 +29,7 @@ STEPS = {
     "ManifoldAdamW, LNE": lambda p, **o: ManifoldAdamW(p, metric=LNE(), **adam(p), **o),
 }
 FUSED, FOREACH = {"fused": True}, {"foreach": True}  # torch keeps its fused kernels out of compiled graphs
+REFERENCE = "torch SGD", "fused"
 
 
 def adam(params):
@@ -46,7 +49,9 @@ def plain(optimizer):
 
 def compiled(optimizer):
     torch._dynamo.config.recompile_limit = 64  # one a candidate
-    return torch.compile(plain(optimizer), fullgraph=True)
+    step = plain(optimizer)
+    step()  # with its state begun it is compiled once, not twice
+    return torch.compile(step, fullgraph=True)
 
 
 def replayed(run):
@@ -63,24 +68,22 @@ def replayed(run):
     return graph.replay
 
 
-def candidates(make_weights, device):
-    """Every step, warm, by its name and its way."""
-    start = time.perf_counter()
+def as_they_are(make_weights, device):
+    """Every step that needs no compiler, by its name and its way."""
+
+    def ready(make, options):
+        return warm(make(make_weights(None), **options).step, device)
+
+    def recorded(make):
+        return replayed(warm(plain(make(make_weights(None), **FUSED)), device))
+
+    found = {}
     for name, make in STEPS.items():
-        yield (name, "fused"), warm(make(make_weights(None), **FUSED).step, device)
-        yield (name, "foreach"), warm(make(make_weights(None), **FOREACH).step, device)
+        found[name, "fused"] = partial(ready, make, FUSED)
+        found[name, "foreach"] = partial(ready, make, FOREACH)
         if device == "cuda":
-            fused = plain(make(make_weights(None), **FUSED))
-            yield (name, "fused, CUDA graph"), replayed(warm(fused, device))
-    yield from by_geoopt(make_weights)
-    for name, make in STEPS.items():
-        if time.perf_counter() - start > SETUP:
-            print(f"left out, {SETUP} s being over: {name}, compiled")
-            continue
-        one_graph = warm(compiled(make(make_weights(None), **FOREACH)), device)
-        yield (name, "compiled"), one_graph
-        if device == "cuda":
-            yield (name, "compiled, CUDA graph"), replayed(one_graph)
+            found[name, "fused, CUDA graph"] = partial(recorded, make)
+    return found | by_geoopt(make_weights)
 
 
 def by_geoopt(make_weights):
@@ -91,12 +94,29 @@ def by_geoopt(make_weights):
         from lnegeom_torch.manifolds import LNEManifold, NormalizedLNEManifold
     except ImportError:
         print("geoopt is not installed")
-        return
-    for name, manifold in {"NormalizedLNE": NormalizedLNEManifold, "LNE": LNEManifold}.items():
-        params = make_weights(lambda ndim, m=manifold: m(ndim=ndim))
+        return {}
+
+    def ready(manifold):
+        params = make_weights(lambda ndim: manifold(ndim=ndim))
         step = geoopt.optim.RiemannianSGD(params, lr=1e-9, momentum=0.9).step
         step()
-        yield (f"geoopt RiemannianSGD, {name}", "loop"), step
+        return step
+
+    kinds = {"NormalizedLNE": NormalizedLNEManifold, "LNE": LNEManifold}
+    return {(f"geoopt RiemannianSGD, {name}", "loop"): partial(ready, kind) for name, kind in kinds.items()}
+
+
+def in_one_graph(make_weights, device):
+    """Every step compiled, ours first, and the steps that it is compared with."""
+
+    def ready(make):
+        return warm(compiled(make(make_weights(None), **FOREACH)), device)
+
+    def reference():
+        return warm(STEPS["torch SGD"](make_weights(None), **FUSED).step, device)
+
+    names = sorted(STEPS, key=lambda name: "LNE" not in name)
+    return {REFERENCE: reference} | {(name, "compiled"): partial(ready, STEPS[name]) for name in names}
 
 
 def warm(run, device):
@@ -110,6 +130,24 @@ def warm(run, device):
         finally:
             torch.cuda.set_sync_debug_mode("default")
     return run
+
+
+def set_up(builders, failures, limit=float("inf")):
+    """What could be set up before the limit, in seconds; what could not is printed."""
+    runs, start = {}, time.perf_counter()
+    for key, build in builders.items():
+        if time.perf_counter() - start > limit:
+            print(f"left out, {limit} s being over: {', '.join(key)}")
+            continue
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # dynamo's own
+                runs[key] = build()
+        except Exception as error:  # which must not take the figures of all others with it
+            failures.append(key)
+            reason = (str(error).strip().splitlines() or [""])[0]
+            print(f"failed: {', '.join(key)}: {type(error).__name__}: {reason}", flush=True)
+    return runs
 
 
 def seconds(run, device):
@@ -128,30 +166,62 @@ def seconds(run, device):
     return start.elapsed_time(end) / 1e3 / CALLS
 
 
-def table(title, make_weights, device):
-    """Print the median of each step's time over that of torch's fused SGD, way by way."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # dynamo's own
-        runs = dict(candidates(make_weights, device))
+def measured(runs, device):
+    """Each step's time and its ratio to the reference's of the same round, both medians."""
     found = {key: [] for key in runs}
-    for _ in range(ROUNDS):
+    for index in range(ROUNDS + 1):
         round_ = {key: seconds(run, device) for key, run in runs.items()}
-        for key, value in round_.items():
-            found[key].append((value / round_["torch SGD", "fused"], value))
-    ways = list(dict.fromkeys(way for _, way in runs))
-    print(f"\n| {title}, ratio to torch's fused SGD | {' | '.join(ways)} |\n|---|{'---:|' * len(ways)}")
-    for name in dict.fromkeys(name for name, _ in runs):
-        cells = (found.get((name, way)) for way in ways)
-        print(f"| {name} | {' | '.join(f'{median(c, 0):.2f}' if c else '' for c in cells)} |")
-    print(f"\ntorch's fused SGD: {1e6 * median(found['torch SGD', 'fused'], 1):.0f} µs")
+        if index:  # the first wakes the device's clocks
+            for key, value in round_.items():
+                found[key].append((value / round_[REFERENCE], value))
+    return {
+        key: [statistics.median(column) for column in zip(*rows, strict=True)] for key, rows in found.items()
+    }
 
 
-def median(rows, column):
-    return statistics.median(row[column] for row in rows)
+def peaks(runs, size):
+    """Copies of the weights that a step has in memory at once, beside weights, gradients and state."""
+    found = {}
+    for key, run in runs.items():
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run()
+        found[key] = (torch.cuda.max_memory_allocated() - before) / size
+    return found
+
+
+def print_table(title, cells):
+    ways = list(dict.fromkeys(way for _, way in cells))
+    print(f"\n| {title} | {' | '.join(ways)} |\n|---|{'---:|' * len(ways)}")
+    for name in dict.fromkeys(name for name, _ in cells):
+        row = (cells.get((name, way)) for way in ways)
+        print(f"| {name} | {' | '.join('' if c is None else f'{c:.2f}' for c in row)} |", flush=True)
+
+
+def ratios(title, runs, device):
+    found = measured(runs, device)
+    print_table(f"{title}, ratio to torch's fused SGD", {key: ratio for key, (ratio, _) in found.items()})
+    print(f"\ntorch's fused SGD: {1e6 * found[REFERENCE][1]:.0f} µs", flush=True)
 
 
 def main(lists, make_weights, device):
     name = torch.cuda.get_device_name() if device == "cuda" else "this processor, to try the script"
     print(f"torch {torch.__version__}, {name}, {ROUNDS} rounds of {CALLS} steps")
+    failures = []
     for title, (shapes, _) in lists.items():
-        table(title, lambda manifold, s=shapes: make_weights(s, manifold, device), device)
+        runs = set_up(as_they_are(lambda m, s=shapes: make_weights(s, m, device), device), failures)
+        ratios(title, runs, device)
+        if device == "cuda":
+            size = sum(4 * torch.Size(shape).numel() for shape in shapes)
+            eager = {key: run for key, run in runs.items() if "graph" not in key[1]}
+            print_table(f"{title}, copies of the weights that a step needs", peaks(eager, size))
+    for title, (shapes, _) in lists.items():
+        builders = in_one_graph(lambda m, s=shapes: make_weights(s, m, device), device)
+        runs = set_up(builders, failures, SETUP)
+        if device == "cuda":
+            ready = [(key, run) for key, run in runs.items() if key[1] == "compiled"]
+            graphs = {(key[0], "compiled, CUDA graph"): partial(replayed, run) for key, run in ready}
+            runs |= set_up(graphs, failures)
+        ratios(f"{title}, compiled", runs, device)
+    if failures:
+        raise SystemExit(f"{len(failures)} steps failed: see above")

@@ -5,7 +5,8 @@
 First an iteration of all seeds, forward, backward and step, against the same of their weights stacked: a vmap
 of the network (`torch.func.functional_call`), one backward pass, and each seed's own optimizer on views of
 the stacks. Rounds alternate; medians of the ratio of times (the thread's own on a processor), with a 95 %
-bootstrap interval, and the largest relative difference of the losses at the first iteration. Then a whole
+bootstrap interval, and the largest relative difference of the losses at the first iteration (on a GPU
+convolutions round to 10 bits, as torch has them do by default). Then, without a GPU, a whole
 comparison on digits (ten rates, then five seeds, 20 epochs) with --jobs 1 and 2: the processor time of the
 busiest process, which on idle cores is the time one waits.
 """
@@ -22,7 +23,6 @@ import torch.nn.functional as F
 from bench_methods import interval
 from torch.func import functional_call, vmap
 
-from lnegeom.report import text_table
 from lnegeom_torch import ManifoldSGD, QuantConfig, quantize_
 from lnegeom_torch._jobs import in_processes, set_up
 from lnegeom_torch.compare import compare
@@ -115,7 +115,7 @@ def measure(case, method, seeds, rounds, device):
         vmapped, _ = seconds(together.step, images, labels)
         times.append(alone)
         ratios.append(alone / vmapped)
-    return [seeds, f"{1000 * statistics.median(times):.1f} ms", *interval(ratios), f"{error:.0e}"]
+    return [str(seeds), f"{1000 * statistics.median(times):.1f}", *interval(ratios), f"{error:.0e}"]
 
 
 def compared(jobs):
@@ -153,21 +153,20 @@ def main():
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    rows = []
+    where = torch.cuda.get_device_name() if options.device == "cuda" else options.device
+    print(f"torch {torch.__version__}, {where}, one thread a process\n")
+    print(
+        "| net | method | seeds | one by one, ms | one by one / vmapped | 95 % interval | loss differs |\n"
+        "|---|---|---:|---:|---:|---:|---:|"
+    )
     for name, case in CASES.items():
         big = "ResNet" in name and options.device == "cpu"
         rounds, cases = (3, [("wcg", 5)]) if big else (options.rounds, ALL)
         for method, seeds in cases:
-            rows.append([name, method, *measure(case, method, seeds, rounds, options.device)])
-    print(
-        text_table(
-            ["net", "method", "seeds", "one by one", "one by one / vmapped", "95 % interval", "loss differs"],
-            rows,
-        )
-    )
+            row = measure(case, method, seeds, rounds, options.device)
+            print(f"| {name} | `{method}` | {' | '.join(row)} |", flush=True)
     if options.device == "cpu":  # which is what it times
         compare_jobs()
-    print(f"torch {torch.__version__}, {options.device}, one thread a process")
 
 
 if __name__ == "__main__":
