@@ -36,6 +36,8 @@ from lnegeom.geodesics._rules import attached
 
 _GRID = 128
 """Intervals in which a conjugate point is looked for."""
+_ZOOM, _ROUNDS = 32, 7
+"""Parts of an interval of which two are kept, and how often: integration can tell no more than 16⁻⁷ of it."""
 _SINGULAR = 1e-6
 """Relative size below which a singular value of the derivative of exp counts as zero."""
 
@@ -205,38 +207,42 @@ def _first_conjugates(transport: Transport, x: Vector, v: Vector, t_end: float) 
     result = _Found(
         np.full(count, np.inf), marched.states[:, -1, :n].copy(), np.zeros(count, dtype=int), marched.reached
     )
-    for row, reached in enumerate(marched.counts):
-        for i in _candidates(least[row, :reached]):
-            between = times[i - 1], times[min(i + 1, reached - 1)]
-            refined = _refined(run, marched.states[row, i - 1], between, 1e-10 * t_end)
-            if refined is not None:
-                parts = result.times, result.points, result.multiplicities
-                for part, value in zip(parts, refined, strict=True):
-                    part[row] = value
-                result.reached[row] = result.times[row]
-                break
+    pairs = [(row, i) for row, k in enumerate(marched.counts) for i in _candidates(least[row, :k])]
+    if pairs:
+        row, i = np.array(pairs).T
+        begin, end = times[i - 1], times[np.minimum(i + 1, marched.counts[row] - 1)]
+        refined = _refined(run, marched.states[row, i - 1], begin, end, n)
+        for k in np.flatnonzero(refined.multiplicities)[::-1]:  # the first of a row is written last
+            for part, value in zip(result, refined, strict=True):
+                part[row[k]] = value[k]
     return result
 
 
 def _refined(
-    run: Callable[[Vector, Vector], Marched], state: Vector, between: tuple[float, float], tolerance: float
-) -> tuple[float, Vector, int] | None:
-    """Time, point and multiplicity of a conjugate point between two times, from the state at the first."""
-    from scipy.optimize import minimize_scalar
+    run: Callable[[Vector, Vector], Marched], states: Vector, begin: Vector, end: Vector, n: int
+) -> _Found:
+    """Where the least singular value is least between times ``(p,)``, from the states at the first ones.
 
-    n = int(np.sqrt(state.size / 3))  # 2n + 3n² numbers
-
-    def state_at(t: float) -> Vector:
-        end: Vector = run(state[None], np.array([between[0], t])).states[0, -1]
-        return end
-
-    def size(t: float) -> float:
-        return float(_singular_values(state_at(t), n)[-1] / t)
-
-    best = minimize_scalar(size, bounds=between, method="bounded", options={"xatol": tolerance})
-    end = state_at(best.x)
-    zero = _singular_values(end, n) / best.x < _SINGULAR
-    return (float(best.x), end[:n], int(zero.sum())) if zero.any() else None
+    What is at time t of velocities v is at time 1 of velocities tv, so that all intervals are marched through
+    at once, and those around the best of their samples again.
+    """
+    powers = np.repeat([0, 1, 0, 1, 0], [1, 1, n, n, n])[:, None]
+    grid, every, width = np.linspace(0, 1, _ZOOM + 1), np.arange(len(states)), end - begin
+    parts = states.reshape(len(states), -1, n) * width[:, None, None] ** powers
+    for _ in range(_ROUNDS):
+        marched = run(parts.reshape(states.shape), grid)
+        times = begin[:, None] + width[:, None] * grid
+        known = (times > 0) & (np.arange(_ZOOM + 1) < marched.counts[:, None])
+        sizes = np.full((*times.shape, n), np.inf)
+        sizes[known] = _singular_values(marched.states[known], n) / times[known][:, None]
+        best = sizes[..., -1].argmin(axis=1)
+        first, last = np.maximum(best - 1, 0), np.minimum(best + 1, _ZOOM)
+        share = (last - first) / _ZOOM
+        parts = marched.states[every, first].reshape(parts.shape) * share[:, None, None] ** powers
+        begin, width = times[every, first], width * share
+    found = times[every, best]
+    zeros = (sizes[every, best] < _SINGULAR).sum(axis=1)
+    return _Found(found, marched.states[every, best, :n], zeros, found)
 
 
 def _candidates(least: Vector) -> list[int]:
