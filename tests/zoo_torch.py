@@ -64,11 +64,24 @@ OPTIMIZERS = [
     *_each(preconditioned, kind=torch.optim.NAdam, lr=0.1),
 ]
 
-THEIRS = {  # of torch and geoopt, and the laws that they break
+THEIR_OPTIMIZERS = {  # torch's and geoopt's, and the laws that they break
     torch.optim.SGD: [],
     torch.optim.Adam: [],
     torch.optim.AdamW: [],
     torch.optim.RMSprop: [],
-    torch.optim.Rprop: ["schedules"],  # the rate is but its first step's size
+    torch.optim.Rprop: ["schedules"],  # its rate is but the size of the first step
     geoopt.optim.RiemannianSGD: ["closure"],
 }
+
+THEIR_MANIFOLDS = [  # geoopt's, the shape of a point, and the laws that they break in 0.5.1
+    (geoopt.Euclidean(ndim=0), (), []),
+    (geoopt.Euclidean(ndim=1), (4,), []),
+    (geoopt.Sphere(), (4,), ["distance"]),  # dist(x, x) is 4e-4
+    (
+        geoopt.PoincareBall().double(),
+        (4,),
+        ["inner product", "gradient", "batched"],
+    ),  # inner of B points is (B, B)
+    (geoopt.SymmetricPositiveDefinite(), (2, 2), []),
+    (geoopt.EuclideanStiefel(), (4, 2), ["differentiable"]),  # projx divides in place
+]

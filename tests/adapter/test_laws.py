@@ -50,16 +50,22 @@ def test_optimizers(build):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(
-    ("kind", "broken"), zoo.THEIRS.items(), ids=lambda value: getattr(value, "__name__", "")
+    ("kind", "broken"), zoo.THEIR_OPTIMIZERS.items(), ids=lambda value: getattr(value, "__name__", "")
 )
 def test_optimizers_of_others(kind, broken, dtype):
     """The laws are torch's: its own optimizers keep them."""
-    build, weights = functools.partial(kind, lr=0.1), zoo.normal(0, 2, 4, 3).to(dtype)
-    laws = testing.optimizer_laws(build)
-    testing.check_optimizer(build, weights, laws=[law for law in laws if law not in broken])
-    for law in broken:
-        with pytest.raises(LawError):
-            testing.check_optimizer(build, weights, laws=[law])
+    build = functools.partial(kind, lr=0.1)
+    laws = [law for law in testing.optimizer_laws(build) if law not in broken]
+    testing.check_optimizer(build, zoo.normal(0, 2, 4, 3).to(dtype), laws=laws)
+
+
+@pytest.mark.parametrize(("manifold", "shape", "broken"), zoo.THEIR_MANIFOLDS, ids=lambda value: str(value))
+def test_manifolds_of_others(manifold, shape, broken):
+    """And geoopt's: its own manifolds keep them, but for mistakes of their own."""
+    torch.manual_seed(0)
+    x = manifold.random(3, *shape, dtype=torch.float64).data
+    laws = [law for law in testing.manifold_laws(manifold) if law not in broken]
+    testing.check_manifold(manifold, x, laws=laws)
 
 
 def test_every_implementation_is_in_the_zoo():

@@ -106,7 +106,7 @@ MANIFOLDS = [
     (altered(SPHERE, "projx", times(1.1)), "projection"),
     (altered(SPHERE, "projx", lambda r, x: torch.roll(r, 1, dims=-1)), "projection"),
     (altered(SPHERE, "proju", lambda r, x, u: u), "tangent projection"),
-    (geoopt.CanonicalStiefel(), "tangent projection"),  # as it is in geoopt 0.5.1
+    (altered(SPHERE, "proju", times(1 + 1e-6)), "tangent projection"),
     (altered(SPHERE, "inner", times(-1)), "inner product"),
     (altered(SPHERE, "norm", times(1 + 1e-6)), "inner product"),
     (altered(SPHERE, "inner", lambda r, x, u, v=None: (u * u).sum(-1)), "inner product"),
@@ -320,8 +320,7 @@ def test_metrics(wrong, law):
 
 @pytest.mark.parametrize(("wrong", "law"), MANIFOLDS, ids=names(MANIFOLDS))
 def test_manifolds(wrong, law):
-    x = POINTS if wrong.ndim == 1 else wrong.projx(torch.stack([POINTS, POINTS.flip(0)], dim=-1))
-    caught(testing.check_manifold, wrong, law, x)
+    caught(testing.check_manifold, wrong, law, POINTS)
 
 
 @pytest.mark.parametrize(("wrong", "law"), OPTIMIZERS, ids=names(OPTIMIZERS))
