@@ -7,7 +7,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lnegeom_torch import data, diagnostics, manifolds, methods, metrics, nets, optim, quant, ricci, train
+    from lnegeom_torch import (
+        data,
+        diagnostics,
+        manifolds,
+        methods,
+        metrics,
+        nets,
+        optim,
+        quant,
+        ricci,
+        testing,
+        train,
+    )
     from lnegeom_torch.methods import Method, QuantConfig, quantize_
     from lnegeom_torch.metrics import LNE, Fisher, Graph, LogCoshHessian, NormalizedLNE
     from lnegeom_torch.optim import ManifoldAdamW, ManifoldSGD, Precondition
@@ -42,6 +54,7 @@ _ROOMS = (
     "optim",
     "quant",
     "ricci",
+    "testing",
     "train",
 )
 
@@ -70,6 +83,7 @@ __all__ = [
     "quantize_",
     "ricci",
     "summary",
+    "testing",
     "train",
     "unpack",
 ]

@@ -52,6 +52,18 @@ def test_checks_need_no_hypothesis_and_strategies_name_the_extra():
     assert done.stdout == 'points needs hypothesis: pip install "lnegeom[testing]"\n'
 
 
+def test_checks_of_metrics_and_optimizers_need_no_geoopt():
+    script = (
+        "import sys; sys.modules['geoopt'] = None\n"
+        "import lnegeom_torch\n"
+        "lnegeom_torch.testing.metric_laws(lnegeom_torch.LNE())\n"
+        "try: lnegeom_torch.testing.check_manifold\n"
+        "except ImportError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout == 'check_manifold needs geoopt: pip install "lnegeom[geoopt]"\n'
+
+
 def test_the_command_line_shows_its_help_without_torch():
     script = "from lnegeom.cli import main\ntry: main(['train', '--help'])\nexcept SystemExit: pass"
     assert "torch" not in loaded_after(
@@ -111,7 +123,7 @@ def test_all_is_exact_sorted_and_documented(name):
 
 
 def test_unknown_names_are_attribute_errors():
-    for package in (lnegeom, lnegeom.testing, lnegeom_torch):
+    for package in (lnegeom, lnegeom.testing, lnegeom_torch, lnegeom_torch.testing):
         with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
             package.nonsense  # noqa: B018
 

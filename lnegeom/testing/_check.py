@@ -12,7 +12,7 @@ import numpy as np
 from lnegeom._array import Array, GeometryError, InputError, as_floating, check_vectors, from_numpy, to_numpy
 from lnegeom.derivatives import Jet, jet
 from lnegeom.testing._law import Law, selected
-from lnegeom.testing._report import hold
+from lnegeom.testing._report import hold, named
 
 Table = Mapping[str, Callable[[Any], Any]]
 
@@ -63,14 +63,20 @@ def run(
     measures: Measures,
     tolerance: float | None,
     laws: Iterable[str] | None,
+    name: str = "",
 ) -> None:
-    """Hold what was measured to the laws of a table that apply, or to those of them that are named."""
+    """Hold what was measured to the laws of a table that apply, or to those of them that are named.
+
+    The report calls the subject by `name`, or as it prints.
+    """
     __tracebackhide__ = True
     if tolerance is not None and not 0 < tolerance < 1:
         raise InputError(f"tolerance must be between 0 and 1, or left out, got {tolerance!r}")
     x = measures.native("x")
     held = selected(table, subject, x.shape[-1], laws)
-    hold(subject, held, measures, lambda law: _allowance(law, measures, tolerance), to_numpy(x))
+    hold(
+        name or named(subject), held, measures, lambda law: _allowance(law, measures, tolerance), to_numpy(x)
+    )
 
 
 def _allowance(law: Law, measures: Measures, tolerance: float | None) -> tuple[float, float]:
@@ -78,7 +84,7 @@ def _allowance(law: Law, measures: Measures, tolerance: float | None) -> tuple[f
     if tolerance is not None:
         return tolerance, 0.0
     x = measures.native("x")
-    relative = max(1e-9, 1e4 * float(array_api_compat.array_namespace(x).finfo(x.dtype).eps))
+    relative = max(law.relative, 1e4 * float(array_api_compat.array_namespace(x).finfo(x.dtype).eps))
     automatic = array_api_compat.is_torch_array(x) or array_api_compat.is_jax_array(x)
     if law.slopes and not automatic:
         relative = max(relative, 1e-8)

@@ -38,6 +38,8 @@ class Law:
         Whether it speaks of derivatives along the chart, which differences give to some nine digits.
     error : str
         What was measured under this name is the error that differences leave in its terms.
+    relative : float
+        The relative difference that it allows in double precision.
     """
 
     defects: Callable[[Any], Iterable[Pair]]
@@ -45,6 +47,7 @@ class Law:
     unless: Callable[[Any, int], str | None] = never
     slopes: bool = False
     error: str = ""
+    relative: float = 1e-9
 
     @property
     def statement(self) -> str:

@@ -24,7 +24,7 @@ class Failure:
     statement : str
         What it says.
     cause : str
-        What usually breaks it.
+        What usually breaks it; empty where an exception says what did.
     index : int or None
         Index of the worst point among the points flattened; None where the failure is of no one point.
     entry : tuple of int
@@ -61,7 +61,7 @@ class LawError(AssertionError):
 
 
 def hold(
-    subject: Any,
+    subject: str,
     laws: Mapping[str, Law],
     measured: Any,
     tolerance: Callable[[Law], tuple[float, float]],
@@ -77,10 +77,11 @@ def hold(
         try:
             failure = broken(name, law, measured, *tolerance(law))
         except Exception as error:  # whatever a user's code raises is part of the report
-            failure = Failure(name, law.statement, law.cause, reason=described(error))
+            cause = law.cause if type(error) is AssertionError else ""
+            failure = Failure(name, law.statement, cause, reason=described(error))
         failures += [failure] if failure else []
     if failures:
-        head = f"{named(subject)} breaks {len(failures)} of {len(laws)} laws"
+        head = f"{subject} breaks {len(failures)} of {len(laws)} laws"
         told = [lines(failure, points) for failure in failures]
         raise LawError("\n\n".join([head, *told]), tuple(failures))
 
@@ -124,12 +125,13 @@ def broken(name: str, law: Law, measured: Any, relative: float, absolute: float)
 def lines(failure: Failure, points: Numbers) -> str:
     """What a report says of one law."""
     head = f"  {failure.law}: {failure.statement}"
+    tail = f"\n    usual cause: {failure.cause}" if failure.cause else ""
     if failure.reason:
-        return f"{head}\n    {failure.reason}"
+        return f"{head}\n    {failure.reason}{tail}"
     point = np.array2string(points[failure.index or 0], precision=6, separator=", ", threshold=12)
     place = " ".join(point.replace("[", "[ ").split()).replace("[ ", "[")
     entry = f", {label('entry ', failure.entry)}" if failure.entry else ""
     return (
         f"{head}\n    at x[{failure.index}] = {place}{entry}: found {failure.found:.9g}, expected "
-        f"{failure.expected:.9g}, allowed difference {failure.allowed:.2g}\n    usual cause: {failure.cause}"
+        f"{failure.expected:.9g}, allowed difference {failure.allowed:.2g}{tail}"
     )

@@ -15,7 +15,7 @@ import numpy as np
 from lnegeom.metrics import Metric
 from lnegeom.testing._law import Law, Numbers, Pair, applying
 from lnegeom.testing._measure import measure
-from lnegeom.testing._report import hold
+from lnegeom.testing._report import hold, named
 
 __all__ = ["LAWS", "check", "measure"]
 
@@ -270,7 +270,7 @@ def check(
     """
     by_differences = max(tolerance, 1e-8)
     hold(
-        metric,
+        named(metric),
         applying(laws or LAWS, metric, n),
         dict(measured) | {"signature": metric.signature},
         lambda law: (by_differences if law.slopes and not automatic else tolerance, 0.0),

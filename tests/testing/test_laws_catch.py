@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 import pytest
+from mutants import altered, caught, names, times
 
 import lnegeom
 from lnegeom import testing
@@ -11,22 +12,6 @@ from lnegeom import testing
 SPHERE, BALL = lnegeom.Sphere(3), lnegeom.PoincareBall(2)
 SPHERES = lnegeom.Product(lnegeom.Sphere(2), lnegeom.Sphere(2))
 COSH, HYPERBOLIC = lnegeom.LogCosh(0.7), lnegeom.Hyperbolic(0.7)
-
-
-def altered(thing, name, change):
-    """The thing with one method's results changed by a function of them and of the method's arguments."""
-    original = getattr(type(thing), name)
-
-    def method(self, *args, **options):
-        return change(original(self, *args, **options), *args)
-
-    wrong = copy.copy(thing)
-    wrong.__class__ = type("Altered", (type(thing),), {name: method})
-    return wrong
-
-
-def times(factor):
-    return lambda result, *args: factor * result
 
 
 def lopsided(result, *args):
@@ -125,10 +110,6 @@ FAMILIES = [
 ]
 
 
-def names(table):
-    return [f"{law}-{i}" for i, (_, law) in enumerate(table)]
-
-
 def points(n, count=3):
     return np.random.default_rng(0).uniform(-0.6, 0.6, (count, n))
 
@@ -142,17 +123,6 @@ def natural(count=3):
 PAIRS = np.array([[0.3, -0.2], [0.1, 0.5], [0.1, -0.4]])
 NODES = np.linspace(-25, 25, 1001)
 EVENTS = {"events": NODES, "weights": np.full(1001, 0.05)}
-
-
-def caught(check, wrong, law, x, **options):
-    """The failure that the law reports, of the wrong thing."""
-    with pytest.raises(testing.LawError) as error:
-        check(wrong, x, laws=[law], **options)
-    (failure,) = error.value.failures
-    text = str(error.value)
-    assert f"breaks 1 of 1 laws\n\n  {law}: {failure.statement}\n    " in text
-    assert failure.statement.endswith(".")
-    return failure
 
 
 @pytest.mark.parametrize(("wrong", "law"), METRICS, ids=names(METRICS))

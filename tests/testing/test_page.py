@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from lnegeom.testing._metrics import LAWS
+from lnegeom.testing import _metrics
+from lnegeom_torch.testing import _manifolds, _optimizers
+from lnegeom_torch.testing import _metrics as _weights
+
+TABLES = {
+    "laws of metrics": _metrics.LAWS,
+    "laws of metrics on weights": _weights.LAWS,
+    "laws of optimizers": _optimizers.LAWS,
+    "laws of geoopt's manifolds": _manifolds.LAWS,
+}
 
 PAGE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
 
@@ -13,18 +22,20 @@ PAGE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
 @pytest.fixture(scope="module")
 def names():
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    assert len(blocks) == 7
+    assert len(blocks) == 10
     found = {}
     for block in blocks:
         exec(compile(block, "docs/testing.md", "exec"), found)
     return found
 
 
-def test_the_report_is_what_the_page_shows(names):
-    (shown,) = re.findall(r"```text\n(.*?)\n```", PAGE, re.DOTALL)
+@pytest.mark.parametrize(("name", "place"), [("report", 0), ("stiff_report", 1)])
+def test_the_report_is_what_the_page_shows(names, name, place):
+    shown = re.findall(r"```text\n(.*?)\n```", PAGE, re.DOTALL)
+    assert len(shown) == 2
     digits = re.compile(r"-?\d+\.\d+(e-\d+)?")  # the last ones depend on the machine
-    assert digits.sub("#", names["report"]) == digits.sub("#", shown)
-    for ours, theirs in zip(digits.finditer(names["report"]), digits.finditer(shown), strict=True):
+    assert digits.sub("#", names[name]) == digits.sub("#", shown[place])
+    for ours, theirs in zip(digits.finditer(names[name]), digits.finditer(shown[place]), strict=True):
         assert float(ours[0]) == pytest.approx(float(theirs[0]), rel=1e-5)
 
 
@@ -39,9 +50,10 @@ def test_its_tests_pass(names):
         names[name]()
 
 
-def test_its_table_has_every_law_of_metrics():
-    rows = [
-        line.replace("\\|", "¦").strip("| ").split(" | ") for line in PAGE.splitlines() if line[:2] == "| "
-    ]
-    laws = {name: statement.replace("¦", "|") + "." for name, statement in rows[1:]}
-    assert laws == {name: law.statement for name, law in LAWS.items()}
+def test_its_tables_have_every_law():
+    tables = re.findall(r"^\| (laws of [^|]*?) \| \|\n\|---\|---\|\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
+    assert [title for title, _ in tables] == list(TABLES)
+    for title, body in tables:
+        rows = [row.replace("\\|", "¦").strip("| ").split(" | ") for row in body.splitlines()]
+        laws = {name: statement.replace("¦", "|") + "." for name, statement in rows}
+        assert laws == {name: law.statement for name, law in TABLES[title].items()}
