@@ -3,7 +3,7 @@
     python tests/benchmarks/count_gpu.py
 
 For optimizers: torch's operations, or kernels of ours, a step, and bytes read and written a weight, caches
-left aside. From these an estimate, 3 microseconds a launch and 3 TB/s, over that of torch's fused SGD. For
+left aside. From these an estimate, 3 microseconds a launch and 3 TB/s, over that of torch's fused step. For
 the flow: a right-hand side at 128³ in float32, its algebra one kernel or torch's operations, over the
 transforms that it has to do, each three passes. An operation is taken to read its arguments and write its
 result once.
@@ -11,6 +11,7 @@ result once.
 
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -27,17 +28,17 @@ from lnegeom.flow.torus.rhs import Plain
 from lnegeom.flow.torus.run import Run, Settings
 from lnegeom_torch import LNE, LogCoshHessian, ManifoldAdamW, ManifoldSGD, NormalizedLNE
 from lnegeom_torch.optim import _two_passes
+from lnegeom_torch.optim._kernels import SUMS
 
 LAUNCH, BANDWIDTH = 3e-6, 3e12
 SGD = {"lr": 0.1, "momentum": 0.9, "fused": True}
 STEPS = {
     "torch SGD": lambda p: torch.optim.SGD(p, **SGD),
-    "ManifoldSGD, NormalizedLNE": lambda p: ManifoldSGD(p, metric=NormalizedLNE(), **SGD),
-    "ManifoldSGD, LNE": lambda p: ManifoldSGD(p, metric=LNE(), **SGD),
-    "ManifoldSGD, LogCoshHessian": lambda p: ManifoldSGD(p, metric=LogCoshHessian(), **SGD),
     "torch AdamW": lambda p: torch.optim.AdamW(p, fused=True),
-    "ManifoldAdamW, LNE": lambda p: ManifoldAdamW(p, metric=LNE(), fused=True),
 }
+for metric in (NormalizedLNE(), LNE(), LogCoshHessian()):
+    STEPS[f"ManifoldSGD, {type(metric).__name__}"] = partial(ManifoldSGD, metric=metric, **SGD)
+    STEPS[f"ManifoldAdamW, {type(metric).__name__}"] = partial(ManifoldAdamW, metric=metric, fused=True)
 
 
 def of_step(make, shapes):
@@ -66,18 +67,20 @@ class Counted:
         self.launches += 1
 
 
-def of_kernels(metric, shapes):
-    """The same of our kernels: what each reads and writes of weights, gradients and momenta."""
-    kernels = {"write": Counted(0), "squares": Counted(4), "products": Counted(8), "apply": Counted(20)}
-    stand_in = SimpleNamespace(triton=True, **kernels)
+def of_kernels(make, shapes):
+    """The same of our kernels: what each reads and writes of weights, gradients and state."""
+    kernels = {"write": Counted(0), "sums": Counted(8), "sgd": Counted(20), "adamw": Counted(28)}
+    stand_in = SimpleNamespace(triton=True, SUMS=SUMS, tl=mock.Mock(), **kernels)
+    steps = kernels["counts of steps"] = Counted(0)
     with (
         mock.patch.object(_two_passes, "kernels", stand_in),
         mock.patch.object(_two_passes, "on_gpu", bool_true),
+        mock.patch.object(torch, "_foreach_add_", steps),
     ):
         weights = [nn.Parameter(torch.empty(shape)) for shape in shapes]
         for weight in weights:
             weight.grad = torch.empty_like(weight)
-        optimizer = ManifoldSGD(weights, metric=metric, **SGD)
+        optimizer = make(weights)
         optimizer.step()
         for kernel in kernels.values():
             kernel.launches = 0
@@ -92,15 +95,17 @@ def bool_true(tensor):
 
 def optimizers(title, shapes):
     print(
-        f"\n| {title} | launches | bytes a weight | estimate over torch's fused SGD |\n|---|---:|---:|---:|"
+        f"\n| {title} | launches | bytes a weight | estimate over torch's fused step |\n|---|---:|---:|---:|"
     )
     count = sum(torch.Size(shape).numel() for shape in shapes)
     rows = {name: of_step(make, shapes) for name, make in STEPS.items()}
-    for metric in (NormalizedLNE(), LNE()):
-        rows[f"ManifoldSGD, {type(metric).__name__}, our kernels"] = of_kernels(metric, shapes)
+    for name, make in STEPS.items():
+        if "Manifold" in name:
+            rows[f"{name}, our kernels"] = of_kernels(make, shapes)
     seconds = {name: LAUNCH * n + moved * count / BANDWIDTH for name, (n, moved) in rows.items()}
-    for name, (launches, moved) in rows.items():
-        print(f"| {name} | {launches} | {moved:.0f} | {seconds[name] / seconds['torch SGD']:.2f} |")
+    for name, (launches, moved) in sorted(rows.items(), key=lambda row: ("AdamW" in row[0], "our" in row[0])):
+        ratio = seconds[name] / seconds["torch AdamW" if "AdamW" in name else "torch SGD"]
+        print(f"| {name} | {launches} | {moved:.0f} | {ratio:.2f} |")
 
 
 def flow(size):
