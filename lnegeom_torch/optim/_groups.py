@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from lnegeom import InputError
-from lnegeom_torch.metrics import LNE, metric_from_data, metric_to_data
+from lnegeom_torch.metrics import LNE, LogCoshHessian, Metric, metric_from_data, metric_to_data
 from lnegeom_torch.optim.fisher import keep_precision
 
 __all__ = ["DEFAULTS", "GroupOptions", "check_group", "check_loaded", "check_parameters"]
@@ -45,12 +46,16 @@ def check_group(group: dict[str, Any]) -> None:
         )
     if group["gate"] and group["clip"]:
         raise InputError("gate and clip both act at |W| = 1, and clipped weights pass any gate; choose one")
+    rate = group.get("lr")
+    if isinstance(rate, int | float) and not 0 <= rate < math.inf:
+        raise InputError(f"lr must be a finite number >= 0, got {rate}")
     if group["metric"] is None:
         if group["metric_on"] != "gradient" or group["retraction"] != "first":
             raise InputError(
                 "metric_on and retraction need a metric, got metric=None; name one, or leave them"
             )
         return
+    _check_retraction(metric_from_data(group["metric"]), group["retraction"])
     decay = group.get("weight_decay", 0)
     coupled = (isinstance(decay, Tensor) or decay != 0) and not group["decoupled_weight_decay"]
     if group["metric_on"] == "update" and coupled and not group["precondition_weight_decay"]:
@@ -60,12 +65,29 @@ def check_group(group: dict[str, Any]) -> None:
         )
 
 
+def _check_retraction(metric: Metric | None, retraction: str) -> None:
+    kind = type(metric)
+    assert issubclass(kind, Metric)
+    bends = kind.acceleration is not Metric.acceleration
+    follows = bends or kind.exponential is not Metric.exponential
+    if not {"first": True, "second": bends, "exponential": follows}[retraction]:
+        raise InputError(
+            f"{kind.__name__} has no acceleration, which retraction={retraction!r} needs; use "
+            "retraction='first', or give the metric an acceleration method"
+        )
+
+
 def check_parameters(group: dict[str, Any]) -> None:
     """Check that the group's metric suits each of its parameters; log what LNE rescales."""
     metric = metric_from_data(group["metric"])
     if metric is None:
         return
     for index, parameter in enumerate(group["params"]):
+        if getattr(parameter, "_fsdp_flattened", False) and not isinstance(metric, LogCoshHessian):
+            raise InputError(
+                f"parameter {index} of the group is what FullyShardedDataParallel has flattened and cut, and "
+                "a layer's metric needs the layer; use torch.distributed.fsdp.fully_shard, or metric=None"
+            )
         try:
             metric.check(parameter)
         except InputError as error:
@@ -142,8 +164,16 @@ class GroupOptions(torch.optim.Optimizer):
         except InputError:
             self.param_groups.pop()
             raise
-        if group["precondition_weight_decay"]:  # what is added to a scaled gradient would have to be scaled
-            self._step_supports_amp_scaling = False
+
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        # What precondition_weight_decay adds to a scaled gradient would have to be scaled too.
+        decays = any(group["precondition_weight_decay"] for group in self.param_groups)
+        return self.__dict__.get("_torch_scales", False) and not decays
+
+    @_step_supports_amp_scaling.setter
+    def _step_supports_amp_scaling(self, value: bool) -> None:
+        self._torch_scales = value  # torch's constructor says so of fused steps
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state, saved under the same options, or by torch's own optimizer, which has none."""

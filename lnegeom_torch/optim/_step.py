@@ -79,5 +79,5 @@ class ManifoldStep(GroupOptions):
         if not params or group.get("differentiable", False) or torch.compiler.is_compiling():
             return [(slice(0, len(params)), None)]
         scratch = self.__dict__.setdefault("_scratch", {})
-        parts: list[Part] = scratch.setdefault(id(group), Scratch()).parts(params)
+        parts: list[Part] = scratch.setdefault(id(group["params"]), Scratch()).parts(params)
         return parts

@@ -20,6 +20,9 @@ from lnegeom_torch.optim.fisher import keep_precision, set_aside
 __all__ = ["Precondition"]
 
 _AMP = ("grad_scale", "found_inf")
+_DECOUPLING = tuple(
+    getattr(torch.optim, name) for name in ("AdamW", "Muon", "Adafactor") if hasattr(torch.optim, name)
+)
 
 
 class Precondition(torch.optim.Optimizer):
@@ -91,9 +94,9 @@ class Precondition(torch.optim.Optimizer):
         self.base_optimizer = base_optimizer
         self._options = options
         self._scratch: dict[int, Scratch] = {}
-        # torch 2.6's AdamW decouples, and has no option that says so.
+        # These decouple, AdamW in torch 2.6 only, and have no option that says so.
         self._always_decouples = (
-            isinstance(base_optimizer, torch.optim.AdamW)
+            isinstance(base_optimizer, _DECOUPLING)
             and "decoupled_weight_decay" not in base_optimizer.defaults
         )
         self._torch_decouples = self._always_decouples or "decoupled_weight_decay" in base_optimizer.defaults
@@ -109,8 +112,8 @@ class Precondition(torch.optim.Optimizer):
             group.setdefault(key, value)
         if self._always_decouples and not group["decoupled_weight_decay"]:
             raise InputError(
-                "this version's AdamW always decouples weight decay, got decoupled_weight_decay=False; "
-                "wrap torch.optim.Adam, or take torch 2.7"
+                f"{type(self.base_optimizer).__name__} always decouples weight decay, got "
+                "decoupled_weight_decay=False; leave it out, or wrap another optimizer"
             )
         group["metric"] = metric_to_data(group["metric"])
         check_group(group)
@@ -255,7 +258,8 @@ class _Swap:
                 self.before.update({p: p.clone() for p in params})
             for param, gradient, direction in zip(params, grads, directions, strict=True):
                 self.grads[param] = gradient
-                param.grad = direction
+                # torch's SGD may write to what it is given.
+                param.grad = gradient.clone() if direction is gradient else direction
         self.decays = [move.group.get("weight_decay") for move in self.moves]
         for move in self.moves:
             if "weight_decay" in move.group:
@@ -264,7 +268,7 @@ class _Swap:
     def room(self, group: dict[str, Any], params: list[Tensor]) -> Room | None:
         if group.get("differentiable", False) or torch.compiler.is_compiling():
             return None
-        scratch = self.optimizer._scratch.setdefault(id(group), Scratch(whole=True))
+        scratch = self.optimizer._scratch.setdefault(id(group["params"]), Scratch(whole=True))
         ((_, room),) = scratch.parts(params)
         return room
 

@@ -114,7 +114,35 @@ class ManifoldSGD(ManifoldStep, torch.optim.SGD):
                     self.state[param]["momentum_buffer"] = buffer
         return loss
 
-    def _torch_step(self, group: dict[str, Any], sparse: bool, decay: Any, *lists: list[Any]) -> None:
+    def _torch_step(
+        self, group: dict[str, Any], sparse: bool, decay: Any, params: Any, grads: Any, buffers: Any
+    ) -> None:
+        if _writes_to_gradients(group, decay, params):
+            grads = [g.clone() if g is p.grad else g for p, g in zip(params, grads, strict=True)]
+        update = partial(self._update, group, sparse, decay)
+        if group["fused"] and group["momentum"] != 0 and any(buffer is None for buffer in buffers):
+            self._begin_momentum(update, params, grads, buffers)
+        else:
+            update(params, grads, buffers)
+
+    def _begin_momentum(self, update: Any, *lists: list[Any]) -> None:
+        """A fused step of weights some of which have no momentum yet, as when a layer is unfrozen.
+
+        torch takes them all or none, and where it skips their first step, since the scaler found an infinite
+        gradient, it leaves as momentum what it found in memory.
+        """
+        buffers, found_inf = lists[2], getattr(self, "found_inf", None)
+        begun = [buffer is not None for buffer in buffers]
+        for old in (False, True):
+            indices = [index for index, has in enumerate(begun) if has is old]
+            chosen = [[whole[index] for index in indices] for whole in lists]
+            update(*chosen)
+            for index, buffer in zip(indices, chosen[2], strict=True):
+                if found_inf is not None and not old:
+                    buffer = torch.where(found_inf.to(buffer.device) != 0, 0, buffer)
+                buffers[index] = buffer
+
+    def _update(self, group: dict[str, Any], sparse: bool, decay: Any, *lists: list[Any]) -> None:
         update: Any = sgd
         update(
             *lists,
@@ -130,3 +158,12 @@ class ManifoldSGD(ManifoldStep, torch.optim.SGD):
             nesterov=group["nesterov"],
             maximize=group["maximize"],
         )
+
+
+def _writes_to_gradients(group: dict[str, Any], decay: Any, params: list[Tensor]) -> bool:
+    """Whether torch's step would, as Nesterov's momentum does with foreach, the default on a GPU."""
+    foreach = group["foreach"]
+    if foreach is None:
+        foreach = not group["fused"] and any(p.device.type != "cpu" for p in params)
+    no_copy = not group["maximize"] and not isinstance(decay, Tensor) and decay == 0
+    return bool(group["nesterov"] and foreach and no_copy)

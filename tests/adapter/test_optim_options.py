@@ -10,7 +10,16 @@ import zoo_torch
 from torch import nn
 
 import lnegeom
-from lnegeom_torch import LNE, Graph, LogCoshHessian, ManifoldAdamW, ManifoldSGD, NormalizedLNE, Precondition
+from lnegeom_torch import (
+    LNE,
+    Fisher,
+    Graph,
+    LogCoshHessian,
+    ManifoldAdamW,
+    ManifoldSGD,
+    NormalizedLNE,
+    Precondition,
+)
 from lnegeom_torch.testing import check_optimizer
 
 METRICS = [NormalizedLNE(0.6), NormalizedLNE(0.6, "weak", "channel"), LNE(2.0), LogCoshHessian(0.5)]
@@ -167,6 +176,36 @@ def test_precondition_wraps_any_optimizer(w, name):
     close(run(w, lambda p: Precondition(kind(p), natural)), parameter.detach())
 
 
+@pytest.mark.parametrize("name", ["Muon", "Adafactor", "AdamW"])
+@pytest.mark.parametrize("preconditioned", [False, True])
+def test_precondition_knows_which_optimizers_decouple_weight_decay(w, name, preconditioned):
+    if not hasattr(torch.optim, name):
+        pytest.skip(f"this torch has no {name}")
+    kind, metric = getattr(torch.optim, name), NormalizedLNE(0.6)
+    parameter = nn.Parameter(w.clone())
+    optimizer = kind([parameter], lr=0.1, weight_decay=0.0)
+    for g in gradients(3):
+        parameter.grad = metric.natural_gradient(parameter.detach(), g)
+        shrink = parameter.detach()
+        shrink = metric.natural_gradient(shrink, shrink) if preconditioned else shrink
+        parameter.data.sub_(0.1 * 0.3 * shrink)
+        optimizer.step()
+    build = lambda p: Precondition(  # noqa: E731
+        kind(p, lr=0.1, weight_decay=0.3), metric, precondition_weight_decay=preconditioned
+    )
+    # Adafactor's rate is relative to the weights, before or after the decay.
+    close(run(w, build), parameter.detach(), rtol=1e-6, atol=1e-2 if name == "Adafactor" else 1e-6)
+    assert Precondition(kind([parameter])).param_groups[0]["decoupled_weight_decay"] is True
+
+
+@pytest.mark.parametrize("options", [{}, {"metric": LNE(2.0), "metric_on": "update"}], ids=str)
+def test_gradients_are_not_written_to_by_torchs_nesterov_either(w, options):
+    nesterov = {"lr": 0.1, "momentum": 0.9, "nesterov": True, "foreach": True}
+    run(w, lambda p: ManifoldSGD(p, **nesterov, **options))
+    if options:
+        run(w, lambda p: Precondition(torch.optim.SGD(p, **nesterov), **options))
+
+
 def test_precondition_with_a_closure_that_is_called_often(w):
     parameter = nn.Parameter(w.clone())
     optimizer = Precondition(torch.optim.LBFGS([parameter], lr=0.5, max_iter=10), LNE(2.0))
@@ -206,6 +245,43 @@ def test_precondition_is_an_optimizer(w):
     same.load_state_dict(torch.optim.AdamW([parameter], lr=0.3).state_dict())  # torch's: no metric to differ
     assert same.param_groups[0]["metric"]["chi"] == 0.5
     assert same.param_groups[0]["lr"] == 0.3
+
+
+@pytest.mark.parametrize("build", [ManifoldSGD, ManifoldAdamW])
+def test_a_scaled_gradient_is_unscaled_before_the_preconditioned_decay_is_added(w, build):
+    options = {"weight_decay": 0.5, "decoupled_weight_decay": False, "precondition_weight_decay": True}
+    found = []
+    for scale in (1.0, 1024.0):
+        parameter = nn.Parameter(w.float())
+        optimizer = build([parameter], lr=0.1, metric=LNE(2.0), fused=True, **options)
+        scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+        for g in gradients(2):
+            optimizer.zero_grad()
+            scaler.scale((parameter * g.float()).sum()).backward()
+            scaler.step(optimizer)
+            scaler.update()
+        found.append(parameter.detach())
+    close(*found)
+
+
+@pytest.mark.parametrize("metric", [None, LNE(2.0)], ids=str)
+def test_momentum_begins_with_the_first_step_that_is_taken(w, metric):
+    """A fused step that the scaler skips leaves none of what was in memory; then a layer is unfrozen."""
+    found = []
+    for fused in (False, True):
+        first, late = nn.Parameter(w.clone()), nn.Parameter(w.clone())
+        optimizer = ManifoldSGD([first, late], lr=0.1, momentum=0.9, metric=metric, fused=fused)
+        if fused:
+            first.grad, optimizer.found_inf = gradients(1)[0], torch.tensor(1.0)
+            optimizer.step()
+            assert torch.equal(first, w)
+            assert not optimizer.state[first]["momentum_buffer"].any()
+            optimizer.found_inf = torch.tensor(0.0)
+        for number, g in enumerate(gradients(4)):
+            first.grad, late.grad = g, g if number > 1 else None
+            optimizer.step()
+        found.append((first.detach(), late.detach()))
+    close(*found)
 
 
 @pytest.mark.parametrize("found", [0.0, 1.0])
@@ -284,6 +360,25 @@ def test_parameters_may_change_their_precision_or_size_between_steps(w):
         close(parameter.detach(), value - 0.1 * torch.where(value.abs() <= 1, natural, 0))
 
 
+def test_an_optimizer_that_loads_often_does_not_grow(w):
+    for build in (ManifoldSGD, lambda p, metric: Precondition(torch.optim.SGD(p), metric)):
+        parameter = nn.Parameter(w.clone())
+        optimizer = build([parameter], metric=LNE(2.0))
+        for g in gradients(3):
+            parameter.grad = g
+            optimizer.step()
+            optimizer.load_state_dict(optimizer.state_dict())
+        assert len(optimizer._scratch) == 1
+
+
+def test_empty_tensors_step():
+    weights = [nn.Parameter(torch.ones(0, 3)), nn.Parameter(torch.ones(3, 0)), nn.Parameter(torch.ones(2, 3))]
+    for weight in weights:
+        weight.grad = torch.ones_like(weight)
+    for options in ({}, {"fused": True}, {"metric_on": "update"}):
+        ManifoldSGD(weights, lr=0.1, metric=NormalizedLNE(), **options).step()
+
+
 def test_a_metric_saved_before_it_had_an_option_is_still_the_same():
     optimizer = ManifoldSGD(weight(), metric=NormalizedLNE(0.5))
     state = copy.deepcopy(optimizer.state_dict())
@@ -350,6 +445,14 @@ def weight():
     return [nn.Parameter(torch.ones(3, 2))]
 
 
+def flattened():
+    """As torch marks what FullyShardedDataParallel makes of the parameters."""
+    parameter = nn.Parameter(torch.ones(6))
+    parameter._fsdp_flattened = True
+    ManifoldSGD([parameter], metric=LogCoshHessian())  # weight by weight: it needs no layer
+    return [parameter]
+
+
 BAD = {
     "metric_on": (lambda: ManifoldSGD(weight(), metric=LNE(), metric_on="step"), "metric_on must be one of"),
     "retraction": (
@@ -387,6 +490,20 @@ BAD = {
         r"eps=1e-08 is 0 in the precision of a parameter",
     ),
     "lr": (lambda: ManifoldSGD(weight(), lr=-1.0), "Invalid learning rate"),
+    "lr nan": (lambda: ManifoldSGD(weight(), lr=float("nan")), "lr must be a finite number >= 0, got nan"),
+    "lr of a group": (
+        lambda: ManifoldAdamW([{"params": weight(), "lr": -0.1}]),
+        "lr must be a finite number >= 0, got -0.1",
+    ),
+    "retraction of a metric without": (
+        lambda: ManifoldSGD(weight(), metric=Fisher(), retraction="second"),
+        "Fisher has no acceleration, which retraction='second' needs",
+    ),
+    "always decoupled": (
+        lambda: Precondition(torch.optim.Adafactor(weight()), LNE(), decoupled_weight_decay=False),
+        "Adafactor always decouples weight decay",
+    ),
+    "flattened by FSDP": (lambda: ManifoldSGD(flattened(), metric=LNE()), "fully_shard, or metric=None"),
 }
 
 
