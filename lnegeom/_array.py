@@ -202,9 +202,8 @@ def to_numpy(array: Any) -> np.ndarray[Any, Any]:
 def from_numpy(array: Any, like: Array, dtype: Any = None) -> Array:
     """What `to_numpy` took away: an array in the library and on the device of another, and of its dtype."""
     xp, device = array_api_compat.array_namespace(like), array_api_compat.device(like)
-    return xp.asarray(
-        np.asarray(array, order="C"), dtype=like.dtype if dtype is None else dtype, device=device
-    )
+    own = np.require(array, requirements=["C", "W"])  # torch would share memory that is not to be written to
+    return xp.asarray(own, dtype=like.dtype if dtype is None else dtype, device=device)
 
 
 def widened(xp: Any, array: Array) -> Array:
