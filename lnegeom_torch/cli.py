@@ -41,7 +41,7 @@ def _configure_task(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--root", help="folder that holds MNIST/raw, cifar-10-batches-py, train and val, …")
     what.add_argument("--image-size", type=int, help="to which images of folders are brought (default: 224)")
-    what.add_argument("--model", help="mlp (default), lenet, vgg16, resnet20, 32, 44, 56, 110, …")
+    what.add_argument("--model", help="mlp (default), lenet, vgg16, mobilenet, resnet20 to 110, …")
     what.add_argument(
         "--weight-bits", type=_bits, help="1 to 8, ternary, or 32 for full precision (default: 1)"
     )

@@ -189,8 +189,10 @@ def _report(config: TrainConfig, runs: list[Outcome], out: Path) -> None:
     accuracies = [run.accuracy for run in runs]
     command = shlex.join(["lnegeom", *sys.argv[1:]])
     rate = f"{config.lr:g}" + ("" if config.latent_lr is None else f", latent {config.latent_lr:g}")
-    rows = [[config.quant.method, rate, mean_and_deviation(accuracies), len(runs)]]
-    headers = ["method", "learning rate", "accuracy (%)", "seeds"]
+    fifth = [run.top5 for run in runs if run.top5 is not None]
+    more = [mean_and_deviation(fifth)] if fifth else []
+    rows = [[config.quant.method, rate, mean_and_deviation(accuracies), *more, len(runs)]]
+    headers = ["method", "learning rate", "accuracy (%)", *(["top-5 (%)"] if fifth else []), "seeds"]
     print(text_table(headers, rows))
     write_json(
         out / "results.json",

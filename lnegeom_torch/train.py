@@ -40,7 +40,15 @@ class Outcome:
     @property
     def accuracy(self) -> float:
         """Mean accuracy in percent over the last epochs."""
-        last = [record["accuracy"] for record in self.history[-self.last_epochs :]]
+        return self._mean("accuracy")
+
+    @property
+    def top5(self) -> float | None:
+        """The same of the top-5 accuracy, which is recorded from 100 classes on; None without."""
+        return self._mean("top5") if "top5" in self.history[-1] else None
+
+    def _mean(self, name: str) -> float:
+        last = [record[name] for record in self.history[-self.last_epochs :]]
         return sum(last) / len(last)
 
 
@@ -89,7 +97,8 @@ def train(
     resume : bool
         Go on from the checkpoint.
     on_epoch : callable
-        Called with each epoch's record: epoch, lr, loss, accuracy in percent, and the method's diagnostics.
+        Called with each epoch's record: epoch, lr, loss, accuracy in percent (from 100 classes on the top-5
+        accuracy too), and the method's diagnostics.
         Of a resumed run, the records of the epochs before come first.
     watch : Watch
         To look on at each step, as `lnegeom_torch.diagnostics.Diagnostics` does.
@@ -178,7 +187,7 @@ class _Session:
             "lr": config.rate(number),
             **({} if config.latent_lr is None else {"latent_lr": config.latent_lr * config.decay(number)}),
             "loss": float(torch.stack(losses).mean()),
-            "accuracy": self._accuracy(),
+            **self._accuracy(),
             **self.method.diagnostics(),
         }
         self.history.append(record)
@@ -191,13 +200,14 @@ class _Session:
         )
         return [self.method.step(self.optimizer, F.cross_entropy, x, y)[0] for x, y in batches]
 
-    def _accuracy(self) -> float:
+    def _accuracy(self) -> dict[str, float]:
         """On the test images, of which each process sees its share."""
         distributed.share_statistics(self.method.model)
         share, labels = distributed.share(), self.dataset.test_labels
         right = _right(self.method.model, self.dataset.test_images[share], labels[share]).double()
         distributed.mean_([right])
-        return 100 * round(float(right) * distributed.count()) / len(labels)
+        first, fifth = (100 * round(r * distributed.count()) / len(labels) for r in right.tolist())
+        return {"accuracy": first, **({"top5": fifth} if self.dataset.classes >= 100 else {})}
 
 
 def _check_share(config: TrainConfig, dataset: data.Dataset) -> None:
@@ -234,16 +244,19 @@ def _build(config: TrainConfig, dataset: data.Dataset) -> tuple[Method, Manifold
 
 def accuracy(model: nn.Module, images: torch.Tensor | data.ImageFiles, labels: torch.Tensor) -> float:
     """Share of images whose largest output is their label, in percent, in evaluation mode."""
-    return 100 * int(_right(model, images, labels)) / len(labels)
+    return 100 * int(_right(model, images, labels)[0]) / len(labels)
 
 
 @torch.no_grad()
 def _right(model: nn.Module, images: torch.Tensor | data.ImageFiles, labels: torch.Tensor) -> torch.Tensor:
+    """How many images have their label as the largest output, and among the five largest."""
     was_training = model.training
     model.eval()
-    right = torch.zeros((), dtype=torch.int64, device=labels.device)
+    right = torch.zeros(2, dtype=torch.int64, device=labels.device)
     for x, y in data.evaluation_batches(images, labels):
-        right += (model(x).argmax(dim=1) == y).sum()
+        outputs = model(x)
+        largest = outputs.topk(min(5, outputs.shape[1])).indices
+        right += torch.stack([(outputs.argmax(dim=1) == y).sum(), (largest == y[:, None]).sum()])
     model.train(was_training)
     return right
 

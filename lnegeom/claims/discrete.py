@@ -117,7 +117,8 @@ def discrete_bound() -> list[Figure]:
         vectors = rng.normal(size=40) + 0.01 * moves
         unit = np.sqrt(0.5) * vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
         small.append(_residual(unit))
-        relative.append(float(flow.relative_flow_residual(*unit, 2, 2)))
+        new, k1, k2, j1, j2 = unit
+        relative.append(float(flow.relative_flow_residual(new, k1, k2, j1, j2, 2, 2)))
     return [
         Figure("N at the worst directions over 8χ²", worst / (8 * chi**2), 1 - 1e-12, 1 + 1e-12),
         Figure("largest of 500 random N over 8χ²", random / (8 * chi**2), high=1),

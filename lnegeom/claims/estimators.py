@@ -151,8 +151,10 @@ def algorithm_order() -> list[Figure]:
         Figure("relative error of line 12 after line 5", apart(printed, after), low=0.1),
         Figure("of f'(s) ∘ BackNorm(∇) after line 5", apart(chain, after), high=1e-6),
         Figure("of line 12 in the order f(Norm(s))", apart(usual, before), high=1e-6),
-        Figure("outputs that the gate of line 9 stops", np.sum(np.abs(np.sign(outputs)) > 1), 0, 0),
-        Figure("outputs that the gate of Eq. 10 stops", np.sum(np.abs(outputs) > 1), low=1000),
+        Figure(
+            "outputs that the gate of line 9 stops", int(np.count_nonzero(np.abs(np.sign(outputs)) > 1)), 0, 0
+        ),
+        Figure("outputs that the gate of Eq. 10 stops", int(np.count_nonzero(np.abs(outputs) > 1)), low=1000),
     ]
 
 

@@ -186,8 +186,8 @@ def layer_blocks() -> list[Figure]:
         return u, _metric(u), same * _metric(u)
 
     u, whole, layers = blocks(0.9)
-    reach = [np.linalg.norm(np.linalg.solve(g, u)) for g in (whole, layers)]
-    between, within = np.linalg.norm(whole - layers), np.linalg.norm(np.eye(80) - layers)
+    reach = [float(np.linalg.norm(np.linalg.solve(g, u))) for g in (whole, layers)]
+    between, within = (float(np.linalg.norm(x)) for x in (whole - layers, np.eye(80) - layers))
     _, late, late_layers = blocks(1.2)
     return [
         Figure("size of the blocks between layers over those within", between / within, 0.9, 1.1),

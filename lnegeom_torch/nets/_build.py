@@ -11,8 +11,9 @@ from lnegeom import InputError
 from lnegeom_torch.nets import _torchvision
 from lnegeom_torch.nets.lenet import LeNet
 from lnegeom_torch.nets.mlp import MLP
+from lnegeom_torch.nets.mobilenet import MobileNet
 from lnegeom_torch.nets.resnet import ResNet
-from lnegeom_torch.nets.vgg import VGG16
+from lnegeom_torch.nets.vgg import VGG11, VGG16
 
 __all__ = ["build"]
 
@@ -27,11 +28,11 @@ def build(name: str, *, channels: int, image_size: int, classes: int) -> nn.Modu
     Parameters
     ----------
     name : str
-        ``"mlp"``, ``"lenet"``, ``"vgg16"``, and ``"resnet20"``, 32, 44, 56 or 110 of the paper's for small
-        images and ``"resnet18_small"``, as wide as ResNet-18; or torchvision's ``"alexnet"``,
-        ``"mobilenet_v2"``, ``"resnet18"`` and ``"resnet50"``, whose layers have biases or no batch norm here
-        and there: there weights want a scale, ``QuantConfig(scale="tensor")``, and a method other than
-        ``"dorefa"`` and ``"metaquant"``, whose transform divides the weights' size out.
+        ``"mlp"``, ``"lenet"``, ``"vgg11"``, ``"vgg16"``, ``"mobilenet"``, and ``"resnet20"``, 32, 44, 56 or
+        110 of the paper's for small images and ``"resnet18_small"``, as wide as ResNet-18; or torchvision's
+        ``"alexnet"``, ``"mobilenet_v2"``, ``"resnet18"`` and ``"resnet50"``, whose layers have biases or no
+        batch norm here and there: there weights want a scale, ``QuantConfig(scale="tensor")``, and a method
+        other than ``"dorefa"`` and ``"metaquant"``, whose transform divides the weights' size out.
     channels, image_size, classes : int
         As in `lnegeom_torch.data.Dataset`.
 
@@ -53,7 +54,9 @@ def build(name: str, *, channels: int, image_size: int, classes: int) -> nn.Modu
     networks: dict[str, Callable[[], nn.Module]] = {
         "mlp": lambda: MLP(channels * image_size**2, classes),
         "lenet": lambda: LeNet(channels, image_size, classes),
+        "vgg11": lambda: VGG11(channels, classes),
         "vgg16": lambda: VGG16(channels, classes),
+        "mobilenet": lambda: MobileNet(channels, classes),
         **{f"resnet{depth}": partial(ResNet, channels, classes, depth) for depth in _DEPTHS},
         "resnet18_small": lambda: ResNet(channels, classes, 18, (64, 128, 256, 512)),
         **{

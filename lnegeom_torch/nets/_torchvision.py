@@ -9,6 +9,7 @@ from torch import nn
 
 from lnegeom import InputError
 from lnegeom._array import positive_integer
+from lnegeom_torch.nets.mlp import glorot_
 
 NAMES = ("alexnet", "mobilenet_v2", "resnet18", "resnet50")
 
@@ -16,7 +17,7 @@ _LEAST_SIZE = {"alexnet": 63}  # three poolings after a stride of four: smaller 
 
 
 def torchvision_network(name: str, channels: int, image_size: int, classes: int) -> nn.Module:
-    """One of torchvision's classifiers, with fresh weights."""
+    """One of torchvision's classifiers, with fresh weights: as all networks here, Glorot-uniform."""
     if channels != 3:
         raise InputError(
             f"network {name!r} takes images of 3 channels, got {channels}; repeat a grey channel"
@@ -34,4 +35,5 @@ def torchvision_network(name: str, channels: int, image_size: int, classes: int)
             "of torchvision that belongs to this torch"
         ) from None
     network: nn.Module = getattr(models, name)(num_classes=classes)
+    glorot_(network)
     return network

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -44,7 +46,7 @@ def load(name: str) -> dict[str, Any]:
     tables = _tables()
     if table not in tables:
         raise InputError(f"unknown recipe {name!r}; the tables are {', '.join(sorted(tables))}")
-    settings = tables[table]
+    settings = copy.deepcopy(tables[table])
     rows, small = settings.pop("rows"), settings.pop("small", {})
     if row not in rows:
         raise InputError(f"table {table!r} has no row {row!r}; its rows are {', '.join(rows)}")
@@ -57,15 +59,12 @@ def load(name: str) -> dict[str, Any]:
     return settings
 
 
+@functools.cache
 def _tables() -> dict[str, dict[str, Any]]:
     """What each table's file holds, by the table's name; twice where it has a smaller form."""
     tables = {}
     for path in Path(__file__).parent.glob("*.toml"):
-        tables[path.stem] = _read(path)
+        tables[path.stem] = tomllib.loads(path.read_text(encoding="utf-8"))
         if "small" in tables[path.stem]:
-            tables[path.stem + _SMALL] = _read(path)
+            tables[path.stem + _SMALL] = tables[path.stem]
     return tables
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return tomllib.loads(path.read_text(encoding="utf-8"))

@@ -181,7 +181,7 @@ BAD = {
     "data": (["--data", "cats"], "unknown data set 'cats'; known: digits, mnist, cifar10"),
     "no root": (["--data", "mnist"], "mnist: looked for"),
     "no folder": (["--data", "cifar10", "--root", "/nowhere"], "/nowhere"),
-    "model": (["--model", "gpt"], "unknown network 'gpt'; known: mlp, lenet, vgg16, resnet20"),
+    "model": (["--model", "gpt"], "unknown network 'gpt'; known: mlp, lenet, vgg11, vgg16, mobilenet"),
     "batch size": (["--batch-size", "1"], "batch_size 1"),
     "learning rate": (["--lr", "0"], "lr must be a positive finite number, got 0.0"),
     "device": (["--device", "toaster"], "device 'toaster' cannot be used"),

@@ -25,7 +25,9 @@ def name(request):
 
 
 CASES = [(name, shape) for name in NAMES for shape in SHAPES] + [
+    ("vgg11", (3, 8)),
     ("vgg16", (3, 8)),
+    ("mobilenet", (3, 33)),
     ("resnet18_small", (3, 8)),
 ]
 
@@ -107,15 +109,39 @@ def test_vgg16_has_the_parameters_and_products_of_the_pruning_paper():
     """Li et al. 2017, Table 1: 1.5e7 parameters, 3.13e8 multiplications."""
     with torch.device("meta"):
         network = nets.build("vgg16", channels=3, image_size=32, classes=10)
-        assert f"{sum(parameter.numel() for parameter in network.parameters()):.1e}" == "1.5e+07"
-        products = []
-        for layer in network.modules():
-            if isinstance(layer, WEIGHTED):
-                layer.register_forward_hook(
-                    lambda layer, _, out: products.append(layer.weight.numel() * math.prod(out.shape[2:]))
-                )
-        network.eval()(torch.zeros(1, 3, 32, 32))
-    assert f"{sum(products):.3g}" == "3.13e+08"
+    assert f"{sum(parameter.numel() for parameter in network.parameters()):.1e}" == "1.5e+07"
+    assert f"{products(network, 32):.3g}" == "3.13e+08"
+
+
+def test_vgg11_is_vgg16_less_five_convolutions():
+    """Simonyan and Zisserman 2015, Table 1: configurations A and D."""
+    with torch.device("meta"):
+        small, large = (nets.build(f"vgg{k}", channels=3, image_size=32, classes=10) for k in (11, 16))
+        counts = [sum(parameter.numel() for parameter in network.parameters()) for network in (small, large)]
+    # Each of the five has as many channels as it is given, and a norm.
+    assert counts[1] - counts[0] == sum(9 * c * c + 2 * c for c in (64, 128, 256, 512, 512))
+
+
+def test_mobilenet_has_the_parameters_and_products_of_the_paper():
+    """Howard et al. 2017, Table 8: 4.2 million parameters, 569 million products, 28 layers."""
+    with torch.device("meta"):
+        network = nets.build("mobilenet", channels=3, image_size=224, classes=1000)
+    assert sum(isinstance(layer, WEIGHTED) for layer in network.modules()) == 28
+    count = sum(parameter.numel() for parameter in network.parameters())
+    assert count == 4_231_976 - 1000 + 2000  # the usual count; a norm in the place of the biases
+    assert f"{products(network, 224):.3g}" == "5.69e+08"
+
+
+def products(network, image_size):
+    """Multiplications for one image."""
+    found = []
+    for layer in network.modules():
+        if isinstance(layer, WEIGHTED):
+            layer.register_forward_hook(
+                lambda layer, _, out: found.append(layer.weight.numel() * math.prod(out.shape[2:]))
+            )
+    network.eval()(torch.zeros(1, 3, image_size, image_size, device="meta"))
+    return sum(found)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +231,7 @@ def test_mlp_learns_the_digits():
 
 
 def test_unknown_network_lists_the_known_ones():
-    with pytest.raises(InputError, match=r"'vgg'; known: mlp, lenet, vgg16, resnet20, resnet32"):
+    with pytest.raises(InputError, match=r"'vgg'; known: mlp, lenet, vgg11, vgg16, mobilenet, resnet20"):
         nets.build("vgg", channels=1, image_size=8, classes=10)
 
 

@@ -1,5 +1,6 @@
 """Recipes against the papers: rows and hyper-parameters, written out here; each builds what it names."""
 
+import dataclasses
 import importlib
 import math
 
@@ -14,7 +15,9 @@ from torch import nn
 import lnegeom
 from lnegeom.cli import main
 from lnegeom_torch import nets, quantize_, recipes
+from lnegeom_torch.quant import QuantizedReLU
 from lnegeom_torch.settings import to_config
+from lnegeom_torch.train import train
 
 # Tables of the papers, but for rows of other people's methods: RBNN, PGD, LQ-Nets, ADMM, DeepShift, INT8, RQ.
 ABLATION = ("fp", "dorefa", "multifcg", "wcg")
@@ -45,6 +48,19 @@ BITS = {  # weights, activations
     "rf-dnn-pretrained/mobilenet-rf-8": (8, 8),
 }
 PAPERS = [f"{table}/{row}" for table, rows in ROWS.items() for row in rows]
+PROXIES = ("identity", "relu", "clipped-relu")
+COARSE = {  # of Yin et al. 2019, whose tables are not numbered here
+    "coarse-activations": [
+        f"{net}-{row}"
+        for net in ("lenet", "vgg11", "resnet20")
+        for row in ("fp", *(f"{bits}-{proxy}" for bits in (2, 4) for proxy in PROXIES))
+    ],
+    "blended-coarse": [
+        f"{net}-{row}" for net in ("vgg11", "resnet20", "resnet18") for row in ("fp", "coarse", "bcgd")
+    ]
+    + ["resnet18-bcgd-ends-32"],
+}
+OTHERS = [f"{table}/{row}" for table, rows in COARSE.items() for row in rows]
 
 
 def config_of(name):
@@ -54,9 +70,10 @@ def config_of(name):
 
 
 def test_every_row_of_the_papers_tables_has_a_recipe_and_a_small_one():
-    small = [name.replace("/", "-small/") for name in PAPERS]
-    others = [name for name in recipes.names() if name.startswith(("digits-", "mnist-"))]
-    assert sorted([*PAPERS, *small, *others]) == recipes.names()
+    large = [*PAPERS, *OTHERS]
+    small = [name.replace("/", "-small/") for name in large]
+    own = [name for name in recipes.names() if name.startswith(("digits-", "mnist-"))]
+    assert sorted([*large, *small, *own]) == recipes.names()
 
 
 @pytest.mark.parametrize("name", PAPERS)
@@ -82,6 +99,26 @@ def test_recipes_have_the_papers_hyper_parameters(name):
     assert (config.pretrained is not None) == (trained and quant.method != "fp")
 
 
+@pytest.mark.parametrize("name", OTHERS)
+def test_coarse_recipes_are_those_of_their_authors_code(name):
+    """penhunt/full-quantization-DNN, BCGD_cifar/config.py; LeNet's and ImageNet's epochs are ours."""
+    config = config_of(name)
+    assert (config.batch_size, config.weight_decay, config.rate(0)) == (128, 1e-4, 0.1)
+    if config.data == "cifar10":
+        assert (config.epochs, config.milestones, config.momentum) == (200, (80, 140), 0.95)
+    quant, row = config.quant, name.split("/")[1]
+    assert (config.pretrained is None) == (quant.method == "fp") == row.endswith("-fp")
+    if name.startswith("coarse") and quant.method != "fp":
+        _, bits, *proxy = row.split("-")
+        assert (quant.method, quant.weight_bits) == ("coarse", 32)
+        assert (quant.activation_bits, quant.chosen_options.proxy) == (int(bits), "_".join(proxy))
+    elif quant.method != "fp":
+        assert (quant.weight_bits, quant.activation_bits) == (1, 4)
+        assert quant.first_last_bits == (32 if row.endswith("ends-32") else None)
+    if quant.method == "bcgd":
+        assert quant.chosen_options.rho == 1e-5
+
+
 def test_every_recipe_builds_its_network_and_method():
     """Where torchvision cannot be had, of its networks the error."""
     try:
@@ -102,11 +139,23 @@ def test_every_recipe_builds_its_network_and_method():
             with pytest.raises(lnegeom.InputError, match="needs torchvision"):
                 nets.build(model, **numbers)
             continue
-        with torch.device("meta" if theirs else "cpu"):  # tens of millions of weights
+        with torch.device("cpu" if model in ("mlp", "lenet", "resnet20") else "meta"):  # millions of weights
             network = nets.build(model, **numbers)
             weighted = sum(isinstance(m, nn.Linear | nn.Conv2d) for m in network.modules())
             method = quantize_(network, quant)
-        assert len(method.layers) == (0 if quant.method == "fp" else weighted)
+        ends = 2 if quant.first_last_bits == 32 else 0
+        assert len(method.layers) == (
+            0 if quant.weight_bits == 32 or quant.method == "fp" else weighted - ends
+        )
+
+
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_activations_alone_train_by_every_proxy(proxy):
+    config = config_of(f"coarse-activations-small/lenet-2-{proxy}")
+    trained = train(dataclasses.replace(config, pretrained=None, epochs=3, milestones=(2,)), 0)
+    steps = [m for m in trained.method.model.modules() if isinstance(m, QuantizedReLU)]
+    assert {m.bits for m in steps} == {2}
+    assert trained.history[-1]["accuracy"] > 80
 
 
 def test_a_row_from_a_trained_network_starts_where_its_first_row_ended(tmp_path, monkeypatch, capsys):

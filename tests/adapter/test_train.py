@@ -1,6 +1,7 @@
 """Training: reproducible, resumable to the same numbers, and loud about bad input."""
 
 import contextlib
+import dataclasses
 import json
 import math
 
@@ -12,7 +13,7 @@ from torch import nn
 import lnegeom
 from lnegeom_torch import QuantConfig, RicciFlow, recipes
 from lnegeom_torch.checkpoint import Checkpoint
-from lnegeom_torch.data import load
+from lnegeom_torch.data import Dataset, load
 from lnegeom_torch.methods import METHODS
 from lnegeom_torch.settings import to_config
 from lnegeom_torch.train import DivergedError, TrainConfig, accuracy, train
@@ -126,6 +127,21 @@ def test_validation_is_held_out_of_training(digits):
     assert len(images.test_labels) == pytest.approx(0.25 * len(digits.train_labels), rel=0.02)
     expected = accuracy(tuned.method.model, images.test_images, images.test_labels)
     assert tuned.history[-1]["accuracy"] == expected
+
+
+def test_top5_is_recorded_from_a_hundred_classes_on(digits):
+    assert "top5" not in train(dataclasses.replace(config("ste"), epochs=1), 0).history[0]
+    generator = torch.Generator().manual_seed(0)
+    images, labels = torch.randn(200, 1, 8, 8, generator=generator), torch.arange(200) % 100
+    many = Dataset("many", images, labels, images, labels, classes=100, augment=False)
+    run = train(dataclasses.replace(config("ste"), epochs=2), 0, dataset=many)
+    assert run.top5 == sum(record["top5"] for record in run.history) / 2
+    run.method.model.eval()
+    with torch.no_grad():
+        order = run.method.model(images).argsort(dim=1, descending=True)
+    place = (order == labels[:, None]).int().argmax(dim=1)
+    assert run.history[-1]["top5"] == pytest.approx(100 * (place < 5).double().mean().item())
+    assert run.history[-1]["accuracy"] < run.history[-1]["top5"]
 
 
 def test_accuracy_counts_and_leaves_the_mode_alone():
