@@ -1,7 +1,7 @@
-"""Curvature of Hessian metrics in closed forms that need no third derivative, and so lose no digits.
+"""Curvature in closed forms that need no derivative, and so lose no digits: constant, or of Hessian metrics.
 
-The general formula is a difference of products of third derivatives. Far out, where those all but cancel, a
-potential that knows better returns one of these from `Potential._known_curvature`.
+Of a Hessian metric, the general formula is a difference of products of third derivatives. Far out, where
+those all but cancel, a potential that knows better returns one of these from `Potential._known_curvature`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,19 @@ from __future__ import annotations
 import abc
 from typing import Any
 
-from lnegeom import _constant_curvature
 from lnegeom._array import Array, diagonal_matrix, dot, identity, matvec, outer
+
+
+def constant_riemann(xp: Any, k: float, g: Array) -> Array:
+    """``R^r_smv = K (δ^r_m g_sv − δ^r_v g_sm)`` of a metric ``(..., n, n)``."""
+    term = k * identity(xp, g)[:, None, :, None] * g[..., None, :, None, :]
+    return term - xp.matrix_transpose(term)
+
+
+def constant_scalar(xp: Any, k: Array | float, x: Array) -> Array:
+    """``R = K n (n − 1)`` at points ``(..., n)``."""
+    n = x.shape[-1]
+    return xp.zeros_like(x[..., 0]) + k * n * (n - 1)
 
 
 class KnownCurvature(abc.ABC):
@@ -44,7 +55,7 @@ class OneCurvature(KnownCurvature):
         self.k = k + xp.zeros_like(x[..., 0])
 
     def riemann(self) -> Array:
-        unit = _constant_curvature.riemann(self.xp, 1.0, self.potential._hessian(self.xp, self.x))
+        unit = constant_riemann(self.xp, 1.0, self.potential._hessian(self.xp, self.x))
         return self.k[..., None, None, None, None] * unit
 
     def ricci(self) -> Array:
@@ -56,8 +67,7 @@ class OneCurvature(KnownCurvature):
         return factor[..., None] * self.potential._hessian_apply(self.xp, self.x, vector)
 
     def scalar(self) -> Array:
-        n = self.x.shape[-1]
-        return self.k * n * (n - 1)
+        return constant_scalar(self.xp, self.k, self.x)
 
 
 class RadialCurvature(KnownCurvature):

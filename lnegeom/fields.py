@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from lnegeom._array import Array, GeometryError, InputError
-from lnegeom._recorded import with_record
 from lnegeom.derivatives import Derivatives, Jet, check_source, evaluate, gradient, jet
+from lnegeom.derivatives._recorded import with_record
 
 __all__ = ["ScalarField", "as_field", "field_jet"]
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lnegeom
-from lnegeom._automatic import FEW
 from lnegeom.derivatives import jet
+from lnegeom.derivatives._automatic import FEW
 
 RNG = np.random.default_rng(0)
 

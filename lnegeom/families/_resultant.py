@@ -6,7 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from lnegeom._array import Array
-from lnegeom._special import one_operation
+from lnegeom.families._special import one_operation
 
 # Powers of 1/κ in the asymptotic series.
 _POWERS = 24

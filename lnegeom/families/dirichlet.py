@@ -17,7 +17,6 @@ from lnegeom._array import (
     positive_integer,
 )
 from lnegeom._known_curvature import HypersurfaceCurvature, KnownCurvature, OneCurvature
-from lnegeom._special import gammaln, polygamma, trigamma_excess
 from lnegeom.families._base import (
     ExponentialFamily,
     NewtonConjugate,
@@ -25,6 +24,7 @@ from lnegeom.families._base import (
     check_entries,
     positive_entries,
 )
+from lnegeom.families._special import gammaln, polygamma, trigamma_excess
 from lnegeom.potentials import Potential
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from lnegeom._array import Array, as_floating, check_where
 from lnegeom._known_curvature import KnownCurvature, OneCurvature
-from lnegeom._special import gammaln, polygamma, trigamma_excess
 from lnegeom.families._base import (
     ExponentialFamily,
     NewtonConjugate,
@@ -14,6 +13,7 @@ from lnegeom.families._base import (
     check_entries,
     positive_entries,
 )
+from lnegeom.families._special import gammaln, polygamma, trigamma_excess
 from lnegeom.families.normal import symmetric
 from lnegeom.potentials import Potential
 

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from lnegeom._array import Array, as_floating
-from lnegeom._special import gammaln
 from lnegeom.families._base import FisherRaoFamily, check_entries, positive_entries, whole
+from lnegeom.families._special import gammaln
 from lnegeom.potentials import Potential, SeparablePotential
 
 

@@ -22,9 +22,9 @@ from lnegeom._array import (
     positive_integer,
 )
 from lnegeom._known_curvature import KnownCurvature, RadialCurvature
-from lnegeom._special import scaled_bessel, through_scipy
 from lnegeom.families._base import ExponentialFamily, NewtonConjugate, check_entries
 from lnegeom.families._resultant import ResultantLength
+from lnegeom.families._special import scaled_bessel, through_scipy
 from lnegeom.potentials import Potential
 
 _SMALL = 16.0  # κ² below which the value's series is exact to rounding

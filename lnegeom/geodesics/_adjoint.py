@@ -16,9 +16,9 @@ import array_api_compat
 import numpy as np
 
 from lnegeom._array import Array, GeometryError, InputError, to_numpy
-from lnegeom._automatic import own_source
-from lnegeom._differences import doubles, like
 from lnegeom.connections import Connection, metric_of
+from lnegeom.derivatives._automatic import own_source
+from lnegeom.derivatives._differences import doubles, like
 from lnegeom.geodesics._arrays import Vector, check_constant, padded
 from lnegeom.geodesics._march import march
 from lnegeom.metrics import Metric

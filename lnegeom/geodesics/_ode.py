@@ -12,8 +12,8 @@ import array_api_compat
 import numpy as np
 
 from lnegeom._array import Array, to_numpy
-from lnegeom._differences import doubles, like
 from lnegeom.connections import Connection
+from lnegeom.derivatives._differences import doubles, like
 from lnegeom.geodesics._arrays import Vector, check_constant, padded
 from lnegeom.geodesics._compiled import compiled, traceable, uncompiled
 from lnegeom.geodesics._host import needs_no_library

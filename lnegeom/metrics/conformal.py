@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lnegeom import _constant_curvature
 from lnegeom._array import Array, InputError, check_vectors, check_where, dot, identity, outer
+from lnegeom._known_curvature import constant_riemann, constant_scalar
 from lnegeom._low_rank import LowRank
 from lnegeom.derivatives import Derivatives, Jet
 from lnegeom.fields import as_field, field_jet
@@ -164,7 +164,7 @@ class Conformal(Metric):
 
     def _riemann(self, xp: Any, local: _Local) -> Array:
         if self.constant_curvature is not None:
-            return _constant_curvature.riemann(xp, self.constant_curvature, self._matrix(xp, local))
+            return constant_riemann(xp, self.constant_curvature, self._matrix(xp, local))
         bend, g = self._bend(xp, local), self.base._matrix(xp, local.base)
         t = bend.matrix - outer(bend.slope) + bend.squared[..., None, None] * g / 2
         term = g[..., :, None, :, None] * t[..., None, :, None, :]  # g_ik T_jl
@@ -193,7 +193,7 @@ class Conformal(Metric):
 
     def _scalar_curvature(self, xp: Any, local: _Local) -> Array:
         if self.constant_curvature is not None:
-            return _constant_curvature.scalar(xp, self.constant_curvature, local.x)
+            return constant_scalar(xp, self.constant_curvature, local.x)
         bend, n = self._bend(xp, local), local.x.shape[-1]
         rest = (n - 1) * (2 * bend.laplacian + (n - 2) * bend.squared)
         return (self.base._scalar_curvature(xp, local.base) - rest) / local.scale

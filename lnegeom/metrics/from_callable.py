@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from lnegeom._array import Array, GeometryError, InputError, positive_integer
-from lnegeom._recorded import with_record
 from lnegeom.derivatives import Derivatives, Jet, check_source, evaluate, jet
+from lnegeom.derivatives._recorded import with_record
 from lnegeom.metrics._checks import check_matrix, check_negative
 from lnegeom.metrics._jet import JetMetric
 

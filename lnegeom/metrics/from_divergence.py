@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from lnegeom._array import Array, InputError, positive_integer
-from lnegeom._divergence_jets import DivergenceJets
 from lnegeom.derivatives import Derivatives, Jet
+from lnegeom.derivatives._divergence import DivergenceJets
 from lnegeom.metrics._checks import check_matrix
 from lnegeom.metrics._jet import JetMetric
 

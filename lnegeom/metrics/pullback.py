@@ -16,8 +16,8 @@ from lnegeom._array import (
     positive_integer,
     row_sum,
 )
-from lnegeom._recorded import with_record
 from lnegeom.derivatives import Derivatives, Jet, check_source, jet
+from lnegeom.derivatives._recorded import with_record
 from lnegeom.metrics._base import Metric
 from lnegeom.metrics._checks import check_matrix, check_negative
 from lnegeom.metrics.euclidean import Euclidean

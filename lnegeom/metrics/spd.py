@@ -17,10 +17,10 @@ from lnegeom._array import (
     positive_integer,
     safe_sqrt,
 )
-from lnegeom._matrix_functions import exp_symmetric, log_symmetric
 from lnegeom._symmetric import basis, counts, entries, from_entries, pairing, symmetric_part
 from lnegeom.metrics._base import Metric
 from lnegeom.metrics._checks import check_matrix
+from lnegeom.metrics._matrix_functions import exp_symmetric, log_symmetric
 
 _REMEDY = "project it onto positive definite matrices, by a floor on its eigenvalues say"
 

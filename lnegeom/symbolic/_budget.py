@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import numbers
 import sys
@@ -92,10 +93,10 @@ class Budget:
             return
 
         def look(frame: Any, _event: str, _argument: Any) -> None:
-            # What Python calls on its own, such as callbacks of its collector, must not be ended: it would
-            # not be heard.
+            # What Python calls on its own, such as callbacks of its collector, or a generator that is thrown
+            # away, must not be ended: it would not be heard, and Python would stop to look.
             own = frame.f_globals.get("__name__", "").startswith(("sympy", "lnegeom"))
-            if own and frame.f_code.co_name != "__del__":
+            if own and frame.f_code.co_name != "__del__" and not frame.f_code.co_flags & inspect.CO_GENERATOR:
                 self.check()
 
         self.check()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lnegeom._array import InputError, to_numpy
-from lnegeom._divergence_jets import DivergenceJets
+from lnegeom.derivatives._divergence import DivergenceJets
 from lnegeom.divergences import Divergence
 from lnegeom.testing._check import Measures, in_batches, near, points_of, rolled, run
 from lnegeom.testing._law import Law, Pair

@@ -7,7 +7,7 @@ import zoo
 from torch.func import jacfwd
 
 import lnegeom
-from lnegeom import _divergence_jets
+from lnegeom.derivatives import _divergence
 
 SKEWED = lnegeom.CallableDivergence(zoo.skewed, 2, vectorized=True)
 RNG = np.random.default_rng(0)
@@ -124,5 +124,5 @@ def test_points_are_taken_in_pieces(monkeypatch):
     x = RNG.uniform(-1, 1, (7, 2))
     induced = lnegeom.FromDivergence(lnegeom.KL(family), 2, vectorized=True)
     whole = induced.scalar_curvature(x)
-    monkeypatch.setattr(_divergence_jets, "_AT_ONCE", 3 * 24**2)  # three points at once
+    monkeypatch.setattr(_divergence, "_AT_ONCE", 3 * 24**2)  # three points at once
     np.testing.assert_allclose(induced.scalar_curvature(x), whole, rtol=1e-7)

@@ -7,8 +7,9 @@ import torch
 from conftest import to_numpy
 
 import lnegeom
-from lnegeom import _special, families
+from lnegeom import families
 from lnegeom._array import as_floating
+from lnegeom.families import _special
 
 GRID = np.r_[np.geomspace(1e-6, 1e8, 400), np.linspace(0.5, 30, 200)]
 

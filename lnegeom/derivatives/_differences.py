@@ -12,7 +12,7 @@ import array_api_compat
 import numpy as np
 
 from lnegeom._array import Array, GeometryError, from_numpy, label
-from lnegeom._automatic import on_host
+from lnegeom.derivatives._automatic import on_host
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 

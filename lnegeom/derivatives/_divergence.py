@@ -1,8 +1,6 @@
 """Eguchi's relations for a divergence that is given as a function: metric, symbols and their derivatives.
 
-By automatic differentiation, or by differences: third and fourth derivatives of the function are differences
-of differences with one step for all levels, in units of each coordinate's own, which is shortened until
-successive results settle.
+By automatic differentiation, or by differences.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ import array_api_compat
 import numpy as np
 
 from lnegeom._array import Array, GeometryError, InputError, check_where, from_numpy, moveaxis, to_numpy
-from lnegeom._automatic import (
+from lnegeom.derivatives._automatic import (
     at_each,
     check_real,
     in_library,
@@ -23,34 +21,29 @@ from lnegeom._automatic import (
     named_failure,
     transforms_of,
 )
-from lnegeom._differences import (
-    FIRST_STEP,
+from lnegeom.derivatives._differences import (
     Converged,
     Doubles,
     back,
     check_settled,
-    converged,
     differences,
     doubles,
     flat_points,
     like,
-    recorded,
     slopes,
 )
-from lnegeom._recorded import with_record
-from lnegeom.derivatives import Derivatives, check_source, evaluate, jet, source_of
+from lnegeom.derivatives._divergence_differences import (
+    Sample,
+    Values,
+    in_best_units,
+    metric_function,
+    third_derivatives,
+)
+from lnegeom.derivatives._jet import Derivatives, check_source, evaluate, jet, source_of
+from lnegeom.derivatives._recorded import with_record
 
 # Evaluations of a vectorized function at once: some 100 MB of arrays.
 _AT_ONCE = 1 << 20
-
-# Of successive steps. Fourth derivatives leave a narrow window between truncation and rounding.
-_RATIO = 2**-0.5
-
-# The first step in each coordinate, next to the best one along its axis alone.
-_STEPS_ABOVE = 4.0
-
-_Values = Callable[[Doubles, Doubles], Doubles]
-_Sample = Callable[[_Values, Doubles, Doubles], tuple[Doubles, ...]]
 
 
 class DivergenceJets:
@@ -111,7 +104,7 @@ class DivergenceJets:
         """``g_ij = ∂_i ∂_j D``, of shape ``(..., n, n)``."""
         if self._source(x) != "finite":
             return self._automatic(x, "metric", self._hessian)
-        return self._finite(x, 2, lambda v, points, step: (_metric(v, step)(points),))[0][0]
+        return self._finite(x, 2, lambda v, points, step: (metric_function(v, step)(points),))[0][0]
 
     def metric_slope(self, x: Array) -> tuple[Array, float]:
         """``∂_a g_ij``, of shape ``(..., i, j, a)``, and its error, 0 by automatic differentiation."""
@@ -119,7 +112,7 @@ class DivergenceJets:
         if source != "finite":
             return jet(self._hessians[source], x, derivatives=source, order=1).first, 0.0
         (found,), error = self._finite(
-            x, 3, lambda v, points, step: (slopes(_metric(v, step), points, step),)
+            x, 3, lambda v, points, step: (slopes(metric_function(v, step), points, step),)
         )
         return found, error
 
@@ -130,8 +123,8 @@ class DivergenceJets:
             found = jet(self._hessians[source], x, derivatives=source)
             return found.first, found.second, found.source, found.error
 
-        def sample(values: _Values, points: Doubles, step: Doubles) -> tuple[Doubles, ...]:
-            metric = _metric(values, step)
+        def sample(values: Values, points: Doubles, step: Doubles) -> tuple[Doubles, ...]:
+            metric = metric_function(values, step)
             return differences(metric, points, metric(points), step)
 
         (first, second), error = self._finite(x, 4, sample)
@@ -141,7 +134,7 @@ class DivergenceJets:
         """``Γ_{ij,k}`` and ``Γ*_{ij,k}``, of shape ``(..., 2, k, i, j)``, and their estimated error."""
         if self._source(x) != "finite":
             return _stored(self._automatic(x, "symbols", self._pair), -1), 0.0
-        (found,), error = self._finite(x, 3, lambda v, points, step: (_third(v, points, step),))
+        (found,), error = self._finite(x, 3, lambda v, points, step: (third_derivatives(v, points, step),))
         return found, error
 
     def symbols_slope(self, x: Array) -> Array:
@@ -152,9 +145,9 @@ class DivergenceJets:
             slope = self._automatic(x, "slope", lambda s, y: jacfwd(lambda z: self._pair(s, z))(y))
             return _stored(slope, -2)
 
-        def sample(values: _Values, points: Doubles, step: Doubles) -> tuple[Doubles, ...]:
+        def sample(values: Values, points: Doubles, step: Doubles) -> tuple[Doubles, ...]:
             def symbols(y: Doubles) -> Doubles:
-                return _third(values, y, np.broadcast_to(step, y.shape[:-1]))
+                return third_derivatives(values, y, np.broadcast_to(step, y.shape[:-1]))
 
             return (slopes(symbols, points, step),)
 
@@ -191,7 +184,7 @@ class DivergenceJets:
 
     # Differences, on numpy float64
 
-    def _finite(self, x: Array, order: int, sample: _Sample) -> tuple[tuple[Array, ...], float]:
+    def _finite(self, x: Array, order: int, sample: Sample) -> tuple[tuple[Array, ...], float]:
         """Converged differences and their error, some points at a time: the levels multiply evaluations."""
         points = flat_points(x)
         n = points.shape[-1]
@@ -215,7 +208,7 @@ class DivergenceJets:
         with doubles(x):
             values(points, points)  # a point outside the domain raises here, by name
             parts = [
-                _in_best_units(values, sample, part, order)
+                in_best_units(values, sample, part, order)
                 for part in np.split(points, range(size, len(points), size))
             ]
         arrays = tuple(np.concatenate(array) for array in zip(*(p.arrays for p in parts), strict=True))
@@ -242,76 +235,6 @@ def _one_number(found: Any) -> Any:
     return found
 
 
-def _in_best_units(values: _Values, sample: _Sample, points: Doubles, order: int) -> Converged:
-    """Converged differences, each coordinate in units of its own.
-
-    Near an edge of the domain one coordinate may allow short steps only, in which rounding would drown the
-    derivatives in the others. So the best step along each axis alone is found first, by the same differences.
-    """
-    units = np.maximum(1.0, np.abs(points))
-    for a, axis in enumerate(np.eye(points.shape[-1])[:, None, :]):
-        alone = _converged_in(units[:, a, None, None] * axis, values, sample, points, order)
-        units[:, a] *= _STEPS_ABOVE * np.where(np.isfinite(alone.step), alone.step, 1.0) / FIRST_STEP
-    frame = units[:, :, None] * np.eye(points.shape[-1])
-    found = _converged_in(frame, values, sample, points, order)
-    arrays = []
-    for array in found.arrays:
-        shaped = array
-        for axis in range(2 if array.ndim > order + 1 else 1, array.ndim):  # past B, and the pair of symbols
-            shaped = shaped / np.expand_dims(units, tuple(k for k in range(1, array.ndim) if k != axis))
-        arrays.append(shaped)
-    return found._replace(arrays=tuple(arrays), error=found.error / units.min(axis=-1) ** order)
-
-
-def _converged_in(frame: Doubles, values: _Values, sample: _Sample, points: Doubles, order: int) -> Converged:
-    """Differences along the rows of frames ``(B, m, n)``, in the m coordinates that belong to them."""
-    _, m, n = frame.shape
-
-    def noted(state: Doubles, step: Doubles) -> tuple[Doubles, ...]:
-        at, rows = state[:, :n], state[:, n:].reshape(-1, m, n)
-
-        def framed(*pair: Doubles) -> Doubles:
-            moved = (at + (y.reshape(-1, len(at), 1, m) @ rows)[:, :, 0, :] for y in pair)
-            return values(*moved).reshape(pair[0].shape[:-1])
-
-        noting, largest = recorded(framed, len(at))
-        return largest, *sample(noting, np.zeros((len(at), m)), step)
-
-    state = np.concatenate([points, frame.reshape(-1, m * n)], axis=-1)
-    return converged(noted, state, order, ratio=_RATIO, length=np.ones(len(points)))
-
-
 def _stored(pair: Array, k: int) -> Array:
     """Symbols with their axis k, the last or the last but one, before i and j."""
     return moveaxis(array_api_compat.array_namespace(pair), pair, k, k - 2)
-
-
-def _bend(values: _Values, p: Doubles, q: Doubles, step: Doubles) -> Doubles:
-    """``∂_i ∂_j D(p, q)``, derivatives in p, ``(..., n, n)`` from ``(..., n)`` and steps ``(...)``."""
-    n = p.shape[-1]
-    flat, other, steps = p.reshape(-1, n), q.reshape(-1, n), step.reshape(-1)
-
-    def function(y: Doubles) -> Doubles:
-        return values(y, np.broadcast_to(other, y.shape))
-
-    return differences(function, flat, function(flat), steps)[1].reshape((*p.shape, n))
-
-
-def _metric(values: _Values, step: Doubles) -> Callable[[Doubles], Doubles]:
-    """``g_ij`` at points ``(..., B, n)``, by differences of steps ``(B,)``."""
-    return lambda y: _bend(values, y, y, np.broadcast_to(step, y.shape[:-1]))
-
-
-def _third(values: _Values, points: Doubles, step: Doubles) -> Doubles:
-    """Both ``Γ_{ij,k} = −∂_i ∂_j ∂'_k D``, ``(..., 2, k, i, j)``."""
-    n = points.shape[-1]
-    flat, steps = points.reshape(-1, n), step.reshape(-1)
-
-    def slope(function: _Values) -> Doubles:
-        def bend(q: Doubles) -> Doubles:
-            return _bend(function, np.broadcast_to(flat, q.shape), q, np.broadcast_to(steps, q.shape[:-1]))
-
-        return slopes(bend, flat, steps)
-
-    pair = np.stack([slope(values), slope(lambda p, q: values(q, p))], axis=1)
-    return -np.moveaxis(pair, -1, 2).reshape((*points.shape[:-1], 2, n, n, n))

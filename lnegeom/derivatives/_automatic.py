@@ -13,7 +13,7 @@ import array_api_compat
 import numpy as np
 
 from lnegeom._array import Array, GeometryError, InputError, check_where, holds, to_numpy
-from lnegeom._recorded import AtPoint, Recorded
+from lnegeom.derivatives._recorded import AtPoint, Recorded
 
 
 def own_source(x: Array) -> str:

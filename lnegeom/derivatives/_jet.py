@@ -10,7 +10,7 @@ import array_api_compat
 import numpy as np
 
 from lnegeom._array import Array, GeometryError, InputError, as_floating, from_numpy, to_numpy
-from lnegeom._automatic import (
+from lnegeom.derivatives._automatic import (
     at_each,
     check_real,
     forward,
@@ -19,7 +19,7 @@ from lnegeom._automatic import (
     own_source,
     reverse,
 )
-from lnegeom._differences import (
+from lnegeom.derivatives._differences import (
     Doubles,
     back,
     check_settled,
@@ -31,9 +31,7 @@ from lnegeom._differences import (
     recorded,
     slopes,
 )
-from lnegeom._recorded import Recorded, check_recordable
-
-__all__ = ["Derivatives", "Jet", "check_source", "evaluate", "gradient", "jet"]
+from lnegeom.derivatives._recorded import Recorded, check_recordable
 
 Derivatives = Literal["auto", "torch", "jax", "finite"]
 _SOURCES = ("auto", "torch", "jax", "finite")
