@@ -80,11 +80,8 @@ THEIR_MANIFOLDS = [  # geoopt's, the shape of a point, and the laws that they br
     (geoopt.Euclidean(ndim=0), (), []),
     (geoopt.Euclidean(ndim=1), (4,), []),
     (geoopt.Sphere(), (4,), ["distance"]),  # dist(x, x) is 4e-4
-    (
-        geoopt.PoincareBall().double(),
-        (4,),
-        ["inner product", "gradient", "batched"],
-    ),  # inner of B points is (B, B)
+    # The inner product of B pairs has shape (B, B).
+    (geoopt.PoincareBall().double(), (4,), ["inner product", "gradient", "batched"]),
     (geoopt.SymmetricPositiveDefinite(), (2, 2), []),
     (geoopt.EuclideanStiefel(), (4, 2), ["differentiable"]),  # projx divides in place
 ]

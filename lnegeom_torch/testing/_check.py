@@ -53,9 +53,7 @@ def matrices(function: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
 
 def slope(function: Callable[[Tensor], Tensor], like: Tensor, at: float = 0.0) -> Tensor:
     """The derivative of a function of one number, by differences of fourth order."""
-    step: float = (
-        torch.finfo(like.dtype).eps ** 0.3
-    )  # short, since a kink between them would spoil the differences
+    step: float = torch.finfo(like.dtype).eps ** 0.3  # short: a kink between them spoils differences
     times = [at + step * k for k in (-2, -1, 1, 2)]
     first, second, third, fourth = (function(like.new_tensor(t)).detach() for t in times)
     return (8 * (third - second) - (fourth - first)) / (12 * step)
