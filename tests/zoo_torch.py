@@ -34,15 +34,18 @@ METRICS = [
     RicciStep(),
 ]
 
+RESCALED = [  # each point has a metric of its own: "no one metric measures the distance", as dist says
+    LNEManifold(3.0, ndim=2),
+    GraphManifold(lnegeom.SquaredNorm(), sign=-1, ndim=2),
+]
 MANIFOLDS = [
     NormalizedLNEManifold(0.6, ndim=2),
     NormalizedLNEManifold(0.6, "weak", ndim=2),
     NormalizedLNEManifold(per="channel", ndim=2),
     LNEManifold(0.2, ndim=2),
-    LNEManifold(3.0, ndim=2),
     GraphManifold(lnegeom.LogCosh(0.7), ndim=2),
-    GraphManifold(lnegeom.SquaredNorm(), sign=-1, ndim=2),
     LogCoshManifold(0.5, ndim=2),
+    *RESCALED,
 ]
 
 
@@ -85,11 +88,8 @@ THEIR_MANIFOLDS = [  # geoopt's, the shape of a point, and the laws that they br
     (geoopt.Euclidean(ndim=0), (), []),
     (geoopt.Euclidean(ndim=1), (4,), []),
     (geoopt.Sphere(), (4,), ["distance"]),  # dist(x, x) is 4e-4
-    (
-        geoopt.PoincareBall().double(),
-        (4,),
-        ["inner product", "gradient", "batched"],
-    ),  # inner of B points is (B, B)
+    # The inner product of B pairs has shape (B, B).
+    (geoopt.PoincareBall().double(), (4,), ["inner product", "gradient", "batched"]),
     (geoopt.SymmetricPositiveDefinite(), (2, 2), []),
     (geoopt.EuclideanStiefel(), (4, 2), ["differentiable"]),  # projx divides in place
 ]

@@ -12,7 +12,7 @@ from torch import Tensor
 from lnegeom.testing._check import Measures
 from lnegeom.testing._law import Law, Pair
 from lnegeom_torch.testing._check import derivative, numbers, same, slope, total
-from lnegeom_torch.testing._tangent import NEAR, REACH, lacks, no_transport, on_manifold, tangent
+from lnegeom_torch.testing._tangent import NEAR, REACH, keeps_axes, lacks, no_transport, on_manifold, tangent
 
 __all__ = ["LAWS"]
 
@@ -63,7 +63,8 @@ def distance(m: Measures) -> Iterator[Pair]:
     yield same(there, m.thing.norm(x, m.native("v")))
     yield same(m.thing.dist(y, x), there)
     yield same(m.thing.dist2(x, y), there**2)
-    yield same(m.thing.dist(x, y, keepdim=True).reshape(there.shape), there)
+    keeps_axes(m, "dist", m.thing.dist(x, y, keepdim=True))
+    keeps_axes(m, "dist2", m.thing.dist2(x, y, keepdim=True))
     yield same(geoopt.Scaled(m.thing, 2.0).dist(x, y), 2 * there)
     detour = m.thing.dist(x, z) + m.thing.dist(z, y)
     yield same(torch.maximum(detour, there), detour)

@@ -57,7 +57,8 @@ def check_metric(
     metric : Metric
         The metric: a registered subclass of `lnegeom_torch.metrics.Metric`.
     weights : Tensor
-        Weights of a layer, stacked: ``(B, *shape)``, of some ten entries each, since matrices are formed.
+        Weights of a layer, stacked: ``(B, *shape)``, x in the report; of some ten entries each, since
+        matrices are formed.
     tolerance : float, optional
         Relative tolerance of every law. Left out, it is 1e-9 (for float32 weights 1e-3), 1e-8 or 1e-6 where
         derivatives are taken, and for geodesics ten times the error of eight Runge–Kutta steps in addition.

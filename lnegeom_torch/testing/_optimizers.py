@@ -62,8 +62,8 @@ def check_optimizer(
         such as ``partial(ManifoldSGD, lr=0.1, metric=LNE())``. The options are torch's own, of those that the
         optimizer has: maximize, foreach, fused, differentiable. Its step must do without a closure.
     weights : Tensor
-        At least two weights, stacked: ``(B, *shape)``; each becomes a parameter. Gradients are random ones
-        that depend on the weights alone.
+        At least two weights, stacked: ``(B, *shape)``, x in the report; each becomes a parameter. Gradients
+        are random ones that depend on the weights alone.
     tolerance : float, optional
         Relative tolerance of every law. Left out, it is 1e-9 (for float32 weights 1e-3), and 1e-6 where
         derivatives are taken.

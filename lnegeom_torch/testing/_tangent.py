@@ -11,22 +11,31 @@ from torch import Tensor
 
 from lnegeom.testing._check import Measures, random_vectors
 
-__all__ = ["NEAR", "REACH", "TABLE", "lacks", "no_transport", "on_manifold", "tangent"]
+__all__ = ["NEAR", "REACH", "TABLE", "keeps_axes", "lacks", "no_transport", "on_manifold", "tangent"]
 
 NEAR = 1e-6  # what geodesics by a few steps, and projections by iteration, are good to
 REACH = 0.2  # length of tangent vectors: where there is one logarithm, unless curvature is large
 
 
 def on_manifold(m: Measures, name: str, point: Tensor) -> None:
+    """Raise unless the manifold itself accepts the result of a method as a point."""
     fine, reason = m.thing.check_point_on_manifold(point, explain=True)
     if not fine:
         raise AssertionError(f"the result of {name} is not on the manifold: {reason}")
 
 
 def tangent(m: Measures, name: str, point: Tensor, vector: Tensor) -> None:
+    """Raise unless the manifold itself accepts the result of a method as a tangent vector."""
     fine, reason = m.thing.check_vector_on_tangent(point, vector, explain=True)
     if not fine:
         raise AssertionError(f"the result of {name} is not tangent: {reason}")
+
+
+def keeps_axes(m: Measures, name: str, kept: Tensor) -> None:
+    """Raise unless numbers with keepdim=True broadcast against the points."""
+    expected = (len(m.native("x")), *(1 for _ in range(m.thing.ndim)))
+    if kept.shape != expected:
+        raise AssertionError(f"{name} with keepdim=True has shape {tuple(kept.shape)}, expected {expected}")
 
 
 def lacks(*names: str) -> Callable[[Any, int], str | None]:

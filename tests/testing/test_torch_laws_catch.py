@@ -9,6 +9,7 @@ from geoopt.manifolds.base import ScalingInfo
 from mutants import altered, caught, names, times
 from torch.optim import SGD
 
+from lnegeom.testing import LawError
 from lnegeom_torch import testing
 from lnegeom_torch.manifolds import LogCoshManifold, NormalizedLNEManifold
 from lnegeom_torch.metrics import LNE, LogCoshHessian, register_metric
@@ -82,6 +83,13 @@ class Keepdim(geoopt.Sphere):
         return (u * (u if v is None else v)).sum(dim=-1)
 
 
+class Shapeless(LogCoshManifold):
+    """Its distance takes no notice of keepdim."""
+
+    def dist(self, x, y, *, keepdim=False):
+        return super().dist(x, y)
+
+
 class Claims(geoopt.Sphere):
     reversible = True
 
@@ -123,6 +131,7 @@ MANIFOLDS = [
     (altered(SPHERE, "logmap", lambda r, x, y: y - x), "logarithm"),
     (altered(LogCoshManifold(), "dist", times(1 + 1e-5)), "distance"),
     (altered(LogCoshManifold(), "dist2", times(1 + 1e-5)), "distance"),
+    (Shapeless(), "distance"),
     (altered(LogCoshManifold(), "dist", lambda r, x, y: r + 1e-5 * (x - y)[..., 0]), "distance"),
     (altered(LogCoshManifold(), "dist", lambda r, x, y: (r - r.detach()) / 2 + r), "distance's gradient"),
     (altered(SPHERE, "transp", lambda r, x, y, v: v), "transport"),
@@ -206,23 +215,16 @@ class Hookless(SGD):
 
 
 class Counts(SGD):
-    """The rate falls by a count that is not in the state, and that a copy keeps."""
+    """Steps shrink by a count that is not in the state."""
 
-    count = 1
+    count = 0
 
     def step(self, closure=None):
-        for group in self.param_groups:
-            group["lr"] /= self.count
         self.count += 1
-        return super().step(closure)
-
-    def __getstate__(self):
-        return super().__getstate__() | {"count": self.count}
-
-    def load_state_dict(self, state):
-        super().load_state_dict(state)
         for group in self.param_groups:
-            group["lr"] = 1e-3
+            for param in group["params"]:
+                param.grad = param.grad / self.count
+        return super().step(closure)
 
 
 class Factor(SGD):
@@ -254,8 +256,7 @@ class Objects(SGD):
 
 
 class Pythonic(torch.optim.Adam):
-    def state_dict(self):
-        return super().state_dict()
+    """Its counts are no tensors."""
 
     def step(self, closure=None):
         loss = super().step(closure)
@@ -326,6 +327,24 @@ def test_manifolds(wrong, law):
 @pytest.mark.parametrize(("wrong", "law"), OPTIMIZERS, ids=names(OPTIMIZERS))
 def test_optimizers(wrong, law):
     caught(testing.check_optimizer, wrong, law, WEIGHTS)
+
+
+def test_a_report_has_the_usual_cause_but_of_an_exception():
+    def fails(*args):
+        raise RuntimeError("not yet")
+
+    wrong = altered(METRIC, "eigenvalues", fails)
+    for metric, law, reason, told in (
+        (Forgets(0.3), "plain data", "{'name': 'Forgets'} as data, and that is Forgets(tau=1.0)", True),
+        (wrong, "plain data", "InputError: Altered(tau=0.3) is not registered", False),
+        (wrong, "eigenvalues", "RuntimeError: not yet", False),
+    ):
+        failure = caught(testing.check_metric, metric, law, WEIGHTS)
+        assert reason in failure.reason
+        with pytest.raises(LawError, match="breaks 1 of 1 laws") as error:
+            testing.check_metric(metric, WEIGHTS, laws=[law])
+        assert ("\n    usual cause: a field that is no number" in str(error.value)) == told
+        assert bool(failure.cause) == told
 
 
 def test_every_law_is_seen_failing():
