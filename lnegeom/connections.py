@@ -24,6 +24,7 @@ from lnegeom._array import (
     real,
 )
 from lnegeom.metrics import Euclidean, Hessian, Metric
+from lnegeom.metrics._checks import symbolic_hint
 from lnegeom.potentials import SquaredNorm
 from lnegeom.tensors import apply_first
 
@@ -297,4 +298,5 @@ def metric_of(connection: Connection) -> Metric:
         return connection.metric
     raise InputError(
         f"expected a Metric or a connection such as KL(family).connections(), got {connection!r}"
+        f"{symbolic_hint(connection)}"
     )

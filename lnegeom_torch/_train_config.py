@@ -73,9 +73,10 @@ class TrainConfig:
             if rate is not None and not 0 < rate < math.inf:
                 raise InputError(f"{name} must be a positive finite number, got {rate}")
         if self.latent_lr is not None and not self.has_latents:
+            full = "with 32 bits " if self.quant.spec.quantized else ""
             raise InputError(
-                f"latent_lr is the rate of quantized weights, and method {self.quant.method!r} with "
-                f"{self.quant.weight_bits} bits has none; give lr alone"
+                f"latent_lr is the rate of quantized weights, and method {self.quant.method!r} {full}has "
+                "none; give lr alone"
             )
         if not 0 <= self.momentum < 1:
             raise InputError(f"momentum must be in [0, 1), got {self.momentum}")

@@ -138,9 +138,11 @@ def compare(
         If there is nothing to compare, or `out` holds runs of another comparison.
     """
     if not configs or not rates or seeds < 1 or tuning_seeds < 1:
-        raise InputError("a comparison needs a method, a learning rate and a seed at least")
+        raise InputError(
+            "a comparison needs a method, a learning rate, and one of seeds and of tuning_seeds at least"
+        )
     if not 0 < validation < 1:
-        raise InputError(f"validation must lie strictly between 0 and 1, got {validation}")
+        raise InputError(f"the share held out to tune on must lie strictly between 0 and 1, got {validation}")
     if len(sets := {config.data for config in configs.values()}) > 1:
         raise InputError(f"a comparison is on one data set, got {', '.join(sorted(sets))}; see --data")
     rates = list(dict.fromkeys(rates))

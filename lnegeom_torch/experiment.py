@@ -16,6 +16,7 @@ import torch
 from tqdm.auto import tqdm
 
 from lnegeom import InputError
+from lnegeom._array import positive_integer
 from lnegeom.report import Page, check_folder, text_table, write_json
 from lnegeom_torch import distributed, recipes
 from lnegeom_torch._jobs import dataset_of, forget_datasets, in_processes, set_up
@@ -94,6 +95,8 @@ def run(
     """
     if seeds < 1:
         raise InputError(f"seeds must be at least 1, got {seeds}")
+    if diagnostics is not None:
+        positive_integer("diagnostics", diagnostics)
     check_folder(out)
     set_up(jobs)
     files = [out / f"seed-{seed}" / "checkpoint.safetensors" for seed in range(seeds)]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import safetensors.torch
 import torch
 import torch.nn.functional as F
@@ -228,7 +229,7 @@ def _build(config: TrainConfig, dataset: data.Dataset) -> tuple[Method, Manifold
         classes=dataset.classes,
     ).to(config.device)
     if config.pretrained is not None:
-        model.load_state_dict(_weights(Path(config.pretrained)))
+        _start_from(model, Path(config.pretrained), config)
     method = quantize_(model, config.quant)
     optimizer = ManifoldSGD(
         method.param_groups(config.latent_lr),
@@ -261,6 +262,16 @@ def _right(model: nn.Module, images: torch.Tensor | data.ImageFiles, labels: tor
     return right
 
 
+def _start_from(model: nn.Module, path: Path, config: TrainConfig) -> None:
+    try:
+        model.load_state_dict(_weights(path))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"{path} does not hold a network {config.model!r} for the data set {config.data!r}: {reason}"
+        ) from None
+
+
 def _weights(path: Path) -> dict[str, torch.Tensor]:
     """The state of a network in a safetensors file, by itself or in a checkpoint."""
     if not path.is_file():
@@ -268,7 +279,13 @@ def _weights(path: Path) -> dict[str, torch.Tensor]:
             f"there is no file {path} to start from; name another with --pretrained, or, for a recipe, first "
             "train its table's -fp row, with runs/TABLE/ROW as --out"
         )
-    state = safetensors.torch.load_file(path)
+    try:
+        state = safetensors.torch.load_file(path)
+    except safetensors.SafetensorError as error:
+        raise InputError(
+            f"{path} is no safetensors file ({error}); of a state that torch.save wrote make one with "
+            "safetensors.torch.save_file(torch.load(path), other)"
+        ) from None
     inside = {name.removeprefix("model."): v for name, v in state.items() if name.startswith("model.")}
     return inside or state
 

@@ -213,6 +213,22 @@ BAD = {
         lambda: lnegeom.FromGrid(np.zeros((8, 8, 2, 2)), lnegeom.flow.TorusGrid((8, 8))),
         r"samples\[0, 0\] has eigenvalue 0: expected a positive one",
     ),
+    "a space-time, not said": (
+        lambda: lnegeom.FromCallable(lambda x: np.diag([-1.0, 1.0]), 2).matrix([0.0, 0.0]),
+        r"g has eigenvalue -1: .* or give its number of negative eigenvalues as negative=$",
+    ),
+    "curvature of a connection": (
+        lambda: lnegeom.riemann(lnegeom.KL(lnegeom.Normal()).connections(), [0.0, -0.5]),
+        r"expected a Metric .*; a connection has its own christoffel\(x\) and curvature\(x\)",
+    ),
+    "curvature of a symbolic metric": (
+        lambda: lnegeom.ricci(lnegeom.symbolic.sphere(2), [1.0, 0.0]),
+        r"expected a Metric .*; make numbers of a symbolic one: FromCallable\(metric.tensor.compile\(\)",
+    ),
+    "geodesic of a symbolic metric": (
+        lambda: lnegeom.exp(lnegeom.symbolic.sphere(2), [1.0, 0.0], [0.0, 0.1]),
+        r"expected a Metric or .*; make numbers of a symbolic one",
+    ),
     "no metric": (lambda: lnegeom.ricci(3, [0.0, 0.0]), r"expected a Metric such as Sphere\(2\).*, got 3"),
     "no metric (Weyl)": (lambda: lnegeom.weyl(None, [0.0] * 3), r"expected a Metric such as .*, got None"),
     "negative = text": (

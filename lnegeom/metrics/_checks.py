@@ -13,10 +13,19 @@ from lnegeom.metrics._base import Metric
 def check_metric(metric: Any) -> Metric:
     """Return a metric, or raise an InputError."""
     if not isinstance(metric, Metric):
+        own = "; a connection has its own christoffel(x) and curvature(x)"
         raise InputError(
             f"expected a Metric such as Sphere(2) or FromCallable(function, dim), got {metric!r}"
+            f"{own if hasattr(metric, 'levi_civita') else symbolic_hint(metric)}"
         )
     return metric
+
+
+def symbolic_hint(metric: Any) -> str:
+    """What to add to a refusal of a symbolic metric, which prints as a metric too."""
+    if not type(metric).__module__.startswith("lnegeom.symbolic"):
+        return ""
+    return "; make numbers of a symbolic one: FromCallable(metric.tensor.compile(), dim, vectorized=True)"
 
 
 def check_negative(negative: int, dim: int) -> int:

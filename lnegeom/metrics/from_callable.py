@@ -105,7 +105,10 @@ class FromCallable(JetMetric):
                 f"({self.dim}, {self.dim}) at each point"
             )
         matrix = xp.astype(matrix, x.dtype, copy=False)
-        check_matrix(xp, matrix, self.negative)
+        remedy = (
+            "correct the function, or its domain, or give its number of negative eigenvalues as negative="
+        )
+        check_matrix(xp, matrix, self.negative, remedy=remedy)
         return _Local(x, matrix)
 
     def _matrix(self, xp: Any, local: _Local) -> Array:

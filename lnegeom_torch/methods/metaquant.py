@@ -11,6 +11,7 @@ from lnegeom_torch.methods.base import Method
 from lnegeom_torch.methods.config import QuantConfig
 from lnegeom_torch.methods.options import MetaQuant
 from lnegeom_torch.methods.selection import Target
+from lnegeom_torch.metrics import wide
 from lnegeom_torch.quant.modules import WeightQuantizer
 
 __all__ = ["MetaQuantMethod", "MetaQuantizer"]
@@ -101,9 +102,12 @@ class MetaQuantMethod(Method):
         super().__init__(model, config, targets)
         options = cast(MetaQuant, config.chosen_options)
         first = next(iter(self.latents.values()), next(model.parameters()))
-        self.meta = MetaQuantizer(options).to(device=first.device, dtype=first.dtype)
+        # In half precision Adam's ε would be 0, and its steps of φ too small to count.
+        self.meta = MetaQuantizer(options).to(device=first.device, dtype=wide(first).dtype)
         self.meta_optimizer = torch.optim.Adam(self.meta.parameters(), lr=options.lr)
-        self._levels = {name: _levels(quantizer).to(first) for name, quantizer in self.quantizers.items()}
+        self._levels = {
+            name: _levels(quantizer).to(wide(first)) for name, quantizer in self.quantizers.items()
+        }
         self._previous: dict[str, _Step] = {}
 
     def before_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -116,7 +120,7 @@ class MetaQuantMethod(Method):
             step = _last_step(quantizers[name], weight)
             with torch.no_grad():
                 calibrated = self.meta(step.gradient, step.quantized, self._levels[name])
-                weight.grad = calibrated * step.slope
+                weight.grad = (calibrated * step.slope).to(weight.dtype)
             self._previous[name] = step
 
     def _train_meta(self, gradients: dict[str, Tensor], lr: float | Tensor) -> None:
@@ -127,7 +131,7 @@ class MetaQuantMethod(Method):
             if name in gradients:
                 with torch.enable_grad():
                     moved = self.meta(step.gradient, step.quantized, self._levels[name]) * step.slope
-                    (-lr * torch.sum(gradients[name] * moved)).backward()  # type: ignore[no-untyped-call]
+                    (-lr * torch.sum(wide(gradients[name]) * moved)).backward()  # type: ignore[no-untyped-call]
         self.meta_optimizer.step()
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -167,17 +171,17 @@ class MetaQuantMethod(Method):
 
 
 def _last_step(quantizer: WeightQuantizer, weight: nn.Parameter) -> _Step:
-    gradient = cast(Tensor, weight.grad)
+    gradient = wide(cast(Tensor, weight.grad))
     with torch.no_grad():
-        latent = weight.detach()
+        latent = wide(weight.detach())
         quantized, _ = quantizer.decompose(latent)  # the levels in [−1, 1], whatever the scale
         if quantizer.transform == "identity":
-            return _Step(gradient, quantized, torch.ones((), dtype=weight.dtype, device=weight.device))
+            return _Step(gradient, quantized, torch.ones((), dtype=latent.dtype, device=latent.device))
         tanh = torch.tanh(latent)
         largest = tanh.abs().amax()
         # No slope is quite zero, so that ∂L/∂Ŵ can be had from ∂L/∂W by division.
         slope = ((1 - tanh * tanh) / torch.where(largest > 0, largest, 1)).clamp(
-            min=torch.finfo(weight.dtype).tiny
+            min=torch.finfo(latent.dtype).tiny
         )
         return _Step(gradient / slope, quantized, slope)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -93,8 +94,14 @@ def quantize_(model: nn.Module, config: QuantConfig) -> Method:
     tensor([-1.,  1.], grad_fn=<Unique2Backward0>)
     """
     if not isinstance(model, nn.Module) or not isinstance(config, QuantConfig):
-        raise InputError(f"expected quantize_(model, QuantConfig(...)), got {model!r} and {config!r}")
+        raise InputError(
+            f"expected quantize_(model, QuantConfig(...)), got {type(model).__name__} and "
+            f"{type(config).__name__}"
+        )
+    if isinstance(model, torch.jit.ScriptModule):
+        raise InputError("a scripted model cannot be changed; quantize_ it before torch.jit.script")
     if not config.spec.quantized:
+        select(model, replace(config, weight_bits=32, first_last_bits=None))  # notes why, for `summary`
         return Method(model, config, {})
     targets, modules = select(model, config)
     # Activations alone leave an algorithm on weights nothing to do.

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
 from lnegeom import InputError
 from lnegeom_torch.methods.config import QuantConfig
+from lnegeom_torch.quant.modules import WeightQuantizer
 
 __all__ = ["Target", "find_relus", "select"]
 
@@ -67,7 +69,8 @@ def select(model: nn.Module, config: QuantConfig) -> tuple[dict[str, Target], li
     Raises
     ------
     InputError
-        If there is none, or one has a parametrized weight already.
+        If there is none, one asked for has no weight, or a weight is not there yet, quantized already, or
+        computed from others.
     """
     chosen: dict[str, tuple[nn.Module, str, str]] = {}
     for name, module in model.named_modules():
@@ -76,6 +79,7 @@ def select(model: nn.Module, config: QuantConfig) -> tuple[dict[str, Target], li
         judged = owner if inside else module
         kind = _kind(judged)
         if kind is None:
+            _refuse_without_weight(name, module, config)
             continue
         if not any(_matches(name, kind, pattern) for pattern in config.include):
             _skip(module, f"{kind} is not included")
@@ -130,15 +134,47 @@ def _targets(chosen: dict[str, tuple[nn.Module, str, str]], config: QuantConfig)
     targets: dict[str, Target] = {}
     ends = {0, len(chosen) - 1}
     for position, (name, (module, path, tensor)) in enumerate(chosen.items()):
-        if parametrize.is_parametrized(module, tensor):
-            raise InputError(
-                f"layer {name!r} has a parametrized weight already; quantize a model once, from a fresh copy"
-            )
         bits = config.weight_bits
         if position in ends and config.first_last_bits is not None:
             bits = config.first_last_bits
         if bits == 32:
             _skip(module, "32 bits")
         else:
+            _refuse_unfit(name, module, tensor)
             targets[name] = Target(module, path, tensor, bits)
     return targets
+
+
+def _refuse_without_weight(name: str, module: nn.Module, config: QuantConfig) -> None:
+    """Refuse what is asked for by its own name or type, and is no layer: an LSTM, a container."""
+    kind = type(module).__name__
+    if pattern := next((p for p in config.include if p in (name, kind)), None):
+        raise InputError(
+            f"include has {pattern!r}, but {name!r} is of type {kind}, which has no parameter 'weight' of "
+            "two axes or more to quantize; leave it out, or name the layers in it"
+        )
+
+
+def _refuse_unfit(name: str, module: nn.Module, tensor: str) -> None:
+    """Refuse a weight that is not there yet, or that something else makes of other parameters."""
+    if parametrize.is_parametrized(module, tensor):
+        maker = module.get_submodule(f"parametrizations.{tensor}.0")
+        if isinstance(maker, WeightQuantizer):
+            raise InputError(
+                f"layer {name!r} has a parametrized weight already; quantize a model once, from a fresh copy"
+            )
+        raise InputError(
+            f"the weight of layer {name!r} is parametrized, by {type(maker).__name__}; first fix it with "
+            f"torch.nn.utils.parametrize.remove_parametrizations(layer, {tensor!r}), or exclude the layer"
+        )
+    weight = module._parameters.get(tensor)
+    if weight is None:
+        raise InputError(
+            f"the weight of layer {name!r} is no parameter, but computed from others, as by "
+            "torch.nn.utils.weight_norm, spectral_norm or prune; first fix it with remove_weight_norm, "
+            "remove_spectral_norm or prune.remove, or exclude the layer"
+        )
+    if is_lazy(weight):
+        raise InputError(
+            f"layer {name!r} is lazy and has no weight yet; send a batch through the model before quantize_"
+        )

@@ -150,6 +150,12 @@ def _surprise(
     drawn = generator or torch.Generator(outputs.device).manual_seed(rank)
     if likelihood == "categorical":
         if targets is None:
+            if outputs.ndim != 2:
+                raise InputError(
+                    "labels are drawn from logits (N, classes), and the model's outputs have shape "
+                    f"{tuple(outputs.shape)}; give estimate_fisher the targets, or choose another "
+                    "method than 'fim'"
+                )
             targets = torch.multinomial(outputs.detach().softmax(dim=1), 1, generator=drawn)[:, 0]
         return F.cross_entropy(outputs, targets, reduction="sum")
     if targets is None:

@@ -43,7 +43,9 @@ def freeze(
     Under `torch.no_grad`, its outputs equal the quantized model's in evaluation mode exactly, unless batch
     norm is changed. What quantizes activations stays, as modules of `lnegeom_torch.quant`; the other modules
     are torch's own. ``state_dict()`` has the names of the model before it was quantized, and layers that
-    share a weight still do, unless each has learned a scale of its own for it.
+    share a weight still do, unless each has learned a scale of its own for it. Of a model in `torch.compile`,
+    `nn.DataParallel` or DDP it is a copy of the model inside, whose names have no prefix. Full precision
+    (``"fp"``, or 32 bits) gives a copy, so that one script serves every method.
 
     Parameters
     ----------
@@ -65,7 +67,8 @@ def freeze(
     Raises
     ------
     InputError
-        If the model is not quantized or parametrized otherwise too, there is nothing to recalibrate, or a
+        If the model has not been through `quantize_`, cannot be copied, or is parametrized otherwise too,
+        there is nothing to recalibrate, or a
         model whose batch norm is to be folded cannot be traced.
 
     Examples
@@ -83,7 +86,7 @@ def freeze(
         raise InputError(f"batch_norm must be 'keep' or 'fold', got {batch_norm!r}")
     if not isinstance(model, nn.Module) or not _is_quantized(model):
         raise InputError(f"expected a quantized model, got {type(model).__name__}; quantize_ it first")
-    frozen = copy.deepcopy(model).eval().requires_grad_(False)
+    frozen = _copy(model).eval().requires_grad_(False)
     shared: dict[int, list[nn.Parameter]] = {}
     for path, module in frozen.named_modules():
         if parametrize.is_parametrized(module):
@@ -98,7 +101,23 @@ def freeze(
 
 def _is_quantized(model: nn.Module) -> bool:
     activations = (ActivationQuantizer, QuantizedReLU)
-    return bool(weight_quantizers(model)) or any(isinstance(m, activations) for m in model.modules())
+    return bool(weight_quantizers(model)) or any(
+        isinstance(m, activations) or hasattr(m, "not_quantized") for m in model.modules()
+    )
+
+
+def _copy(model: nn.Module) -> nn.Module:
+    """A copy of the model itself, without what `torch.compile` or data parallelism has put around it."""
+    while isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        model = model.module
+    model = getattr(model, "_orig_mod", model)
+    try:
+        return copy.deepcopy(model)
+    except RuntimeError as error:
+        raise InputError(
+            f"the model cannot be copied ({str(error).splitlines()[0]}); after torch.nn.utils.weight_norm, "
+            "spectral_norm or prune call remove_weight_norm, remove_spectral_norm or prune.remove first"
+        ) from error
 
 
 def _make_plain(path: str, module: nn.Module, shared: dict[int, list[nn.Parameter]]) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+import safetensors.torch
 import torch
 from joblib.externals.loky import get_reusable_executor
 from tqdm.auto import tqdm
@@ -196,6 +197,16 @@ def test_bad_input_is_one_line_and_exit_code_two(options, message, tmp_path, cap
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("lnegeom train: error: ")
     assert message in error
+
+
+def test_a_pretrained_file_of_another_kind_or_network_is_told(tmp_path, capsys):
+    pickled, other = tmp_path / "net.pth", tmp_path / "net.safetensors"
+    torch.save({"weight": torch.ones(2)}, pickled)
+    safetensors.torch.save_file({"weight": torch.ones(2)}, other)
+    for file, message in ((pickled, "is no safetensors file"), (other, "does not hold a network 'mlp'")):
+        assert main(["train", "--pretrained", str(file), "--out", str(tmp_path / "out")]) == 2
+        (error,) = capsys.readouterr().err.strip().splitlines()
+        assert error.startswith(f"lnegeom train: error: {file} {message}")
 
 
 @pytest.mark.parametrize("command", [["train"], ["demo"], ["compare", "--methods", "ste"]])

@@ -114,10 +114,16 @@ def test_a_run_that_was_interrupted_goes_on_from_its_last_whole_epoch(
     [
         (["--methods", "hope"], "--methods takes names of methods"),
         (["--methods", "ste", "--reference", "wcg"], "--reference must be one of ste, got 'wcg'"),
-        (["--methods", "ste", "--held-out", "1"], "validation must lie strictly between 0 and 1"),
+        (
+            ["--methods", "ste", "--held-out", "1"],
+            "the share held out to tune on must lie strictly between 0 and 1",
+        ),
         (["--methods", "rf", "digits-mlp/rf"], "--methods has two that are called 'rf'; leave one out"),
         (["--methods", "ste", "mnist-lenet/wcg"], "a comparison is on one data set, got digits, mnist"),
-        (["--methods", "ste", "--seeds", "0"], "a comparison needs a method, a learning rate and a seed"),
+        (
+            ["--methods", "ste", "--seeds", "0"],
+            "a comparison needs a method, a learning rate, and one of seeds",
+        ),
         (["--methods", "ste", "--rates", "0.1", "-1"], "lr must be a positive finite number, got -1.0"),
         (["--methods", "ste", "--jobs", "0"], "jobs must be a positive integer, got 0"),
         (["--methods", "ste", "--threads", "0"], "threads must be a positive integer, got 0"),

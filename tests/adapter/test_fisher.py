@@ -359,6 +359,12 @@ def lone(shape=(3, 2), **options):
     return ManifoldSGD([nn.Parameter(torch.ones(shape))], lr=0.1, metric=Fisher(**options))
 
 
+def positions():
+    model = nn.Sequential(nn.Linear(2, 3))
+    optimizer = ManifoldSGD([model[0].weight], lr=0.1, metric=Fisher())
+    return optimizer, model, torch.ones(1, 5, 2)
+
+
 def stepped():
     optimizer = lone()
     optimizer.param_groups[0]["params"][0].grad = torch.ones(3, 2)
@@ -385,6 +391,10 @@ BAD = {
     "likelihood": (
         lambda: estimate_fisher(lone(), nn.Linear(2, 3), torch.ones(1, 2), likelihood="poisson"),
         "likelihood must be",
+    ),
+    "a class for each position": (
+        lambda: estimate_fisher(*positions()),
+        r"logits \(N, classes\), and the model's outputs have shape \(1, 5, 3\)",
     ),
     "alone": (lambda: Fisher().natural_gradient(torch.ones(2, 2), torch.ones(2, 2)), "in an optimizer"),
 }

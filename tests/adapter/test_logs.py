@@ -94,7 +94,7 @@ def test_tensorboard_has_the_epochs_and_the_layers(folders):
     ("options", "missing", "message"),
     [
         (["--tensorboard"], "tensorboard", "--tensorboard needs TensorBoard (import of tensorboard halted"),
-        (["--diagnostics", "0"], None, "every must be a positive integer, got 0"),
+        (["--diagnostics", "0"], None, "diagnostics must be a positive integer, got 0"),
         (["--jobs", "0"], None, "jobs must be a positive integer, got 0"),
     ],
 )

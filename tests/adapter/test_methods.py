@@ -155,6 +155,24 @@ def test_metaquant_sees_levels_whatever_their_scale(bits):
     assert latent.isfinite().all()
 
 
+def test_metaquant_in_half_precision_learns_as_in_full():
+    """Adam's ε of 1e-8 is 0 in float16, where φ became NaN at its second step."""
+    found = {}
+    for dtype in (torch.float32, torch.float16):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(16, 8), nn.Hardtanh(), nn.Linear(8, 4)).to(dtype)
+        method = quantize_(model, QuantConfig("metaquant"))
+        optimizer = ManifoldSGD(method.param_groups(), lr=0.1)
+        for _ in range(4):
+            x, y = torch.randn(32, 16).to(dtype), torch.randint(4, (32,))
+            method.step(optimizer, nn.functional.cross_entropy, x, y)
+        found[dtype] = list(method.diagnostics().values()), model[0].weight.float()
+    (full, weight), (half, other) = found.values()
+    assert full[0] != 1
+    assert half == pytest.approx(full, rel=1e-3)
+    assert (weight == other).float().mean() > 0.95
+
+
 @pytest.mark.parametrize("bad", [torch.nan, 1e35], ids=str)  # finite in itself, 1e35 overflows in a metric
 def test_a_bad_gradient_takes_no_step(config, bad):
     method = quantize_(network(), config)

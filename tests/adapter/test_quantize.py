@@ -2,12 +2,14 @@
 
 import copy
 import pickle
+import warnings
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils import prune
 
 import lnegeom
 import lnegeom_torch
@@ -351,6 +353,16 @@ def twice():
     quantize_(model, QuantConfig("ste"))
 
 
+def scripted():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.jit.script(nn.Linear(2, 2))
+
+
+def quantize(*layers, include=("Linear",)):
+    return quantize_(nn.Sequential(*layers), QuantConfig("ste", include=include))
+
+
 def rf_on_vectors():
     method = quantize_(nn.Linear(4, 2), QuantConfig("rf"))
     optimizer = ManifoldSGD(method.param_groups(), lr=0.1)
@@ -422,6 +434,25 @@ BAD = {
     "rows as a number": (lambda: RicciFlow(rows=1), r"rows must be two different whole numbers"),
     "rows as floats": (lambda: RicciFlow(rows=(1.0, -1.0)), r"rows must be two different whole numbers"),
     "twice": (twice, r"parametrized weight already; quantize a model once"),
+    "lazy": (lambda: quantize(nn.LazyLinear(2)), r"layer '0' is lazy .* send a batch through the model"),
+    "pruned": (
+        lambda: quantize(prune.l1_unstructured(nn.Linear(4, 2), "weight", 0.5)),
+        r"the weight of layer '0' is no parameter, .* fix it with remove_weight_norm, .* prune.remove",
+    ),
+    "weight norm": (
+        lambda: quantize(nn.utils.parametrizations.weight_norm(nn.Linear(4, 2))),
+        r"layer '0' is parametrized, by _WeightNorm; first fix it with .*remove_parametrizations\(layer, 'we",
+    ),
+    "LSTM": (
+        lambda: quantize(nn.LSTM(2, 2), nn.Linear(2, 2), include=("Linear", "LSTM")),
+        r"include has 'LSTM', but '0' is of type LSTM, which has no parameter 'weight'",
+    ),
+    "LSTM by name": (lambda: quantize(nn.LSTM(2, 2), include=("0",)), r"include has '0', but '0' is of type"),
+    "scripted": (lambda: quantize_(scripted(), QuantConfig("ste")), r"quantize_ it before torch.jit.script"),
+    "a network for a configuration": (
+        lambda: quantize_(network(), network()),
+        r"expected quantize_\(model, QuantConfig\(...\)\), got LeNet and LeNet",
+    ),
     "first and last": (lambda: QuantConfig("ste", first_last_bits=0), r"first_last_bits must be an integer"),
     "scale": (
         lambda: QuantConfig("ste", scale="row"),

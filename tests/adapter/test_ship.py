@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+import warnings
 
 import pytest
 import torch
@@ -394,6 +395,39 @@ def test_a_full_precision_checkpoint_sets_learned_scales():
     torch.testing.assert_close(after.weight.abs()[:, 0], plain.weight.abs().mean(1))
 
 
+def test_full_precision_ships_by_the_same_calls(x, tmp_path):
+    for config in (QuantConfig("fp"), QuantConfig("wcg", weight_bits=32)):
+        model = trained(config)
+        frozen = freeze(model)
+        assert {line.note for line in summary(model).layers} == {"32 bits"}
+        with torch.no_grad():
+            assert torch.equal(frozen(x), model(x))
+        state = unpack(export(frozen, tmp_path / "model.packed"))
+        assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("wrap", [lambda m: torch.compile(m, backend="eager"), nn.DataParallel])
+@pytest.mark.parametrize("before", [True, False])
+def test_what_is_wrapped_is_frozen_without_its_wrapper(wrap, before, tmp_path):
+    plain = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    names, wrapped = list(plain.state_dict()), wrap(plain)
+    quantize_(wrapped if before else plain, QuantConfig("ste"))
+    frozen, x = freeze(wrapped), torch.randn(5, 4)
+    assert type(frozen) is nn.Sequential
+    assert list(frozen.state_dict()) == names
+    with torch.no_grad():
+        assert torch.equal(frozen(x), plain.eval()(x))
+
+
+def with_old_weight_norm():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        model = nn.Sequential(nn.Linear(2, 2), nn.utils.weight_norm(nn.Linear(2, 2)))
+    quantize_(model, QuantConfig("ste", exclude=("1",)))
+    model(torch.ones(1, 2))
+    return model
+
+
 def not_traceable():
     class Branch(nn.Module):
         def __init__(self):
@@ -425,6 +459,10 @@ BAD = {
     "weight norm": (
         lambda: freeze(with_weight_norm()),
         "layer '1' has a parametrization that is not a quantizer",
+    ),
+    "old weight norm": (
+        lambda: freeze(with_old_weight_norm()),
+        "call remove_weight_norm, .* or prune.remove",
     ),
     "ending": (
         lambda: export(one_bit(), "model.pt"),

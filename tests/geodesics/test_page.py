@@ -12,7 +12,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "geodesics.md"
 @pytest.fixture(scope="module")
 def names():
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(blocks) == 9
+    assert len(blocks) == 10
     namespace = {}
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), namespace)
@@ -55,3 +55,7 @@ def test_means_and_dual_geodesics(names):
     e_points, means = names["e_path"].points, names["means"]
     for straight in (e_points, means):
         np.testing.assert_allclose(straight[1] - straight[0], straight[2] - straight[1], atol=1e-9)
+    nearest = names["nearest"]
+    assert nearest[0] == pytest.approx(nearest[1])
+    residual = names["dual_space"].pythagorean_residual(names["base"], nearest, names["point"])
+    assert residual == pytest.approx(0, abs=1e-12)
