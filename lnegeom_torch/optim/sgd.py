@@ -116,13 +116,15 @@ class ManifoldSGD(ManifoldStep, torch.optim.SGD):
 
     def _torch_step(self, group: dict[str, Any], sparse: bool, decay: Any, *lists: list[Any]) -> None:
         update: Any = sgd
+        found_inf = getattr(self, "found_inf", None)
+        begun = [buffer is not None for buffer in lists[2]]
         update(
             *lists,
             has_sparse_grad=sparse,
             foreach=group["foreach"],
             fused=group["fused"],
             grad_scale=getattr(self, "grad_scale", None),
-            found_inf=getattr(self, "found_inf", None),
+            found_inf=found_inf,
             weight_decay=decay,
             momentum=group["momentum"],
             lr=group["lr"],
@@ -130,3 +132,8 @@ class ManifoldSGD(ManifoldStep, torch.optim.SGD):
             nesterov=group["nesterov"],
             maximize=group["maximize"],
         )
+        if found_inf is None:
+            return
+        for buffer, old in zip(lists[2], begun, strict=True):
+            if buffer is not None and not old:  # torch leaves it unwritten where its first step is infinite
+                buffer.masked_fill_(found_inf.to(buffer.device) != 0, 0.0)
