@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lnegeom_torch.metrics import LNE, LogCoshHessian, Metric, NormalizedLNE, metric_from_data
 from lnegeom_torch.metrics.log_cosh import largest_argument
@@ -21,6 +21,7 @@ _CHUNK = 4096  # entries a program
 _WARPS = {"sums": 4, "step": 8}  # of a program
 _ADDRESSES = 16  # that a launch writes to the table
 _DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
+_FORMATS = {0: torch.contiguous_format, 4: torch.channels_last, 5: torch.channels_last_3d}
 
 Group = dict[str, Any]
 Lists = list[list[Tensor]]
@@ -32,7 +33,7 @@ class TwoPasses:
     Parameters
     ----------
     weights : list of Tensor
-        Contiguous, on one device.
+        On one device.
     """
 
     def __init__(self, weights: list[Tensor]) -> None:
@@ -78,7 +79,7 @@ class TwoPasses:
             return
         shares = [1.0 - beta for beta in group["betas"]]
         rates = [-math.log(beta) if beta else math.inf for beta in group["betas"]]
-        kernels.adamw[launch](*where, self._turns, *numbers, *shares, *rates, group["eps"], **known)
+        kernels.adamw[launch](*where, self._turns, *numbers, *shares, *rates, float(group["eps"]), **known)
         torch._foreach_add_(lists[4], 1)  # as torch's fused steps count themselves
         if scaler[1] is not None:
             torch._foreach_sub_(lists[4], [scaler[1]] * len(lists[4]))
@@ -178,25 +179,41 @@ def _is_number(value: Any, device: torch.device) -> bool:
 
 
 def _are_plain(lists: list[list[Any]], counts: list[list[Any]]) -> bool:
-    """Whether all tensors are there, on one GPU, of one dtype that the kernels know, and in order."""
+    """Whether all tensors are there, on one GPU, of one dtype that the kernels know, and in the same order.
+
+    Each step asks this of hundreds of tensors, so that it takes one question at a time to all of them.
+    """
     found = [tensor for tensors in lists for tensor in tensors]
-    if not found or not isinstance(found[0], Tensor):
+    kinds = set(map(type, found))
+    if not kinds <= {Tensor, nn.Parameter} and not all(_is_dense(tensor) for tensor in found):
         return False
-    device, dtype = found[0].device, found[0].dtype
+    devices, dtypes = {tensor.device for tensor in found}, {tensor.dtype for tensor in found}
+    if len(devices) != 1 or len(dtypes) != 1 or not dtypes <= _DTYPES.keys() or not on_gpu(found[0]):
+        return False
+    sizes = [tensor.numel() for tensor in lists[0]]
     return (
-        dtype in _DTYPES
-        and all(
-            isinstance(t, Tensor)
-            and type(t.data) is Tensor
-            and t.device == device
-            and on_gpu(t)
-            and t.dtype is dtype
-            and t.is_contiguous()
-            and t.numel() > 0
-            and t.data_ptr() % 16 == 0
-            for t in found
-        )
-        and all(_is_number(count, device) for row in counts for count in row)
+        0 not in sizes
+        and all([tensor.numel() for tensor in tensors] == sizes for tensors in lists[1:])
+        and not any(tensor.data_ptr() % 16 for tensor in found)
+        and _are_in_order(lists)
+        and all(_is_number(count, found[0].device) for row in counts for count in row)
+    )
+
+
+def _is_dense(tensor: Any) -> bool:
+    """Whether something, of a class of its own maybe, is an ordinary tensor."""
+    return isinstance(tensor, Tensor) and type(tensor.data) is Tensor
+
+
+def _are_in_order(lists: Lists) -> bool:
+    """Whether tensors fill their memory, and all that belong to a weight in its order, NHWC say."""
+    if all(tensor.is_contiguous() for tensors in lists for tensor in tensors):
+        return True
+    formats: list[Any] = [_FORMATS.get(0 if weight.is_contiguous() else weight.ndim) for weight in lists[0]]
+    return None not in formats and all(
+        tensor.is_contiguous(memory_format=format_)
+        for tensors in lists
+        for tensor, format_ in zip(tensors, formats, strict=True)
     )
 
 

@@ -124,6 +124,22 @@ def moments_of_many_chunks_add_up():
         torch.testing.assert_close(out.double(), expected, rtol=1e-6, atol=0)
 
 
+def weights_in_another_order_take_the_same_steps():
+    """But not by the kernels where a gradient is in an order of its own."""
+    here, there, apart = (nn.Parameter(torch.linspace(-1, 1, 108).view(4, 3, 3, 3)) for _ in range(3))
+    for weight in (there, apart):
+        weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+    optimizers = [ManifoldSGD([w], 0.1, 0.9, metric=LNE(2.0), fused=True) for w in (here, there, apart)]
+    for _ in range(2):
+        here.grad = torch.randn(here.shape, generator=torch.Generator().manual_seed(0))
+        there.grad, apart.grad = here.grad.contiguous(memory_format=torch.channels_last), here.grad
+        for optimizer in optimizers:
+            optimizer.step()
+    assert [hasattr(optimizer, "_two_passes") for optimizer in optimizers] == [True, True, False]
+    assert there.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(there, here)
+
+
 def recorded_steps_leave_those_outside_alone():
     """Here they are launched at once, and not replayed."""
     (weight,) = weights(0, torch.float32)[2:]
@@ -143,5 +159,6 @@ if __name__ == "__main__":
     steps_agree()
     an_infinite_first_step_leaves_no_trace()
     moments_of_many_chunks_add_up()
+    weights_in_another_order_take_the_same_steps()
     recorded_steps_leave_those_outside_alone()
     print("all steps agree")

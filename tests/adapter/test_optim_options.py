@@ -305,6 +305,18 @@ def test_fused_kernels_heed_the_scaler_on_the_device(build, found):
     close(scaled, plain)
 
 
+@pytest.mark.parametrize("metric", [None, LNE(2.0)], ids=str)
+def test_a_first_step_with_infinite_gradients_begins_with_no_momentum(monkeypatch, metric):
+    monkeypatch.setattr(torch, "empty_like", lambda tensor: torch.full_like(tensor, 7.0))  # torch's buffer
+    weight = nn.Parameter(torch.ones(3))
+    weight.grad = torch.full((3,), torch.inf)
+    optimizer = ManifoldSGD([weight], lr=0.1, momentum=0.9, metric=metric, fused=True)
+    optimizer.grad_scale, optimizer.found_inf = torch.tensor(8.0), torch.tensor(1.0)
+    optimizer.step()
+    assert torch.equal(optimizer.state[weight]["momentum_buffer"], torch.zeros(3))
+    assert torch.equal(weight, torch.ones(3))
+
+
 @pytest.mark.filterwarnings(r"ignore:`torch\.jit\.script:DeprecationWarning")  # dynamo's own
 @pytest.mark.parametrize("build", [ManifoldSGD, ManifoldAdamW], ids=["sgd", "adamw"])
 @pytest.mark.parametrize("metric", [NormalizedLNE(0.4), LNE(2.0)], ids=str)
