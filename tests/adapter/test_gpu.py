@@ -116,6 +116,25 @@ def test_a_step_matches_the_cpus_and_never_waits_for_the_device(kind, mode, metr
         torch.testing.assert_close(a, b.cpu())
 
 
+def test_our_kernels_replay_whatever_steps_there_are_outside():
+    eager, captured = weights("cuda"), weights("cuda")
+    one, other = (ManifoldSGD(p, 0.01, 0.9, metric=LNE(2.0), fused=True) for p in (eager, captured))
+    replay = recorded(other)
+    assert other._two_passes
+    memory = [weight.grad for weight in captured]  # which the graph reads
+    for own in (eager, captured):
+        for weight in own:
+            weight.grad = 2 * weight.grad
+    for optimizer in (one, other):
+        optimizer.step()
+    found = [weight.detach().clone() for weight in captured]
+    for gradient in memory:
+        gradient.zero_()
+    replay()  # what is left is the momentum
+    for a, b in zip(found, captured, strict=True):
+        torch.testing.assert_close(a - 0.01 * other.state[b]["momentum_buffer"], b.detach())
+
+
 def recorded(optimizer):
     """The step in a CUDA graph, after three of them."""
     stream = torch.cuda.Stream()
