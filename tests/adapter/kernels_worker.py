@@ -104,11 +104,12 @@ def factor(left, chunks, begin, end, tau, out):
     tl.store(out + 1, value)
 
 
-def moments_of_many_chunks_add_up():
-    """Against float64: 600 chunks, in two rounds, of sizes from 1e-9 to 1."""
+def moments_of_many_chunks_add_up(lone):
+    """Against float64: 600 chunks, in two rounds, sizes from 1e-9 to 1, maybe one weight far above."""
     generator = torch.Generator().manual_seed(0)
     weight, gradient = torch.randn((2, 600, 4), generator=generator).double()
     weight *= 10.0 ** -(9 * torch.rand((600, 1), generator=generator))
+    weight[3, 0] += lone
     squared = weight.square().sum(dim=1)
     x = weight / squared.sqrt()[:, None] * 0.5**0.5
     rows = [squared, *((x ** (2 * k + 1) * gradient).sum(1) for k in range(6))]
@@ -158,7 +159,8 @@ if __name__ == "__main__":
     _two_passes._CHUNK = CHUNK
     steps_agree()
     an_infinite_first_step_leaves_no_trace()
-    moments_of_many_chunks_add_up()
+    moments_of_many_chunks_add_up(lone=0.0)
+    moments_of_many_chunks_add_up(lone=1e4)
     weights_in_another_order_take_the_same_steps()
     recorded_steps_leave_those_outside_alone()
     print("all steps agree")
