@@ -75,7 +75,7 @@ class Checkpoint:
 def capture(
     method: Method, optimizer: torch.optim.Optimizer, generator: torch.Generator, data: dict[str, Any]
 ) -> Checkpoint:
-    """Gather the state of a run: model, optimizer, method, and both random states."""
+    """Gather the state of a run: model, optimizer, method, and the random states."""
     tensors = {f"model.{name}": value for name, value in method.model.state_dict().items()}
     tensors |= {f"method.{name}": value for name, value in method.state_dict().items()}
     state = optimizer.state_dict()
@@ -88,6 +88,9 @@ def capture(
                 tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
     tensors["random.shuffle"] = generator.get_state()
     tensors["random.torch"] = torch.get_rng_state()
+    device = _device(method)
+    if device.type == "cuda":  # what is drawn there, by `spin` or dropout, is drawn by a generator of its own
+        tensors["random.cuda"] = torch.cuda.get_rng_state(device)
     return Checkpoint(tensors, {**data, "param_groups": state["param_groups"], "absent": absent})
 
 
@@ -99,7 +102,7 @@ def restore(
     def under(prefix: str) -> dict[str, Tensor]:
         return {k.removeprefix(prefix): v for k, v in checkpoint.tensors.items() if k.startswith(prefix)}
 
-    device = next(method.model.parameters()).device
+    device = _device(method)
     method.model.load_state_dict(under("model."))
     method.load_state_dict({name: value.to(device) for name, value in under("method.").items()})
     state: dict[int, dict[str, Any]] = {}
@@ -111,6 +114,12 @@ def restore(
     optimizer.load_state_dict({"state": state, "param_groups": checkpoint.data["param_groups"]})
     generator.set_state(checkpoint.tensors["random.shuffle"])
     torch.set_rng_state(checkpoint.tensors["random.torch"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(checkpoint.tensors["random.cuda"], device)
+
+
+def _device(method: Method) -> torch.device:
+    return next(method.model.parameters()).device
 
 
 def check_same(saved: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:

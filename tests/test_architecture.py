@@ -104,6 +104,8 @@ def packages():
 
 @pytest.mark.parametrize("name", list(packages()))
 def test_all_is_exact_sorted_and_documented(name):
+    if name in ("lnegeom_torch", "lnegeom_torch.manifolds"):  # the first offers the second
+        pytest.importorskip("geoopt", reason="geoopt is not installed")
     package = importlib.import_module(name)
     public = [getattr(package, entry) for entry in package.__all__]  # every name exists
     assert len(set(package.__all__)) == len(package.__all__)

@@ -94,7 +94,7 @@ def at_each(
 
 @contextlib.contextmanager
 def _outside_inference(source: str) -> Iterator[None]:
-    """Leave torch's inference mode, in which torch 2.6 to 2.11 find derivatives of 0, without a word."""
+    """Leave torch's inference mode, in which torch 2.6 and 2.11 find derivatives of 0, without a word."""
     torch = importlib.import_module("torch") if source == "torch" else None
     if torch is None or not torch.is_inference_mode_enabled():
         yield

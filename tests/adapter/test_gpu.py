@@ -61,6 +61,21 @@ def test_training_runs_whole():
     assert train(config, 0).accuracy > 85
 
 
+@pytest.mark.parametrize("method", ["wcg", "spin"])  # the second draws random numbers on the device
+def test_a_resumed_run_goes_on_as_the_whole_one(tmp_path, method):
+    config = TrainConfig(quant=QuantConfig(method), epochs=2, device="cuda")
+    whole = train(config, 0)
+
+    def interrupt(record):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, 0, checkpoint=tmp_path / "run.safetensors", on_epoch=interrupt)
+    resumed = train(config, 0, checkpoint=tmp_path / "run.safetensors", resume=True)
+    for one, other in zip(whole.history, resumed.history, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+
+
 def test_metrics_and_flow_stay_on_the_device():
     x = torch.full((5, 4), 0.2, dtype=torch.float64)
     metric = lnegeom.LNE(1.0)

@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 import lnegeom
-from lnegeom_torch import QuantConfig, RicciFlow, recipes
+from lnegeom_torch import ManifoldSGD, QuantConfig, RicciFlow, checkpoint, quantize_, recipes
 from lnegeom_torch.checkpoint import Checkpoint
 from lnegeom_torch.data import Dataset, load
 from lnegeom_torch.methods import METHODS
+from lnegeom_torch.nets import build
 from lnegeom_torch.settings import to_config
 from lnegeom_torch.train import DivergedError, TrainConfig, accuracy, train
 
@@ -254,3 +255,17 @@ def test_a_configuration_is_plain_data():
 def test_bad_options(option, value, message):
     with pytest.raises(lnegeom.InputError, match=message):
         TrainConfig(**{option: value})
+
+
+def test_the_random_state_of_a_gpu_is_kept_and_put_back(monkeypatch):
+    placed = []
+    monkeypatch.setattr(checkpoint, "_device", lambda method: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: torch.arange(3))
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: placed.append((state, device)))
+    method = quantize_(build("mlp", channels=1, image_size=8, classes=10), QuantConfig("ste"))
+    optimizer, generator = ManifoldSGD(method.param_groups(), lr=0.1), torch.Generator()
+    kept = checkpoint.capture(method, optimizer, generator, {})
+    checkpoint.restore(kept, method, optimizer, generator)
+    ((state, device),) = placed
+    assert device.type == "cuda"
+    assert torch.equal(state, torch.arange(3))

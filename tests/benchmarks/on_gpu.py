@@ -20,12 +20,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 # Plugins that happen to be installed may warn, which these tests take for an error; several processes
 # share the compiler's work, and a fault that breaks a GPU for its process is not all tests'.
-PYTEST = ("-m", "pytest", "tests/adapter/test_gpu.py", "-q", "--durations=8")
+TESTS = "tests/adapter/test_gpu.py", "tests/adapter/test_data.py", "tests/flow/test_rhs.py"
+PYTEST = "-m", "pytest", *TESTS, "-m", "gpu", "-q", "--durations=8"
 XDIST = ("-p", "xdist.plugin", "-n", "4") if importlib.util.find_spec("xdist") else ()
 HERE = "tests/benchmarks"
 PARTS = {
     "tests": (180, (*PYTEST, *XDIST)),
-    "optimizers": (190, (f"{HERE}/bench_optim.py", "--device", "cuda")),
+    "optimizers": (180, (f"{HERE}/bench_optim.py", "--device", "cuda")),
     "flow": (130, (f"{HERE}/bench_flow.py", "--device", "cuda")),
     "seeds": (70, (f"{HERE}/bench_seeds.py", "--device", "cuda")),
 }

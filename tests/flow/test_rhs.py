@@ -145,6 +145,9 @@ def test_compilers_of_other_libraries(monkeypatch, library, shape, gauge):
 
 
 @pytest.mark.gpu
+@pytest.mark.filterwarnings(
+    "ignore:TensorFloat32 tensor cores:UserWarning"
+)  # of matrix products: here are none
 @pytest.mark.parametrize("gauge", ["flat", "background"])
 def test_torch_compiles_for_a_gpu(monkeypatch, gauge):
     torch = pytest.importorskip("torch")
@@ -154,7 +157,7 @@ def test_torch_compiles_for_a_gpu(monkeypatch, gauge):
     monkeypatch.setattr("lnegeom.flow.torus.rhs.COMPILE_POINTS", 1)
     side = right_hand_side(xp, modes, equation)
     assert isinstance(side, Compiled)
-    np.testing.assert_allclose(side(u).cpu(), expected, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(side(u).cpu(), expected, rtol=0, atol=1e-13)  # its transforms are others
 
 
 def test_where_torch_cannot_compile_it_says_so(monkeypatch):
@@ -175,16 +178,17 @@ def test_where_torch_cannot_compile_it_says_so(monkeypatch):
 
 def test_the_benchmark_of_a_device_runs(monkeypatch, capsys):
     torch = pytest.importorskip("torch")
-    import bench_flow
+    import bench_flow_gpu
 
     monkeypatch.setattr(torch, "compile", lambda function, **options: function)  # it takes too long here
-    bench_flow.device_table("cpu", [(12, 10)], count=1)
-    header, _, *rows = capsys.readouterr().out.splitlines()
-    assert [row.split(" | ")[1] for row in rows] == ["float64", "float32"]
+    bench_flow_gpu.device_table("cpu", [(12, 10)], 1)
+    said, _, header, _, *rows = capsys.readouterr().out.splitlines()
+    assert said.startswith(f"torch {torch.__version__}, this processor; the CPU's step: numba, ")
+    assert [row.split(" | ")[1] for row in rows] == ["float32", "float64"]
     for row in rows:
-        cells = row.strip("| ").split(" | ")
+        cells = row.removeprefix("| ").removesuffix(" |").split(" | ")
         assert len(cells) == header.count("|") - 1
-        assert all(float(cell) > 0 for cell in cells[4:])
+        assert all(float(cell) > 0 for cell in cells[4:8])
 
 
 def test_gradients_flow_through_a_flow_of_tensors():
