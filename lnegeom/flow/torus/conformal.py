@@ -13,6 +13,7 @@ import array_api_compat
 import numpy as np
 
 from lnegeom._array import Array, GeometryError, InputError, as_floating, check_finite, check_where, positive
+from lnegeom.flow.checks import checked_domain
 from lnegeom.flow.recording import Checkpoint, record, sample_times
 from lnegeom.flow.solution import Solution
 from lnegeom.flow.stabilised import StepTooSmall
@@ -96,16 +97,17 @@ def conformal(
     >>> bool(np.max(np.abs(solution.metrics[-1, ..., 0, 0] - end)) < 1e-7)
     True
     """
-    if grid.dim != 2:
+    if checked_domain(grid, TorusGrid).dim != 2:
         raise InputError(f"conformal flows live on the 2-torus, got a grid of dimension {grid.dim}")
     duration = positive("t_end", t_end)
     times = sample_times(duration, samples)
     xp, w = as_floating(factor=factor)
     _check(xp, w, grid)
     equation = _Equation(xp, grid, w, dealias)
-    step = equation.stepper(duration, samples - 1, dt, positive("tolerance", tolerance))
-    settings = {"flow": "conformal", "grid": grid.to_json(), "t_end": duration, "samples": samples}
-    settings |= {"dt": dt, "tolerance": tolerance, "dealias": dealias}
+    allowed = positive("tolerance", tolerance)
+    step = equation.stepper(duration, len(times) - 1, dt, allowed)
+    settings = {"flow": "conformal", "grid": grid.to_json(), "t_end": duration, "samples": len(times)}
+    settings |= {"dt": None if dt is None else float(dt), "tolerance": allowed, "dealias": bool(dealias)}
     run = record(
         equation,
         step,

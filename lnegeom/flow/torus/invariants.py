@@ -11,7 +11,7 @@ import numpy as np
 
 from lnegeom import tensors
 from lnegeom._array import Array, InputError, as_floating, to_numpy
-from lnegeom.flow.checks import checked_metric
+from lnegeom.flow.checks import checked_domain, checked_metric
 from lnegeom.flow.closeness import closeness
 from lnegeom.flow.small import pack, unpack, upper_pairs
 from lnegeom.flow.torus.grid import TorusGrid
@@ -188,7 +188,10 @@ def invariant_names(names: str | Sequence[str]) -> tuple[str, ...]:
     """
     if names == "all":
         return tuple(INVARIANTS)
-    wanted = (names,) if isinstance(names, str) else tuple(names)
+    try:
+        wanted = (names,) if isinstance(names, str) else tuple(names)
+    except TypeError:
+        raise InputError(f'invariants must be names, or "all"; got {names!r}') from None
     for name in wanted:
         if name not in INVARIANTS:
             raise InputError(f'unknown invariant {name!r}: expected "all" or some of {", ".join(INVARIANTS)}')
@@ -236,6 +239,7 @@ def measure(
     (1.0, True)
     """
     wanted = invariant_names(names)
+    checked_domain(grid, TorusGrid)
     if background is None:
         xp, metric = as_floating(metric=metric)
     else:

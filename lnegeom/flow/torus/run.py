@@ -45,12 +45,17 @@ class Settings:
     progress: bool = False
 
     def __post_init__(self) -> None:
-        positive("t_end", self.t_end)
-        positive("tolerance", self.tolerance)
-        positive_integer("workers", self.workers)
-        if self.dt is not None:
-            positive("dt", self.dt)
-        sample_count(self.samples)
+        # A checkpoint writes them down: numpy's numbers become Python's.
+        plain = {
+            "t_end": positive("t_end", self.t_end),
+            "tolerance": positive("tolerance", self.tolerance),
+            "workers": positive_integer("workers", self.workers),
+            "dt": None if self.dt is None else positive("dt", self.dt),
+            "samples": sample_count(self.samples),
+            "dealias": bool(self.dealias),
+        }
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
         if self.method not in METHODS:
             raise InputError(f"method must be one of {', '.join(METHODS)}; got {self.method!r}")
         if self.method == "sbdf4" and self.dt is None:
@@ -241,6 +246,9 @@ class Run:
             for name, values in record.values.items()
         }
         times = host_scalars(array_api_compat.array_namespace(metrics), record.times, like)
+        background = self.background
+        if record.folder is not None and background is not None:
+            background = to_numpy(background)  # as the samples are, which lie on disk
         return Solution(
             self.grid,
             times,
@@ -249,7 +257,7 @@ class Run:
             message,
             march.used,
             invariants,
-            self.background,
+            background,
             singular,
             self.evaluations,
         )
