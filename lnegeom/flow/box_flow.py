@@ -101,7 +101,7 @@ def box(
     equation = _Equation(grid, g, boundary)
     step = Chebyshev(equation.velocity, equation.radius, equation.allowed(allowed), 1e-3 * duration)
     settings = {"flow": "box", "grid": grid.to_json(), "t_end": duration, "samples": len(times)}
-    settings |= {"rtol": allowed, "boundary": equation.describe_boundary(times)}
+    settings |= {"rtol": allowed, "boundary": equation.describe_boundary(times) if out is not None else None}
     run = record(
         equation,
         step,

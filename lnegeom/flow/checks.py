@@ -10,7 +10,15 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lnegeom._array import Array, GeometryError, InputError, check_finite, check_where, positive_integer
+from lnegeom._array import (
+    Array,
+    GeometryError,
+    InputError,
+    check_finite,
+    check_where,
+    entry,
+    positive_integer,
+)
 from lnegeom.flow.domain import Domain
 
 D = TypeVar("D")
@@ -26,7 +34,7 @@ def checked_metric(xp: Any, g: Array, grid: Domain, name: str) -> Array:
         )
     check_finite(xp, g, name)
     asymmetry = xp.max(xp.abs(g - xp.matrix_transpose(g)), axis=(-2, -1))
-    tolerance = 100 * float(xp.finfo(g.dtype).eps) * float(xp.max(xp.abs(g)))
+    tolerance = 100 * float(xp.finfo(g.dtype).eps) * entry(xp.max(xp.abs(g)))
     check_where(
         xp,
         asymmetry <= tolerance,

@@ -52,7 +52,7 @@ def normalise(solution: Solution) -> Solution:
     Raises
     ------
     InputError
-        If there are fewer than 4 samples, the domain has a boundary, or there is no solution.
+        If there are fewer than 4 samples, the domain has a boundary, or it is not a Solution.
 
     Examples
     --------

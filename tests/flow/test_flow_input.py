@@ -120,3 +120,23 @@ def test_a_text_file_is_no_solution(tmp_path):
     with pytest.raises(InputError, match="not a saved Solution, nor any npz archive") as caught:
         flow.Solution.load(tmp_path / "notes")
     assert "pickle" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda g: flow.ricci_deturck(g, TORUS, 0.1, samples=2, dt=0.05, invariants="all").metrics[-1],
+        lambda g: flow.conformal(g[..., 0, 0], TORUS, 0.1, samples=2, dt=0.05).metrics[-1],
+    ],
+)
+def test_gradients_flow_to_the_start_without_a_warning(run):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    start = flow.perturbed_flat(TORUS, 0.1, seed=0, modes=2)
+    weights, direction = rng.normal(size=(2, *start.shape))
+    direction = direction + np.swapaxes(direction, -1, -2)
+    g = torch.from_numpy(start).requires_grad_()
+    (run(g) * torch.from_numpy(weights)).sum().backward()
+    h = 1e-6 * direction
+    difference = np.sum((run(start + h) - run(start - h)) * weights) / 2e-6
+    assert np.sum(g.grad.numpy() * direction) == pytest.approx(difference, rel=1e-4)
