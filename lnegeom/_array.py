@@ -136,7 +136,7 @@ def check_finite(xp: Any, value: Array, name: str) -> None:
     if not holds(xp.any(bad)):
         return  # only the sum overflowed
     index = first_index(xp, bad)
-    number = _number(value, index)
+    number = entry(value, index)
     raise GeometryError(
         f"{label(name, index)} is {number}: expected finite numbers; remove or repair that entry",
         index=index,
@@ -177,13 +177,14 @@ def check_where(xp: Any, valid: Array, value: Array, name: str, message: str) ->
     if holds(xp.all(valid)):
         return
     index = first_index(xp, ~valid)
-    number = _number(value, index)
+    number = entry(value, index)
     raise GeometryError(
         message.format(point=label(name, index), value=f"{number:.6g}"), index=index, value=number
     )
 
 
-def _number(array: Array, index: tuple[int, ...]) -> float:
+def entry(array: Array, index: tuple[int, ...] = ()) -> float:
+    """An entry, or a 0-d array, as a Python float; a tensor's gradient is dropped without a word."""
     entry = array[index]
     return float(entry.detach() if array_api_compat.is_torch_array(entry) else entry)
 

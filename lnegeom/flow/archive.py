@@ -37,6 +37,8 @@ def read_archive(path: Path, what: str, lazy: Sequence[str] = ()) -> dict[str, A
     InputError
         If it is not a whole archive with an entry "header".
     """
+    if path.exists() and not zipfile.is_zipfile(path):  # numpy would advise to unpickle it
+        raise InputError(f"{path} is not a saved {what}, nor any npz archive; write one with save()")
     try:
         # Opened here, since np.load leaves the file open when an archive is damaged.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:

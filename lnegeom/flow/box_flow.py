@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
+import reprlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lnegeom._array import GeometryError, check_finite, check_where, first_index, positive
+from lnegeom._array import GeometryError, InputError, check_finite, check_where, first_index, positive
 from lnegeom.flow.box_grid import BoxGrid
-from lnegeom.flow.checks import checked_metric, real_array
+from lnegeom.flow.checks import checked_domain, checked_metric, real_array
 from lnegeom.flow.deturck import flux_and_source
 from lnegeom.flow.recording import Checkpoint, record, sample_times
 from lnegeom.flow.small import pack, positive_definite, total, unpack
 from lnegeom.flow.solution import Solution
 from lnegeom.flow.stabilised import Chebyshev
+from lnegeom.flow.torus.record import fingerprint
 
 Field = NDArray[np.float64]
 ROUNDING = 1e-14
@@ -91,13 +93,15 @@ def box(
     """
     duration = positive("t_end", t_end)
     times = sample_times(duration, samples)
+    allowed = positive("rtol", rtol)
+    checked_domain(grid, BoxGrid)
+    if boundary is not None and not callable(boundary):
+        raise InputError(f"boundary must be a function boundary(points, t), got {reprlib.repr(boundary)}")
     g: Field = checked_metric(np, real_array(metric, "metric"), grid, "metric")
     equation = _Equation(grid, g, boundary)
-    step = Chebyshev(
-        equation.velocity, equation.radius, equation.allowed(positive("rtol", rtol)), 1e-3 * duration
-    )
-    settings = {"flow": "box", "grid": grid.to_json(), "t_end": duration, "samples": samples, "rtol": rtol}
-    settings["boundary"] = "held" if boundary is None else "given"
+    step = Chebyshev(equation.velocity, equation.radius, equation.allowed(allowed), 1e-3 * duration)
+    settings = {"flow": "box", "grid": grid.to_json(), "t_end": duration, "samples": len(times)}
+    settings |= {"rtol": allowed, "boundary": equation.describe_boundary(times) if out is not None else None}
     run = record(
         equation,
         step,
@@ -106,7 +110,7 @@ def box(
         progress=progress,
         checkpoint=Checkpoint(out, settings, g) if out is not None else None,
     )
-    return run.solution(grid)
+    return run.solution(grid, ": refine the grid, or lower the amplitude of the initial perturbation")
 
 
 class _Equation:
@@ -127,12 +131,18 @@ class _Equation:
 
     def _values(self, t: float) -> Field:
         assert self._boundary is not None
-        values = np.asarray(self._boundary(self._points, t), dtype=np.float64)
+        values = real_array(self._boundary(self._points, t), "boundary(points, t)")
         expected = (len(self._points), self._n, self._n)
         if values.shape != expected:
             raise GeometryError(f"boundary(points, t) has shape {values.shape}: expected {expected}")
         check_finite(np, values, f"boundary(points, {t:.6g})")
         return values
+
+    def describe_boundary(self, times: Field) -> str | None:
+        """A hash of what is given on the faces at some of the times, by which a checkpoint knows the run."""
+        if self._boundary is None:
+            return "held"
+        return fingerprint(np.stack([self._values(t) for t in times[:: max(1, len(times) // 8)]]))
 
     def _compare(self, initial: Field, given: Field) -> None:
         gap = np.max(np.abs(initial - given), axis=(-2, -1))

@@ -62,7 +62,10 @@ class BoxGrid:
             raise InputError(
                 f"shape must have 1 to {MAX_DIM} axes of at least {MIN_POINTS} points, got {shape!r}"
             )
-        sides = (math.pi,) * len(sizes) if lengths is None else tuple(lengths)
+        try:
+            sides = (math.pi,) * len(sizes) if lengths is None else tuple(lengths)
+        except TypeError:
+            sides = ()
         if len(sides) != len(sizes):
             raise InputError(f"lengths must be {len(sizes)} numbers, one for each axis; got {lengths!r}")
         object.__setattr__(self, "shape", sizes)

@@ -5,13 +5,23 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lnegeom._array import Array, GeometryError, InputError, check_finite, check_where, positive_integer
+from lnegeom._array import (
+    Array,
+    GeometryError,
+    InputError,
+    check_finite,
+    check_where,
+    entry,
+    positive_integer,
+)
 from lnegeom.flow.domain import Domain
+
+D = TypeVar("D")
 
 
 def checked_metric(xp: Any, g: Array, grid: Domain, name: str) -> Array:
@@ -24,7 +34,7 @@ def checked_metric(xp: Any, g: Array, grid: Domain, name: str) -> Array:
         )
     check_finite(xp, g, name)
     asymmetry = xp.max(xp.abs(g - xp.matrix_transpose(g)), axis=(-2, -1))
-    tolerance = 100 * float(xp.finfo(g.dtype).eps) * float(xp.max(xp.abs(g)))
+    tolerance = 100 * float(xp.finfo(g.dtype).eps) * entry(xp.max(xp.abs(g)))
     check_where(
         xp,
         asymmetry <= tolerance,
@@ -42,6 +52,15 @@ def checked_metric(xp: Any, g: Array, grid: Domain, name: str) -> Array:
         "below 1 in operator norm",
     )
     return 0.5 * (g + xp.matrix_transpose(g))
+
+
+def checked_domain(domain: Any, kind: type[D] | tuple[type[D], ...], name: str = "grid") -> D:
+    """Return a domain, or a solution; raise an InputError unless it is of the kind, or one of the kinds."""
+    if not isinstance(domain, kind):
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        names = " or a ".join(k.__name__ for k in kinds)
+        raise InputError(f"{name} must be a {names} of lnegeom.flow, got {reprlib.repr(domain)}")
+    return domain
 
 
 def real_array(value: Any, name: str, expected: str = "an array of real numbers") -> NDArray[np.float64]:

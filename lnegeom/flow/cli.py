@@ -56,7 +56,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     start.add_argument(
         "--neck",
         type=float,
-        help="rotational: thinness of the dumbbell; above 2 it becomes round (default: 0.2)",
+        help="rotational: thinness of the dumbbell; in three dimensions it pinches below about 2.73, and "
+        "becomes round above (default: 0.2)",
     )
     how = parser.add_argument_group("how")
     how.add_argument("--t-end", type=float, help="final time (default: long enough to fit a rate, else 1)")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lnegeom._array import Array, as_floating, check_finite, check_where
+from lnegeom._array import Array, GeometryError, as_floating, check_finite, check_where
 
 __all__ = ["closeness", "rank_one_closeness"]
 
@@ -30,7 +30,7 @@ def closeness(metric: Array, background: Array | None = None) -> Array:
     Raises
     ------
     GeometryError
-        If a metric is not finite or not positive definite somewhere.
+        If a metric is not square, or not finite, symmetric or positive definite somewhere.
 
     References
     ----------
@@ -46,13 +46,19 @@ def closeness(metric: Array, background: Array | None = None) -> Array:
     """
     if background is None:
         xp, g = as_floating(metric=metric)
+        _check_symmetric(xp, g, "metric")
     else:
         xp, g, background = as_floating(metric=metric, background=background)
-        check_finite(xp, background, "background")
+        _check_symmetric(xp, g, "metric")
+        _check_symmetric(xp, background, "background")
+        if g.shape[-1] != background.shape[-1]:
+            raise GeometryError(
+                f"metric has shape {tuple(g.shape)} and background {tuple(background.shape)}: expected "
+                "matrices of one size"
+            )
         _check_positive(xp, xp.linalg.eigvalsh(background)[..., 0], "background")
         inverse = xp.linalg.inv(xp.linalg.cholesky(background))
         g = inverse @ g @ xp.matrix_transpose(inverse)
-    check_finite(xp, g, "metric")
     eigenvalues = xp.linalg.eigvalsh(g)
     _check_positive(xp, eigenvalues[..., 0], "metric")
     return xp.maximum(eigenvalues[..., -1], 1 / eigenvalues[..., 0]) - 1
@@ -95,6 +101,21 @@ def rank_one_closeness(rho: Array) -> Array:
         "{point} has |ρ|² = {value}: expected below 1, else I − ρρᵀ is not positive definite",
     )
     return square / (1 - square)
+
+
+def _check_symmetric(xp: Array, g: Array, name: str) -> None:
+    if g.ndim < 2 or g.shape[-1] != g.shape[-2]:
+        raise GeometryError(f"{name} has shape {tuple(g.shape)}: expected (..., n, n)")
+    check_finite(xp, g, name)
+    gap = xp.max(xp.abs(g - xp.matrix_transpose(g)), axis=(-2, -1))
+    size = xp.max(xp.abs(g), axis=(-2, -1))
+    check_where(
+        xp,
+        gap <= 100 * float(xp.finfo(g.dtype).eps) * size,
+        gap,
+        name,
+        "{point} is not symmetric, its entries differ by {value}: pass (g + gᵀ)/2",
+    )
 
 
 def _check_positive(xp: Array, smallest: Array, name: str) -> None:

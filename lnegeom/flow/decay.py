@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnegeom._array import InputError, to_numpy
+from lnegeom.flow.box_grid import BoxGrid
+from lnegeom.flow.checks import checked_domain
 from lnegeom.flow.domain import SpectralDomain
 from lnegeom.flow.solution import Solution
 from lnegeom.flow.torus.grid import TorusGrid
@@ -89,9 +91,10 @@ def decay_rate(solution: Solution, of: Decaying = "norm") -> DecayRate:
     Raises
     ------
     InputError
-        If `of` is unknown or was not recorded. If the window holds fewer than 8 samples or less than one
-        e-folding: the run is too short, sampled too coarsely, or meets the rounding errors too early; the
-        message says how long it should be. On a domain whose spectrum is not known.
+        If the metric is not δ on the faces of a box, so that ``g − δ`` has another limit. If `of` is unknown
+        or was not recorded. If the window holds fewer than 8 samples or less than one e-folding: the run is
+        too short, sampled too coarsely, or meets the rounding errors too early; the message says how long it
+        should be. On a domain whose spectrum is not known.
 
     Examples
     --------
@@ -101,10 +104,13 @@ def decay_rate(solution: Solution, of: Decaying = "norm") -> DecayRate:
     >>> abs(fit.relative_difference) < 1e-3, fit.limit_shift < 0.01**2
     (True, True)
     """
+    checked_domain(solution, Solution, "solution")
     times = to_numpy(solution.times).astype(np.float64)
     domain = solution.grid
     if not isinstance(domain, SpectralDomain):
         raise InputError(f"no spectrum to compare with is known on {domain!r}: fit a torus or a box")
+    if isinstance(domain, BoxGrid):
+        _check_faces(solution, domain)
     norm, scale = _decaying(solution, domain, of)
     first, second = domain.eigenvalues(2)
     start = -math.log(CONTAMINATION) / (second - first)
@@ -114,13 +120,25 @@ def decay_rate(solution: Solution, of: Decaying = "norm") -> DecayRate:
     end = len(norm) if bool(above.all()) else int(np.argmin(above))
     inside = np.flatnonzero(times[:end] >= start)
     if len(inside) < MIN_SAMPLES or first * (times[inside[-1]] - times[inside[0]]) < MIN_DECAY:
-        raise InputError(_too_short(times, end, start, first))
+        reach = -math.log(FLOOR * float(np.finfo(norm.dtype).eps))
+        raise InputError(_too_short(times, end, start, first, reach))
     t, y = times[inside], np.log(norm[inside].astype(np.float64))
     slope, error = _slope(t, y)
     half = len(t) // 2
     drift = _slope(t[:half], y[:half])[0] - _slope(t[half:], y[half:])[0]
     window = (float(t[0]), float(t[-1]))
     return DecayRate(-slope, error, first, -slope / first - 1, window, drift, *_limit(solution, first))
+
+
+def _check_faces(solution: Solution, box: BoxGrid) -> None:
+    """Raise unless ``g = δ`` on the faces at the last time: where it is not, ``g − δ`` does not decay."""
+    h = np.abs(to_numpy(solution.metrics[-1, ...]) - np.eye(box.dim))
+    h[(slice(1, -1),) * box.dim] = 0
+    if (largest := float(np.max(h))) > FLOOR * float(np.finfo(np.float64).eps):
+        raise InputError(
+            f"the metric on the faces differs from δ by {largest:.3g}: g − δ does not decay to 0, and no "
+            "rate is known; give g = δ there"
+        )
 
 
 def _decaying(solution: Solution, domain: SpectralDomain, of: str) -> tuple[NDArray[Any], float]:
@@ -158,17 +176,23 @@ def _slope(t: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float
     return slope, math.sqrt(float(residual @ residual) / (len(t) - 2) / spread)
 
 
-def _too_short(times: NDArray[np.float64], end: int, start: float, first: float) -> str:
+def _too_short(times: NDArray[np.float64], end: int, start: float, first: float, reach: float) -> str:
     needed = start + 2 * MIN_DECAY / first
     expected = (
         f"the fit starts at t = {start:.4g}, when only the lowest modes are left, and needs {MIN_SAMPLES} "
         f"samples and {MIN_DECAY:g} e-folding after it"
     )
+    if first * start + MIN_DECAY > reach:
+        return (
+            f"{expected}; but a mode of size 1 is lost in the rounding errors after {reach:.3g} e-foldings, "
+            f"and the first takes {first * start:.3g} until then: λ₂ is too near λ₁ here. Use float64, or "
+            "another shape; a solution of one shell of modes can be fitted by hand, over any times"
+        )
     if times[-1] < needed:
         return f"{expected}; the run ends at t = {times[-1]:.4g}: run it to t_end = {needed:.4g} or longer"
     if end < len(times):
         return (
             f"{expected}; what decays meets the rounding errors at t = {times[end]:.4g}: start from a larger "
-            "perturbation, use float64, or sample more finely"
+            "perturbation, with modes in the lowest shell, use float64, or sample more finely"
         )
     return f"{expected}; the samples lie {times[1] - times[0]:.4g} apart: raise `samples`"

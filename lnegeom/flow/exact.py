@@ -9,8 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lnegeom._array import InputError, positive, real
+from lnegeom._array import InputError, check_finite, positive, real
+from lnegeom.flow.checks import checked_domain, real_array
 from lnegeom.flow.torus.grid import TorusGrid
+
+LATEST = 175.0
+"""Of the cigar's times."""
 
 
 def king_conformal(
@@ -61,13 +65,12 @@ def king_conformal(
     >>> round(float(g[..., 0, 0].mean()), 12)
     1.0
     """
-    if grid.dim != 2:
+    if checked_domain(grid, TorusGrid).dim != 2:
         raise InputError(f"king_conformal is a solution on the 2-torus, got a grid of dimension {grid.dim}")
-    mode = tuple(wavevector)
-    if len(mode) != 2 or not any(mode) or any(m != int(m) for m in mode):
+    k = grid.wavevector(wavevector)
+    if not np.any(k):
         raise InputError(f"wavevector must be two integers, not both zero; got {wavevector!r}")
     limit = positive("alpha", alpha)
-    k = grid.wavevector(mode)
     s = real("s0", s0) + float(k @ k) * real("t", t) / limit
     if not s > 0:
         raise InputError(f"the solution exists while s = s0 + |k|² t / alpha > 0, got s = {s:.6g}")
@@ -98,7 +101,9 @@ def cigar(points: Any, t: float) -> NDArray[np.float64]:
     Raises
     ------
     InputError
-        If the last axis does not hold two coordinates.
+        If the last axis does not hold two coordinates, or e^(4t) overflows.
+    GeometryError
+        If a coordinate is not finite.
 
     References
     ----------
@@ -110,9 +115,13 @@ def cigar(points: Any, t: float) -> NDArray[np.float64]:
     >>> cigar([0.0, 1.0], t=0.0).tolist()
     [[0.5, 0.0], [0.0, 0.5]]
     """
-    x = np.asarray(points, dtype=np.float64)
+    x = real_array(points, "points")
     if x.shape[-1:] != (2,):
         raise InputError(f"points must have shape (..., 2), got {x.shape}")
-    w = 1 / (math.exp(4 * real("t", t)) + np.sum(x * x, axis=-1))
+    check_finite(np, x, "points")
+    time = real("t", t)
+    if not abs(time) <= LATEST:
+        raise InputError(f"t must lie in ±{LATEST:g}, beyond which e^(4t) is no number; got {t!r}")
+    w = 1 / (math.exp(4 * time) + np.sum(x * x, axis=-1))
     metric: NDArray[np.float64] = w[..., None, None] * np.eye(2)
     return metric

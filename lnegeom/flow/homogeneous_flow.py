@@ -13,7 +13,7 @@ from lnegeom.flow.checks import real_array
 from lnegeom.flow.recording import sample_times
 from lnegeom.flow.singular import singular_time
 from lnegeom.flow.solution import Solution
-from lnegeom.flow.spaces import HomogeneousSpace, Matrix
+from lnegeom.flow.spaces import HomogeneousSpace, Matrix, checked_space
 
 Vector = NDArray[np.float64]
 
@@ -84,7 +84,7 @@ def homogeneous(
     wanted = sample_times(duration, samples)
     if method not in METHODS:
         raise InputError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    g = _metric(metric, space)
+    g = _metric(metric, checked_space(space, "space"))
     equation = _Equation(space, g, normalised, duration)
     solved = _solve(equation, g, duration, positive("rtol", rtol), method)
     # What scipy calls status 1 is an event: of the two, the first is the end.

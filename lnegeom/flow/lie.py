@@ -62,7 +62,7 @@ class LieGroup(OnePoint):
 
         The signs of λ decide the group; any three numbers are a Lie algebra.
         """
-        if len(constants) != 3:
+        if not isinstance(constants, Sequence | np.ndarray) or len(constants) != 3:
             raise InputError(f"constants must be three numbers λ₁, λ₂, λ₃; got {constants!r}")
         c = np.zeros((3, 3, 3))
         for k, value in enumerate(constants):
@@ -83,7 +83,7 @@ class LieGroup(OnePoint):
         InputError
             If there is no group of this name.
         """
-        if name not in MILNOR:
+        if not isinstance(name, str) or name not in MILNOR:
             raise InputError(f"unknown group {name!r}: expected one of {', '.join(MILNOR)}")
         return cls.unimodular(MILNOR[name])
 

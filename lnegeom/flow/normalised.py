@@ -10,10 +10,22 @@ from numpy.typing import NDArray
 
 from lnegeom._array import Array, InputError, to_numpy
 from lnegeom.flow.box_grid import BoxGrid
+from lnegeom.flow.checks import checked_domain
 from lnegeom.flow.solution import Solution
 from lnegeom.flow.warped import WarpedGrid
 
 MIN_SAMPLES = 4
+CURVATURES = (
+    "curvature",
+    "max_riemann",
+    "min_scalar_curvature",
+    "perelman_lambda",
+    "ricci_norm",
+    "scalar_curvature",
+    "scalar_max",
+    "scalar_min",
+)
+"""Invariants that are 1/c times as large for the metric c g."""
 
 
 def normalise(solution: Solution) -> Solution:
@@ -33,13 +45,14 @@ def normalise(solution: Solution) -> Solution:
     Returns
     -------
     Solution
-        Its ``invariants`` hold the ``"volume"`` alone, which is constant. The singular time is dropped: a
-        singularity lies at infinity here, or is no longer one.
+        Its ``invariants`` hold the ``"volume"``, which is constant, and the curvatures that the solution
+        recorded, rescaled. The singular time is dropped: a singularity lies at infinity here, or is no longer
+        one.
 
     Raises
     ------
     InputError
-        If there are fewer than 4 samples, or the domain has a boundary.
+        If there are fewer than 4 samples, the domain has a boundary, or it is not a Solution.
 
     Examples
     --------
@@ -55,7 +68,7 @@ def normalise(solution: Solution) -> Solution:
     """
     from scipy.interpolate import CubicSpline
 
-    grid = solution.grid
+    grid = checked_domain(solution, Solution, "solution").grid
     if isinstance(grid, BoxGrid) or (isinstance(grid, WarpedGrid) and grid.ends != "sphere"):
         raise InputError(f"a normalised flow keeps the volume of a closed manifold, got {grid!r}")
     metrics, times = solution.metrics, to_numpy(solution.times).astype(np.float64)
@@ -65,6 +78,9 @@ def normalise(solution: Solution) -> Solution:
     volume = xp.stack([_volume(solution, metrics[k, ...]) for k in range(len(times))])
     scale = (volume[0] / volume) ** (2 / grid.dim)
     pace = CubicSpline(times, to_numpy(scale)).antiderivative()
+    curvatures = {
+        name: solution.invariants[name] / scale for name in CURVATURES if name in solution.invariants
+    }
     new_times: NDArray[np.float64] = pace(times) - pace(times[0])
     axes = (...,) + (None,) * (metrics.ndim - 1)
     return replace(
@@ -72,7 +88,8 @@ def normalise(solution: Solution) -> Solution:
         times=xp.asarray(new_times, dtype=metrics.dtype, device=array_api_compat.device(metrics)),
         metrics=scale[axes] * metrics,
         dt=float(new_times[-1] - new_times[-2]),
-        invariants={"volume": xp.ones_like(volume) * volume[0]},
+        message=f"{solution.message} (in the time of the flow that is not normalised)",
+        invariants={"volume": xp.ones_like(volume) * volume[0], **curvatures},
         singular_time=None,
     )
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnegeom._array import GeometryError, InputError, check_finite, check_where, positive
-from lnegeom.flow.checks import real_array
+from lnegeom.flow.checks import checked_domain, real_array
 from lnegeom.flow.recording import Checkpoint, record, sample_times
 from lnegeom.flow.solution import Solution
 from lnegeom.flow.stabilised import Chebyshev
@@ -106,7 +106,8 @@ def rotational(
     >>> round(float(solution.invariants["length"][-1] / np.pi) ** 2, 4)
     0.6
     """
-    duration, size = positive("t_end", t_end), positive("length", length)
+    duration, size, allowed = positive("t_end", t_end), positive("length", length), positive("rtol", rtol)
+    checked_domain(grid, WarpedGrid)
     if normalised and grid.ends != "sphere":
         raise InputError(
             "the normalised flow keeps a volume: it needs a closed manifold, a grid with ends='sphere'"
@@ -118,12 +119,12 @@ def rotational(
     equation.limit = BLOW_UP * max(initial, 1 / size**2)
     if problem := equation.defect(0.0, y):
         raise GeometryError(f"profile: {problem}; take more points, or a smoother profile")
-    settings = {"flow": "rotational", "grid": grid.to_json(), "t_end": duration, "samples": samples}
-    settings |= {"rtol": positive("rtol", rtol), "normalised": normalised}
+    settings = {"flow": "rotational", "grid": grid.to_json(), "t_end": duration, "samples": len(times)}
+    settings |= {"rtol": allowed, "normalised": bool(normalised)}
     first = 1e-2 / max(initial, 1 / duration)
     run = record(
         equation,
-        Chebyshev(equation.velocity, equation.radius, lambda y: rtol * np.abs(y), first),
+        Chebyshev(equation.velocity, equation.radius, lambda y: allowed * np.abs(y), first),
         y,
         times,
         progress=progress,
@@ -136,7 +137,8 @@ def dumbbell(grid: WarpedGrid, neck: float = 0.2) -> tuple[Field, float]:
     """Return a dumbbell's profile and length: two lobes of radius about 1, and a neck between them.
 
     ``ψ = b [(1 + ν) sin πx + sin 3πx]`` with ``b = 0.65`` and ν the parameter `neck`: the neck's radius is
-    ``bν``. With little neck it pinches under the flow, with ν well above 1 it becomes round.
+    ``bν``. In three dimensions it pinches under the flow for ν below about 2.73, and becomes round above; a
+    surface always becomes round.
 
     Parameters
     ----------
@@ -159,7 +161,7 @@ def dumbbell(grid: WarpedGrid, neck: float = 0.2) -> tuple[Field, float]:
     >>> solution.status, round(solution.singular_time, 3)
     ('stopped', 0.021)
     """
-    if grid.ends != "sphere":
+    if checked_domain(grid, WarpedGrid).ends != "sphere":
         raise InputError("a dumbbell has two poles: pass a grid with ends='sphere'")
     ratio, scale, x = positive("neck", neck), 0.65, np.pi * grid.fractions()
     return scale * ((1 + ratio) * np.sin(x) + np.sin(3 * x)), float(np.pi * scale * (4 + ratio))

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lnegeom._array import Array
+from lnegeom._array import Array, InputError
+from lnegeom.flow.checks import real_array
 
 Vector = NDArray[np.floating[Any]]
 
@@ -42,6 +43,11 @@ def singular_time(times: Sequence[float] | Vector, curvature: Sequence[float] | 
     -------
     float or None
 
+    Raises
+    ------
+    InputError
+        If there is not one curvature for each time.
+
     Examples
     --------
     >>> import numpy as np
@@ -52,7 +58,11 @@ def singular_time(times: Sequence[float] | Vector, curvature: Sequence[float] | 
     >>> singular_time(t, np.exp(t)) is None
     True
     """
-    t, inverse = np.asarray(times, dtype=float), 1 / np.asarray(curvature, dtype=float)
+    t, size = real_array(times, "times"), real_array(curvature, "curvature")
+    if t.ndim != 1 or t.shape != size.shape:
+        raise InputError(f"expected a curvature for each time, got shapes {t.shape} and {size.shape}")
+    with np.errstate(divide="ignore"):  # a flat metric's
+        inverse = 1 / size
     first = len(t) - 1
     while first > 0 and LATE * inverse[-1] > inverse[first - 1] > inverse[first]:
         first -= 1

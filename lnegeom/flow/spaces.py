@@ -6,6 +6,7 @@ algebra.
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -67,6 +68,16 @@ class OnePoint:
         return cls(**data)
 
 
+def checked_space(space: HomogeneousSpace, name: str) -> HomogeneousSpace:
+    """Return a homogeneous space; raise an InputError where it is none."""
+    if not callable(getattr(space, "ricci", None)):
+        raise InputError(
+            f"{name} must be a LieGroup, an EinsteinSpace or a ProductSpace, got {reprlib.repr(space)}; "
+            'a group has a name in LieGroup.named("SU(2)")'
+        )
+    return space
+
+
 @register_domain
 @dataclass(frozen=True, init=False)
 class EinsteinSpace(OnePoint):
@@ -97,12 +108,12 @@ class EinsteinSpace(OnePoint):
     @classmethod
     def sphere(cls, dim: int) -> Self:
         """The unit sphere, of curvature 1."""
-        return cls(dim, dim - 1.0)
+        return cls(dim, positive_integer("dim", dim) - 1.0)
 
     @classmethod
     def hyperbolic(cls, dim: int) -> Self:
         """The hyperbolic space, of curvature −1."""
-        return cls(dim, 1.0 - dim)
+        return cls(dim, 1.0 - positive_integer("dim", dim))
 
     def check(self, g: Matrix) -> None:
         """Raise a GeometryError unless the matrix is a multiple of the identity, to a rounding error."""
@@ -146,6 +157,8 @@ class ProductSpace(OnePoint):
     def __init__(self, *factors: HomogeneousSpace):
         if len(factors) < 2:
             raise InputError(f"a product needs at least two spaces, got {len(factors)}")
+        for factor in factors:
+            checked_space(factor, "a factor of a product")
         object.__setattr__(self, "factors", factors)
 
     @property

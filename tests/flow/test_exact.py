@@ -38,7 +38,7 @@ def test_late_times_do_not_overflow():
     [
         (TorusGrid((8, 8, 8)), {}, "2-torus, got a grid of dimension 3"),
         (TorusGrid((8, 8)), {"wavevector": (0, 0)}, "two integers, not both zero"),
-        (TorusGrid((8, 8)), {"wavevector": (1.5, 0)}, "two integers"),
+        (TorusGrid((8, 8)), {"wavevector": (1.5, 0)}, "a mode is 2 integers"),
         (TorusGrid((8, 8)), {"alpha": 0.0}, "alpha must be a positive"),
         (TorusGrid((8, 8)), {"t": -3.0}, "s > 0|> 0, got s = 0"),
     ],

@@ -179,6 +179,15 @@ def test_normalised_flow_keeps_the_volume_and_becomes_round(method):
     np.testing.assert_allclose(solution.invariants["volume"], 1, rtol=1e-7)
 
 
+def test_a_rescaled_solution_keeps_its_curvatures():
+    plain = normalise(homogeneous([0.5, 1, 2], GROUPS["SU(2)"], 0.1, samples=101))
+    direct = homogeneous([0.5, 1, 2], GROUPS["SU(2)"], float(plain.times[-1]), normalised=True, samples=2)
+    for name in ("scalar_curvature", "ricci_norm"):
+        assert plain.invariants[name][-1] == pytest.approx(direct.invariants[name][-1], rel=1e-6)
+    pytest.importorskip("matplotlib").use("Agg")
+    assert len(plain.plot().axes) == 2  # the curvature is drawn
+
+
 @pytest.mark.parametrize("start", [[1.0, 2.0, 3.0], [0.5, 1.0, 1.0]])
 def test_normalised_flow_is_the_plain_one_rescaled(start):
     plain = normalise(homogeneous(start, GROUPS["SL(2)"], 0.5, samples=201))

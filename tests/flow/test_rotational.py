@@ -208,3 +208,12 @@ GRID = WarpedGrid(16)
 def test_bad_arguments(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+@pytest.mark.parametrize(("neck", "round_at_the_end"), [(2.6, False), (2.9, True)])
+def test_when_a_dumbbell_pinches_and_when_it_becomes_round(neck, round_at_the_end):
+    grid = WarpedGrid(65, focus=0.5)
+    solution = rotational(*dumbbell(grid, neck), grid, 4.0)
+    radius = np.sqrt(solution.metrics[-1, :, 1, 1].max())
+    assert solution.status == "stopped"
+    assert (np.pi * radius / solution.invariants["length"][-1] > 0.95) == round_at_the_end

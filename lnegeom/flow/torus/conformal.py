@@ -12,7 +12,17 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from lnegeom._array import Array, GeometryError, InputError, as_floating, check_finite, check_where, positive
+from lnegeom._array import (
+    Array,
+    GeometryError,
+    InputError,
+    as_floating,
+    check_finite,
+    check_where,
+    entry,
+    positive,
+)
+from lnegeom.flow.checks import checked_domain
 from lnegeom.flow.recording import Checkpoint, record, sample_times
 from lnegeom.flow.solution import Solution
 from lnegeom.flow.stabilised import StepTooSmall
@@ -96,16 +106,17 @@ def conformal(
     >>> bool(np.max(np.abs(solution.metrics[-1, ..., 0, 0] - end)) < 1e-7)
     True
     """
-    if grid.dim != 2:
+    if checked_domain(grid, TorusGrid).dim != 2:
         raise InputError(f"conformal flows live on the 2-torus, got a grid of dimension {grid.dim}")
     duration = positive("t_end", t_end)
     times = sample_times(duration, samples)
     xp, w = as_floating(factor=factor)
     _check(xp, w, grid)
     equation = _Equation(xp, grid, w, dealias)
-    step = equation.stepper(duration, samples - 1, dt, positive("tolerance", tolerance))
-    settings = {"flow": "conformal", "grid": grid.to_json(), "t_end": duration, "samples": samples}
-    settings |= {"dt": dt, "tolerance": tolerance, "dealias": dealias}
+    allowed = positive("tolerance", tolerance)
+    step = equation.stepper(duration, len(times) - 1, dt, allowed)
+    settings = {"flow": "conformal", "grid": grid.to_json(), "t_end": duration, "samples": len(times)}
+    settings |= {"dt": None if dt is None else float(dt), "tolerance": allowed, "dealias": bool(dealias)}
     run = record(
         equation,
         step,
@@ -158,7 +169,7 @@ class _Equation:
         # The Laplacian of δ in the coordinates along the lattice vectors.
         inverse = np.asarray(np.linalg.inv(grid.frame.T @ grid.frame), dtype=np.float64)
         self._laplacian = self.modes.laplacian(inverse)
-        self._linear = self._laplacian / float(xp.min(w))
+        self._linear = self._laplacian / entry(xp.min(w))
         self.start = self.modes.forward(w)
 
     def _laplacian_of_log(self, u: Array) -> Array:
@@ -188,8 +199,8 @@ class _Equation:
 
     def _first_step(self) -> float:
         xp, energy = self._xp, self._xp.abs(self.start) ** 2
-        deviation = float(xp.sum(xp.where(self._linear < 0, energy, xp.zeros_like(energy))))
-        gradient = -float(xp.sum(self._linear * energy))
+        deviation = entry(xp.sum(xp.where(self._linear < 0, energy, xp.zeros_like(energy))))
+        gradient = -entry(xp.sum(self._linear * energy))
         return FIRST * deviation / gradient if gradient > 0 else math.inf
 
     def curvature(self, u: Array) -> None:
@@ -205,9 +216,9 @@ class _Equation:
         shown = self._given if t == 0 else w
         metric = shown[..., None, None] * xp.eye(2, dtype=w.dtype, device=array_api_compat.device(w))
         return metric, {
-            "volume": float(self._grid.integrate(shown)),
-            "scalar_min": float(xp.min(scalar)),
-            "scalar_max": float(xp.max(scalar)),
+            "volume": entry(self._grid.integrate(shown)),
+            "scalar_min": entry(xp.min(scalar)),
+            "scalar_max": entry(xp.max(scalar)),
         }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from lnegeom._array import Array, as_floating
-from lnegeom.flow.checks import checked_metric
+from lnegeom.flow.checks import checked_domain, checked_metric
 from lnegeom.flow.solution import Solution
 from lnegeom.flow.torus.grid import TorusGrid
 from lnegeom.flow.torus.invariants import invariant_names
@@ -110,6 +110,7 @@ def ricci_deturck(
         out=out,
         progress=progress,
     )
+    checked_domain(grid, TorusGrid)
     if background is None:
         xp, g = as_floating(metric=metric)
         g = checked_metric(xp, g, grid, "metric")
@@ -161,5 +162,6 @@ def ricci(
         out=out,
         progress=progress,
     )
+    checked_domain(grid, TorusGrid)
     xp, g = as_floating(metric=metric)
     return Run(xp, checked_metric(xp, g, grid, "metric"), grid, "ricci", None, settings).solve()

@@ -128,10 +128,10 @@ class TorusGrid:
         InputError
             If there are not n integers.
         """
-        multiples = tuple(mode)
-        if len(multiples) != self.dim or any(m != int(m) for m in multiples):
+        multiples = np.asarray(mode) if isinstance(mode, Sequence | np.ndarray) else np.empty(0)
+        if multiples.shape != (self.dim,) or multiples.dtype.kind not in "iuf" or np.any(multiples % 1 != 0):
             raise InputError(f"a mode is {self.dim} integers, one a lattice vector; got {mode!r}")
-        k: NDArray[np.float64] = np.linalg.solve(np.array(self.lattice), np.array(multiples, dtype=float))
+        k: NDArray[np.float64] = np.linalg.solve(np.array(self.lattice), multiples.astype(float))
         return 2 * math.pi * k
 
     def coordinates(self) -> NDArray[np.float64]:

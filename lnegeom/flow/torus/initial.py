@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lnegeom._array import InputError, positive_integer, real
 from lnegeom.flow.box_grid import BoxGrid
+from lnegeom.flow.checks import checked_domain, real_array
 from lnegeom.flow.torus.grid import TorusGrid
 
 
@@ -53,6 +54,7 @@ def perturbed_flat(
     >>> round(float(np.max(np.abs(np.linalg.eigvalsh(h)))), 12)
     0.1
     """
+    checked_domain(grid, (TorusGrid, BoxGrid))
     size = real("amplitude", amplitude)
     if not 0 <= size < 1:
         raise InputError(f"amplitude must be in [0, 1) so that g stays positive definite, got {amplitude!r}")
@@ -95,7 +97,8 @@ def plane_wave(grid: TorusGrid, mode: Sequence[int], amplitude: ArrayLike) -> ND
     Raises
     ------
     InputError
-        If the mode is not n integers, or A is not a symmetric n×n matrix of norm below 1.
+        If the mode is not n integers or the grid does not resolve it, or A is not a symmetric n×n matrix of
+        norm below 1.
 
     Examples
     --------
@@ -103,8 +106,13 @@ def plane_wave(grid: TorusGrid, mode: Sequence[int], amplitude: ArrayLike) -> ND
     >>> plane_wave(TorusGrid((8, 8)), (1, 0), [[0.1, 0.0], [0.0, 0.0]])[0, 0, 0, 0]
     np.float64(1.1)
     """
-    k = grid.wavevector(mode)
-    A = np.asarray(amplitude, dtype=np.float64)
+    k = checked_domain(grid, TorusGrid).wavevector(mode)
+    if any(2 * abs(m) >= points for m, points in zip(mode, grid.shape, strict=True)):
+        raise InputError(
+            f"mode {tuple(mode)} needs more than 2 |m| points on each axis, got shape {grid.shape}: on fewer "
+            "it is another wave; lower the mode or refine the grid"
+        )
+    A = real_array(amplitude, "amplitude", f"a symmetric {grid.dim}×{grid.dim} matrix")
     if A.shape != (grid.dim, grid.dim) or not np.array_equal(A, A.T):
         raise InputError(f"amplitude must be a symmetric {grid.dim}×{grid.dim} matrix, got {amplitude!r}")
     if not np.max(np.abs(np.linalg.eigvalsh(A))) < 1:

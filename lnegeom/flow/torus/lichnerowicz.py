@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lnegeom._array import Array, GeometryError, InputError, positive_integer, to_numpy
-from lnegeom.flow.checks import checked_metric
+from lnegeom._array import Array, GeometryError, InputError, as_floating, positive_integer, to_numpy
+from lnegeom.flow.checks import checked_domain, checked_metric
 from lnegeom.flow.torus.grid import TorusGrid
 from lnegeom.flow.torus.run import Run, Settings
 
@@ -54,16 +54,16 @@ def spectrum(metric: Array, grid: TorusGrid, count: int = 12) -> NDArray[np.floa
     >>> spectrum(np.diag([1.0, 4.0]), TorusGrid((16, 16)), count=10)
     array([0.  , 0.  , 0.  , 0.25, 0.25, 0.25, 0.25, 0.25, 0.25, 1.  ])
     """
-    count = positive_integer("count", count)
-    values = to_numpy(metric).astype(np.float64)
-    n = grid.dim
+    count, n = positive_integer("count", count), checked_domain(grid, TorusGrid).dim
+    values = to_numpy(as_floating(metric=metric)[1]).astype(np.float64)
     if values.shape == (n, n):
         values = np.broadcast_to(values, (*grid.shape, n, n))
     g = checked_metric(np, values, grid, "metric")
     constant = g[(0,) * n]
     if np.max(np.abs(g - constant)) <= 100 * np.finfo(g.dtype).eps * np.max(np.abs(constant)):
-        squares, sizes = grid.shells(count, constant)
         components = n * (n + 1) // 2
+        # Each shell holds a wavevector and its opposite at least.
+        squares, sizes = grid.shells(count // (2 * components) + 1, constant)
         repeated = np.repeat([0.0, *squares], [components * size for size in (1, *sizes)])
         return np.asarray(repeated[:count])
     unknowns = g.size * (n + 1) // (2 * n)

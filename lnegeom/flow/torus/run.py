@@ -11,7 +11,16 @@ import array_api_compat
 import numpy as np
 
 from lnegeom import tensors
-from lnegeom._array import Array, GeometryError, InputError, first_index, positive, positive_integer, to_numpy
+from lnegeom._array import (
+    Array,
+    GeometryError,
+    InputError,
+    entry,
+    first_index,
+    positive,
+    positive_integer,
+    to_numpy,
+)
 from lnegeom.flow.checks import sample_count
 from lnegeom.flow.deturck import Gauge
 from lnegeom.flow.singular import Watch
@@ -27,6 +36,10 @@ from lnegeom.flow.torus.spectral import Modes
 
 ACCURACY = 0.1
 """First step, times the decay rate ``‖∇h‖² / ‖h − mean h‖²`` of the initial perturbation."""
+
+
+DECIDING = ("t_end", "dt", "tolerance", "samples", "method", "dealias")
+"""Settings that decide a run's numbers, beside the invariants."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +58,14 @@ class Settings:
     progress: bool = False
 
     def __post_init__(self) -> None:
-        positive("t_end", self.t_end)
-        positive("tolerance", self.tolerance)
-        positive_integer("workers", self.workers)
-        if self.dt is not None:
-            positive("dt", self.dt)
-        sample_count(self.samples)
+        checked: dict[str, Any] = {
+            name: positive(name, getattr(self, name)) for name in ("t_end", "tolerance")
+        }
+        checked |= {"workers": positive_integer("workers", self.workers), "dealias": bool(self.dealias)}
+        checked |= {"samples": sample_count(self.samples)}
+        checked |= {} if self.dt is None else {"dt": positive("dt", self.dt)}
+        for name, value in checked.items():  # a checkpoint writes them down: numpy's numbers become Python's
+            object.__setattr__(self, name, value)
         if self.method not in METHODS:
             raise InputError(f"method must be one of {', '.join(METHODS)}; got {self.method!r}")
         if self.method == "sbdf4" and self.dt is None:
@@ -170,14 +185,8 @@ class Run:
             "metric": fingerprint(self.metric),
             "background": fingerprint(self.background),
             "gauge": self.rhs.equation.gauge,
-            "t_end": settings.t_end,
-            "dt": settings.dt,
-            "tolerance": settings.tolerance,
-            "samples": settings.samples,
-            "method": settings.method,
-            "dealias": settings.dealias,
             "invariants": list(settings.invariants),
-        }
+        } | {name: getattr(settings, name) for name in DECIDING}
 
     def _checkpoint(self, march: March, watch: Watch) -> tuple[dict[str, Any], dict[str, Array]]:
         memory = {f"memory-{number}": array for number, array in enumerate(march.method.memory)}
@@ -221,8 +230,8 @@ class Run:
     def _first_step(self) -> float:
         """A tenth of the decay time of the initial perturbation, which only the size of a ratio gives."""
         energy = self.xp.abs(self.start) ** 2
-        total = float(self.xp.sum(self.xp.where(self.linear < 0, energy, self.xp.zeros_like(energy))))
-        gradient = -float(self.xp.sum(self.linear * energy))
+        total = entry(self.xp.sum(self.xp.where(self.linear < 0, energy, self.xp.zeros_like(energy))))
+        gradient = -entry(self.xp.sum(self.linear * energy))
         return ACCURACY * (total / gradient if gradient > 0 else 1 / self.grid.smallest_eigenvalue())
 
     def _solution(self, record: Record, march: March, halted: Halted | None, watch: Watch) -> Solution:
@@ -241,6 +250,8 @@ class Run:
             for name, values in record.values.items()
         }
         times = host_scalars(array_api_compat.array_namespace(metrics), record.times, like)
+        on_disk = record.folder is not None and self.background is not None
+        background = to_numpy(self.background) if on_disk else self.background
         return Solution(
             self.grid,
             times,
@@ -249,7 +260,7 @@ class Run:
             message,
             march.used,
             invariants,
-            self.background,
+            background,
             singular,
             self.evaluations,
         )
@@ -287,5 +298,5 @@ def _defect(xp: Any, g: Array) -> str:
     if bool(xp.all(valid)):
         return "the metric ceased to be positive definite within a step"
     index = first_index(xp, ~valid)
-    smallest = float(xp.min(xp.linalg.eigvalsh(g[(*index, ...)])))
+    smallest = entry(xp.min(xp.linalg.eigvalsh(g[(*index, ...)])))
     return f"the metric ceased to be positive definite, with eigenvalue {smallest:.3g} at grid point {index}"
