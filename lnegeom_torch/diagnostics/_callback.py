@@ -136,9 +136,11 @@ class Diagnostics:
         for group in optimizer.param_groups:
             metric = metric_from_data(group.get("metric"))
             for weight in group["params"]:
-                if weight.grad is not None and not weight.grad.is_sparse and weight in self._names:
-                    state = optimizer.state.get(weight, {})
-                    self._before[weight] = (weight.detach().clone(), _measure(metric, weight, state))
+                gradient = weight.grad
+                if gradient is None or gradient.is_sparse or not weight.numel() or weight not in self._names:
+                    continue
+                state = optimizer.state.get(weight, {})
+                self._before[weight] = (weight.detach().clone(), _measure(metric, weight, state))
 
     @torch.no_grad()
     def _after_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:

@@ -66,6 +66,19 @@ def test_numbers_are_what_they_are_defined_to_be(metric, tmp_path):
     assert (row["effective_tau"] != "") == (name == "LNE")
 
 
+@pytest.mark.parametrize("metric", [NormalizedLNE(per="channel"), LogCoshHessian()], ids=str)
+def test_empty_tensors_are_left_out(metric, tmp_path):
+    model = nn.ParameterDict(
+        {"empty": nn.Parameter(torch.ones(0, 2)), "layer": nn.Parameter(torch.ones(2, 2))}
+    )
+    for weight in model.values():
+        weight.grad = torch.ones_like(weight)
+    optimizer = ManifoldSGD(model.values(), metric=metric)
+    with Diagnostics(optimizer, model, path=tmp_path / "d.csv"):
+        optimizer.step()
+    assert [row["layer"] for row in rows_of(tmp_path / "d.csv")] == ["layer"]
+
+
 def test_a_method_brings_its_layers_names_and_residuals(tmp_path):
     torch.manual_seed(0)
     model = build("lenet", channels=1, image_size=12, classes=10)
