@@ -11,6 +11,7 @@ from torch import Tensor
 from lnegeom import InputError
 from lnegeom._array import positive, real
 from lnegeom_torch.metrics._base import Metric, register_metric, wide
+from lnegeom_torch.metrics._workers import reduced
 
 __all__ = ["RicciStep"]
 
@@ -65,24 +66,28 @@ class RicciStep(Metric):
     def natural_gradient(self, weight: Tensor, gradient: Tensor) -> Tensor:
         """``(g − 2 t Ric)⁻¹ ∂L/∂W``, of the shape and dtype of the gradient, as a new tensor."""
         diagonal, first, second = self.parts(weight)
-        covector = wide(gradient).reshape(-1)
+        covector = wide(gradient)
         # (D − U Uᵀ)⁻¹ = D⁻¹ + D⁻¹ U (I − Uᵀ D⁻¹ U)⁻¹ Uᵀ D⁻¹, the middle a 2 × 2 matrix.
         base, a, b = covector / diagonal, first / diagonal, second / diagonal
-        aa, ab, bb = 1 - (first * a).sum(), -(first * b).sum(), 1 - (second * b).sum()
-        x, y = (a * covector).sum(), (b * covector).sum()
+        aa, ab, bb = 1 - _sum(first * a), -_sum(first * b), 1 - _sum(second * b)
+        x, y = _sum(a * covector), _sum(b * covector)
         determinant = aa * bb - ab * ab
         result = base + a * ((bb * x - ab * y) / determinant) + b * ((aa * y - ab * x) / determinant)
-        return result.reshape(gradient.shape).to(gradient.dtype)
+        return result.to(gradient.dtype)
 
     def parts(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """``D``, ``u`` and ``v`` of ``g − 2 t Ric = diag(D) − u uᵀ − v vᵀ``, each of shape ``(n,)``."""
-        flat = wide(weight).reshape(-1)
+        """``D``, ``u`` and ``v`` of ``g − 2 t Ric = diag(D) − u uᵀ − v vᵀ``, each of the weight's shape."""
+        flat = wide(weight)
         tiny = torch.finfo(flat.dtype).tiny
-        tau = math.sqrt(self.chi) / torch.linalg.vector_norm(flat).clamp_min(tiny**0.25)
+        tau = math.sqrt(self.chi) / torch.linalg.vector_norm(flat).clamp(min=tiny**0.25)
         u = torch.tanh(tau * flat)
         # τ drops out of everything but t, which is normalised: take h without it.
-        h, w = 1 - u * u, 1 - (u * u).sum()
-        spread = (h * (1 + u * u / w)).sum() * h - h * h
+        h, w = 1 - u * u, 1 - _sum(u * u)
+        spread = _sum(h * (1 + u * u / w)) * h - h * h
         # One weight alone has no curvature.
-        double_t = self.step * w / spread.mean().clamp_min(tiny**0.5)
+        double_t = self.step * w / (_sum(spread) / max(spread.numel(), 1)).clamp(min=tiny**0.5)
         return 1 + double_t / w * spread, u, (double_t.sqrt() / w) * (h * u)
+
+
+def _sum(products: Tensor) -> Tensor:
+    return reduced(torch.sum(products))

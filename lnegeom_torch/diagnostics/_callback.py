@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lnegeom import InputError
 from lnegeom._array import positive_integer
 from lnegeom_torch.methods import Method
-from lnegeom_torch.metrics import LNE, Metric, metric_from_data
+from lnegeom_torch.metrics import LNE, Metric, metric_from_data, wide
 
 __all__ = ["COLUMNS", "Diagnostics"]
 
@@ -140,9 +140,11 @@ class Diagnostics:
         for group in optimizer.param_groups:
             metric = metric_from_data(group.get("metric"))
             for weight in group["params"]:
-                if weight.grad is not None and not weight.grad.is_sparse and weight in self._names:
-                    state = optimizer.state.get(weight, {})
-                    self._before[weight] = (weight.detach().clone(), _measure(metric, weight, state))
+                gradient = weight.grad
+                if gradient is None or gradient.is_sparse or not weight.numel() or weight not in self._names:
+                    continue
+                state = optimizer.state.get(weight, {})
+                self._before[weight] = (weight.detach().clone(), _measure(metric, weight, state))
 
     @torch.no_grad()
     def _after_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
@@ -206,10 +208,16 @@ def _measure(metric: Metric | None, weight: Tensor, state: dict[str, Any]) -> di
     gradient = weight.grad
     assert gradient is not None
     (natural,) = metric.natural_gradients([weight], [gradient], None, [state])
-    lengths = torch.linalg.vector_norm(natural) * torch.linalg.vector_norm(gradient)
-    cosine = torch.sum(natural * gradient) / lengths.clamp(min=torch.finfo(lengths.dtype).tiny)
-    found["angle"] = torch.acos(cosine.clamp(-1, 1)) * (180 / math.pi)
+    found["angle"] = _angle(wide(natural), wide(gradient)) * (180 / math.pi)
     return found
+
+
+def _angle(a: Tensor, b: Tensor) -> Tensor:
+    """Kahan's formula: by the cosine, angles below a degree would be lost in float32."""
+    tiny = torch.finfo(a.dtype).tiny
+    a, b = (v / torch.linalg.vector_norm(v).clamp(min=tiny) for v in (a, b))
+    apart, along = (_whole(torch.linalg.vector_norm(v)) for v in (a - b, a + b))
+    return 2 * torch.atan2(apart, along)
 
 
 def _whole(value: Tensor) -> Tensor:

@@ -171,8 +171,8 @@ class Graph(RankOne):
     def _strength(self, squared: Any, weight: Tensor) -> Any:
         if self.sign > 0:
             return -1 / (1 + squared)
-        shrink = 0.5 / at_least(squared, 0.5)
-        return shrink / (1 - shrink * squared)
+        # 1 − shrink |p|², also where |p|² overflows.
+        return 0.5 / at_least(squared, 0.5) / at_least(1 - squared, 0.5)
 
     def scale(self, weight: Tensor) -> Tensor:
         """The factor on φ², 1 in Euclidean space."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from lnegeom._array import positive
 from lnegeom_torch.metrics._base import Metric, register_metric, wide
 from lnegeom_torch.metrics._room import Room, squared_cosh_
+from lnegeom_torch.metrics._workers import whole
 
 __all__ = ["LogCoshHessian", "largest_argument"]
 
@@ -77,7 +78,8 @@ class LogCoshHessian(Metric):
 
     def eigenvalues(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Least and largest of the diagonal."""
-        sizes = self.natural_gradient(weight, torch.ones_like(weight, dtype=wide(weight).dtype))
+        # All of them on each process: a process without weights has no largest one.
+        sizes = whole(self.natural_gradient(weight, torch.ones_like(weight, dtype=wide(weight).dtype)))
         return 1 / sizes.amax(), 1 / sizes.amin(), None
 
     def acceleration(self, weight: Tensor, velocity: Tensor, origin: Tensor | None = None) -> Tensor:

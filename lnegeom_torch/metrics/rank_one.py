@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lnegeom_torch.metrics._base import Metric, wide
 from lnegeom_torch.metrics._room import Room
-from lnegeom_torch.metrics._workers import reduced
+from lnegeom_torch.metrics._workers import reduced, whole
 
 __all__ = ["RankOne", "at_least"]
 
@@ -58,7 +58,8 @@ class RankOne(Metric):
         """Least and largest eigenvalue of g, all others 1; of the layer's blocks, the one furthest from 1."""
         p = self._covector(wide(weight))
         squared = self._sum(p * p)
-        inverse = 1 + self._strength(squared, weight) * squared
+        # All of it on each process: a process without a channel has no largest one.
+        inverse = whole(1 + self._strength(squared, weight) * squared)
         outlier = torch.where(inverse.amax() > 1, 1 / inverse.amax(), 1 / inverse.amin())
         return outlier.clamp(max=1), outlier.clamp(min=1), outlier
 

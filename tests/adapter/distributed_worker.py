@@ -136,12 +136,12 @@ class Writer:
         self.seen[tag] = value
 
 
-def check_quantized_fully_shard(mesh):
+def check_quantized_fully_shard(config, mesh):
     """Weights and diagnostics, of layers quantized first and sharded then."""
     results, diagnostics = [], []
     for sharded in (False, True):
         model = network()
-        method = quantize_(model, QuantConfig("wcg", metric=NormalizedLNE(0.6)))
+        method = quantize_(model, config)
         if sharded:
             fully_shard(model, mesh=mesh)
         assert all(isinstance(p, DTensor) == sharded for p in method.latents.values())
@@ -242,7 +242,13 @@ def main(rank, processes, folder):
                 check_fisher(mesh, kind)
             check_fisher_refuses(mesh)
         if FSDP2:
-            check_quantized_fully_shard(mesh)
+            configs = (
+                QuantConfig("wcg", metric=NormalizedLNE(0.6)),
+                QuantConfig("logcosh"),
+                QuantConfig("ricci"),
+            )
+            for config in configs if dist.get_world_size() == 4 else configs[:1]:
+                check_quantized_fully_shard(config, mesh)
             check_checkpoint(mesh, Path(folder) / "checkpoint")
     finally:
         dist.destroy_process_group()

@@ -68,6 +68,35 @@ def test_numbers_are_what_they_are_defined_to_be(metric, tmp_path):
     assert (row["effective_tau"] != "") == (name == "LNE")
 
 
+def test_small_angles_keep_their_digits(tmp_path):
+    """cosh² near 1 turns a gradient by a hundredth of a degree; float64 has the truth."""
+    torch.manual_seed(0)
+    rows = []
+    start, gradient = 1e-2 * torch.randn(50), torch.randn(50)
+    for dtype in (torch.float32, torch.float64):
+        weight = nn.Parameter(start.to(dtype))
+        weight.grad = gradient.to(dtype)
+        optimizer, path = ManifoldSGD([weight], metric=LogCoshHessian()), tmp_path / f"{dtype}.csv"
+        with Diagnostics(optimizer, nn.ParameterDict({"layer": weight}), path=path):
+            optimizer.step()
+        rows += rows_of(path)
+    assert 0 < float(rows[1]["angle"]) < 0.02
+    assert float(rows[0]["angle"]) == pytest.approx(float(rows[1]["angle"]), rel=1e-2)
+
+
+@pytest.mark.parametrize("metric", [NormalizedLNE(per="channel"), LogCoshHessian()], ids=str)
+def test_empty_tensors_are_left_out(metric, tmp_path):
+    model = nn.ParameterDict(
+        {"empty": nn.Parameter(torch.ones(0, 2)), "layer": nn.Parameter(torch.ones(2, 2))}
+    )
+    for weight in model.values():
+        weight.grad = torch.ones_like(weight)
+    optimizer = ManifoldSGD(model.values(), metric=metric)
+    with Diagnostics(optimizer, model, path=tmp_path / "d.csv"):
+        optimizer.step()
+    assert [row["layer"] for row in rows_of(tmp_path / "d.csv")] == ["layer"]
+
+
 def test_a_method_brings_its_layers_names_and_residuals(tmp_path):
     torch.manual_seed(0)
     model = build("lenet", channels=1, image_size=12, classes=10)

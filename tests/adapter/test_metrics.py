@@ -16,6 +16,7 @@ from lnegeom_torch.metrics import (
     LogCoshHessian,
     Metric,
     NormalizedLNE,
+    Room,
     metric_from_data,
     metric_to_data,
     register_metric,
@@ -156,6 +157,19 @@ def test_log_cosh_hessian_is_that_of_the_potential():
     expected = hessian(lambda y: torch.log(torch.cosh(0.7 * y)).sum() / 0.7**2)(x)
     natural = LogCoshHessian(0.7).natural_gradient(x, torch.ones(2, dtype=torch.float64))
     torch.testing.assert_close(expected @ natural, torch.ones(2, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("value", [0.0, 1e-20, 1e-4, 3.0, 300.0, 1e30])
+def test_no_finite_weight_gives_nan_or_infinity(metric, dtype, value):
+    value = min(value, torch.finfo(dtype).max)
+    w = torch.full((40, 30), value, dtype=dtype)
+    g = torch.full((40, 30), 0.25, dtype=dtype)
+    for room in (None, Room.within(torch.empty(w.numel()), [w])):
+        (found,) = metric.natural_gradients([w], [g], room)
+        assert found.dtype == dtype
+        assert torch.isfinite(found).all()
 
 
 def test_channels_have_metrics_of_their_own():
