@@ -156,7 +156,7 @@ def test_a_method_waits_for_the_loss_and_for_the_gradients_norm_only(monkeypatch
         method.step(optimizer, nn.functional.cross_entropy, x, y)
         checks = 2 if name in REWRITES_GRADIENTS or name == "rf" else 1
         assert traffic.reads == ["Method._backward"] + ["check_gradients"] * checks
-            assert len(traffic.sends) == (name == "rf")  # its sums begin on the host, once an epoch
+        assert len(traffic.sends) == (name == "rf")  # its sums begin on the host, once an epoch
         traffic.clear()
         assert all(map(is_there, (method.predict(x), model.eval()(x))))
         assert traffic.reads == traffic.sends == []
