@@ -22,7 +22,7 @@ def names() -> list[str]:
     --------
     >>> from lnegeom_torch import recipes
     >>> recipes.names()[:2]
-    ['digits-mlp/bcgd', 'digits-mlp/coarse']
+    ['blended-coarse-small/resnet18-bcgd', 'blended-coarse-small/resnet18-bcgd-ends-32']
     """
     return sorted(f"{table}/{row}" for table, settings in _tables().items() for row in settings["rows"])
 

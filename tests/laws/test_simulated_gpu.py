@@ -89,6 +89,7 @@ def test_what_surrounds_a_flow_takes_the_devices_metrics():
         assert all(isinstance(value, float) for value in found.values())
         assert is_there(flow.closeness(metric))
         assert is_there(flow.discrete_flow_residual(*array(np.ones((5, 4))), 2.0, 3.0))
+        assert is_there(flow.relative_flow_residual(*array(np.ones((5, 4))), 2.0, 3.0))
         assert is_there(SQUARE.integrate(metric[..., 0, 0]))
         for grid in (flow.BoxGrid((9,)), flow.WarpedGrid(9, dim=3)):
             assert is_there(grid.integrate(array(np.ones(9))))
