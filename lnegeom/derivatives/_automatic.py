@@ -190,7 +190,48 @@ def _backward(single: Callable[[Array], Array], order: int, passes: float) -> Ca
 
 def reverse(source: str, function: Callable[[Array], Array], x: Array, vectorized: bool) -> Array:
     """First derivatives of a function of one number, in one reverse pass."""
-    transforms, single = transforms_of(source), _at_one_point(source, function, vectorized)
+    single = _at_one_point(source, function, vectorized)
+    gradient = _gradient(source, single)
+
+    def at_point(y: Array) -> tuple[Array, Array]:
+        slope, value = gradient(y)
+        return value, slope
+
+    with named_failure(source):
+        points = x.reshape(-1, x.shape[-1])
+        value, slope = at_each(source, function, "gradient", at_point, points, single)
+    slope, value = slope.reshape(x.shape), value.reshape(x.shape[:-1])
+    _check_defined(x, value, slope)
+    return slope
+
+
+def along(
+    source: str, function: Callable[[Array], Array], x: Array, vector: Array, vectorized: bool
+) -> Array:
+    """``∂_a ∂_b f v^b`` of a function of one number, in two reverse passes."""
+    single, n = _at_one_point(source, function, vectorized), x.shape[-1]
+    gradient = _gradient(source, single)
+
+    def at_pair(pair: Array) -> tuple[Array, Array]:
+        def change(y: Array) -> tuple[Array, Array]:
+            slope, value = gradient(y)
+            return (slope * pair[n:]).sum(), value
+
+        bend, value = transforms_of(source).grad(change, has_aux=True)(pair[:n])
+        return value, bend
+
+    with named_failure(source):
+        pairs = array_api_compat.array_namespace(x).concat([x, vector], axis=-1)
+        value, bend = at_each(
+            source, function, "along", at_pair, pairs.reshape(-1, 2 * n), lambda pair: single(pair[:n])
+        )
+    bend = bend.reshape(x.shape)
+    _check_defined(x, value.reshape(x.shape[:-1]), bend)
+    return bend
+
+
+def _gradient(source: str, single: Callable[[Array], Array]) -> Callable[[Array], tuple[Array, Array]]:
+    """First derivatives at one point of a function of one number, and its value."""
 
     def number(y: Array) -> tuple[Array, Array]:
         value = single(y)
@@ -200,16 +241,8 @@ def reverse(source: str, function: Callable[[Array], Array], x: Array, vectorize
             )
         return value, value
 
-    def at_point(y: Array) -> tuple[Array, Array]:
-        slope, value = transforms.grad(number, has_aux=True)(y)
-        return value, slope
-
-    with named_failure(source):
-        points = x.reshape(-1, x.shape[-1])
-        value, slope = at_each(source, function, "gradient", at_point, points, single)
-    slope, value = slope.reshape(x.shape), value.reshape(x.shape[:-1])
-    _check_defined(x, value, slope)
-    return slope
+    gradient: Callable[[Array], tuple[Array, Array]] = transforms_of(source).grad(number, has_aux=True)
+    return gradient
 
 
 def check_real(value: Any) -> None:
