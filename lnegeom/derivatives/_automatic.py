@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import array_api_compat
 import numpy as np
@@ -118,7 +117,11 @@ def forward(
 
     with named_failure(source):
         points = x.reshape(-1, n)
-        value, first, second = _cheaper(source, function, points, order, at_point, single)
+        # a record has no cost of Python's to save
+        fresh = source == "torch" and not isinstance(function, Recorded)
+        small = fresh and _is_small(function, single, points, order)
+        derived = _backward(single, order) if small else at_point
+        value, first, second = at_each(source, function, f"jet {order}", derived, points, single)
     out = tuple(value.shape[1:])
     if source == "torch":  # whose forward mode lets tangents of single numbers become doubles
         first, second = first.to(value.dtype), second.to(value.dtype)
@@ -139,39 +142,32 @@ which takes up to a millisecond an operation. Reverse mode does not, but takes a
 """
 
 
-def _cheaper(
-    source: str,
-    function: Callable[..., Array],
-    points: Array,
-    order: int,
-    at_point: AtPoint,
-    single: Callable[[Array], Array],
-) -> tuple[Array, ...]:
-    """What `at_each` makes of `at_point`, in reverse mode where torch has less to do in that."""
-    each = functools.partial(at_each, source, function, f"jet {order}", points=points, single=single)
-    size = max(1, math.prod(points.shape) * points.shape[-1] ** (order - 1))
-    # a record has no cost of Python's to save
-    if source == "torch" and not isinstance(function, Recorded) and size <= FEW:
-        with contextlib.suppress(_ManyOutputs):
-            return each(at_point=_backward(single, order, FEW / size))
-    return each(at_point=at_point)
+_OUTPUTS: WeakKeyDictionary[Callable[..., Array], dict[int, int]] = WeakKeyDictionary()
+"""How many numbers functions gave, by the dimension of their points: to ask again costs a call."""
 
 
-class _ManyOutputs(Exception):
-    """Reverse mode would take too many passes."""
+def _is_small(
+    function: Callable[..., Array], single: Callable[[Array], Array], points: Array, order: int
+) -> bool:
+    n = points.shape[-1]
+    size = points.numel() * n ** (order - 1)  # and more for each output
+    if size > FEW:
+        return False
+    try:
+        known = _OUTPUTS.setdefault(function, {})
+    except TypeError:  # a callable that cannot be remembered
+        known = {}
+    if n not in known:
+        known[n] = single(points[0]).numel()
+    return bool(size * known[n] ** (order + 1) <= FEW)
 
 
-def _backward(single: Callable[[Array], Array], order: int, passes: float) -> Callable[[Array], Any]:
-    """A function's value, first and second derivatives at one point of torch's, in reverse mode alone.
-
-    How many outputs there are, and so how many passes, is known once the function has been called.
-    """
+def _backward(single: Callable[[Array], Array], order: int) -> Callable[[Array], Any]:
+    """A function's value, first and second derivatives at one point of torch's, in reverse mode alone."""
     jacrev = transforms_of("torch").jacrev
 
     def noted(y: Array) -> tuple[Array, Array]:
         value = single(y)
-        if value.numel() ** (order + 1) > passes:
-            raise _ManyOutputs
         return value, value
 
     def gradient(y: Array) -> tuple[Array, tuple[Array, Array]]:
