@@ -18,8 +18,8 @@ ON_THE_DEVICE = [name for name in GROUPS if name not in ELSEWHERE]
 # Where values are looked at: checks of arguments, and Newton's iterations, which end when they converge.
 CHECKS = {"holds", "_decide"}
 # A symmetric matrix's basis, and nodes, come from the host at each call; the samples of a path go through it.
-SENT = {"constant", "as_floating", "as_like"}
-AND_ALSO = {"closed geodesics": {"to_numpy", "from_numpy"}}
+SENT = {"from_numpy", "as_floating", "as_like"}
+AND_ALSO = {"closed geodesics": {"to_numpy"}}
 
 
 @pytest.mark.parametrize("name", ON_THE_DEVICE)
