@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from lnegeom._array import Array, from_numpy
 Constant = np.ndarray[Any, np.dtype[np.float64]]
 
 
+@functools.cache
 def basis(k: int) -> Constant:
     """Symmetric matrices E_a ``(k(k+1)/2, k, k)`` of zeros and ones."""
     rows, columns = np.triu_indices(k)
@@ -20,6 +22,7 @@ def basis(k: int) -> Constant:
     return matrices
 
 
+@functools.cache
 def counts(k: int) -> Constant:
     """How often each entry stands in the matrix: once on the diagonal, twice off it."""
     total: Constant = basis(k).sum(axis=(1, 2))

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from lnegeom._array import Array, GeometryError, InputError
 from lnegeom.derivatives import Derivatives, Jet, check_source, evaluate, gradient, jet
+from lnegeom.derivatives._jet import hessian_apply
 from lnegeom.derivatives._recorded import with_record
 
 __all__ = ["ScalarField", "as_field", "field_jet"]
@@ -50,6 +51,10 @@ class _CallableField:
 
     def _hessian(self, xp: Any, x: Array) -> Array:
         return self._jet(x).second
+
+    def _hessian_apply(self, xp: Any, x: Array, vector: Array) -> Array:
+        options: dict[str, Any] = {"derivatives": self.derivatives, "vectorized": self.vectorized}
+        return hessian_apply(self.function, x, vector, **options)
 
     def _jet(self, x: Array) -> Jet:
         found = jet(self.function, x, derivatives=self.derivatives, vectorized=self.vectorized)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import array_api_compat
 import numpy as np
@@ -130,7 +129,11 @@ def forward(
 
     with named_failure(source):
         points = x.reshape(-1, n)
-        value, first, second = _cheaper(source, function, points, order, at_point, single)
+        # a record has no cost of Python's to save
+        fresh = source == "torch" and not isinstance(function, Recorded)
+        small = fresh and _is_small(function, single, points, order)
+        derived = _backward(single, order) if small else at_point
+        value, first, second = at_each(source, function, f"jet {order}", derived, points, single)
     out = tuple(value.shape[1:])
     if source == "torch":  # whose forward mode lets tangents of single numbers become doubles
         first, second = first.to(value.dtype), second.to(value.dtype)
@@ -151,39 +154,32 @@ which takes up to a millisecond an operation. Reverse mode does not, but takes a
 """
 
 
-def _cheaper(
-    source: str,
-    function: Callable[..., Array],
-    points: Array,
-    order: int,
-    at_point: AtPoint,
-    single: Callable[[Array], Array],
-) -> tuple[Array, ...]:
-    """What `at_each` makes of `at_point`, in reverse mode where torch has less to do in that."""
-    each = functools.partial(at_each, source, function, f"jet {order}", points=points, single=single)
-    size = max(1, math.prod(points.shape) * points.shape[-1] ** (order - 1))
-    # a record has no cost of Python's to save
-    if source == "torch" and not isinstance(function, Recorded) and size <= FEW:
-        with contextlib.suppress(_ManyOutputs):
-            return each(at_point=_backward(single, order, FEW / size))
-    return each(at_point=at_point)
+_OUTPUTS: WeakKeyDictionary[Callable[..., Array], dict[int, int]] = WeakKeyDictionary()
+"""How many numbers functions gave, by the dimension of their points: to ask again costs a call."""
 
 
-class _ManyOutputs(Exception):
-    """Reverse mode would take too many passes."""
+def _is_small(
+    function: Callable[..., Array], single: Callable[[Array], Array], points: Array, order: int
+) -> bool:
+    n = points.shape[-1]
+    size = points.numel() * n ** (order - 1)  # and more for each output
+    if size > FEW:
+        return False
+    try:
+        known = _OUTPUTS.setdefault(function, {})
+    except TypeError:  # a callable that cannot be remembered
+        known = {}
+    if n not in known:
+        known[n] = single(points[0]).numel()
+    return bool(size * known[n] ** (order + 1) <= FEW)
 
 
-def _backward(single: Callable[[Array], Array], order: int, passes: float) -> Callable[[Array], Any]:
-    """A function's value, first and second derivatives at one point of torch's, in reverse mode alone.
-
-    How many outputs there are, and so how many passes, is known once the function has been called.
-    """
+def _backward(single: Callable[[Array], Array], order: int) -> Callable[[Array], Any]:
+    """A function's value, first and second derivatives at one point of torch's, in reverse mode alone."""
     jacrev = transforms_of("torch").jacrev
 
     def noted(y: Array) -> tuple[Array, Array]:
         value = single(y)
-        if value.numel() ** (order + 1) > passes:
-            raise _ManyOutputs
         return value, value
 
     def gradient(y: Array) -> tuple[Array, tuple[Array, Array]]:
@@ -202,7 +198,48 @@ def _backward(single: Callable[[Array], Array], order: int, passes: float) -> Ca
 
 def reverse(source: str, function: Callable[[Array], Array], x: Array, vectorized: bool) -> Array:
     """First derivatives of a function of one number, in one reverse pass."""
-    transforms, single = transforms_of(source), _at_one_point(source, function, vectorized)
+    single = _at_one_point(source, function, vectorized)
+    gradient = _gradient(source, single)
+
+    def at_point(y: Array) -> tuple[Array, Array]:
+        slope, value = gradient(y)
+        return value, slope
+
+    with named_failure(source):
+        points = x.reshape(-1, x.shape[-1])
+        value, slope = at_each(source, function, "gradient", at_point, points, single)
+    slope, value = slope.reshape(x.shape), value.reshape(x.shape[:-1])
+    _check_defined(x, value, slope)
+    return slope
+
+
+def along(
+    source: str, function: Callable[[Array], Array], x: Array, vector: Array, vectorized: bool
+) -> Array:
+    """``∂_a ∂_b f v^b`` of a function of one number, in two reverse passes."""
+    single, n = _at_one_point(source, function, vectorized), x.shape[-1]
+    gradient = _gradient(source, single)
+
+    def at_pair(pair: Array) -> tuple[Array, Array]:
+        def change(y: Array) -> tuple[Array, Array]:
+            slope, value = gradient(y)
+            return (slope * pair[n:]).sum(), value
+
+        bend, value = transforms_of(source).grad(change, has_aux=True)(pair[:n])
+        return value, bend
+
+    with named_failure(source):
+        pairs = array_api_compat.array_namespace(x).concat([x, vector], axis=-1)
+        value, bend = at_each(
+            source, function, "along", at_pair, pairs.reshape(-1, 2 * n), lambda pair: single(pair[:n])
+        )
+    bend = bend.reshape(x.shape)
+    _check_defined(x, value.reshape(x.shape[:-1]), bend)
+    return bend
+
+
+def _gradient(source: str, single: Callable[[Array], Array]) -> Callable[[Array], tuple[Array, Array]]:
+    """First derivatives at one point of a function of one number, and its value."""
 
     def number(y: Array) -> tuple[Array, Array]:
         value = single(y)
@@ -212,16 +249,8 @@ def reverse(source: str, function: Callable[[Array], Array], x: Array, vectorize
             )
         return value, value
 
-    def at_point(y: Array) -> tuple[Array, Array]:
-        slope, value = transforms.grad(number, has_aux=True)(y)
-        return value, slope
-
-    with named_failure(source):
-        points = x.reshape(-1, x.shape[-1])
-        value, slope = at_each(source, function, "gradient", at_point, points, single)
-    slope, value = slope.reshape(x.shape), value.reshape(x.shape[:-1])
-    _check_defined(x, value, slope)
-    return slope
+    gradient: Callable[[Array], tuple[Array, Array]] = transforms_of(source).grad(number, has_aux=True)
+    return gradient
 
 
 def check_real(value: Any) -> None:

@@ -9,8 +9,9 @@ from typing import Literal
 import array_api_compat
 import numpy as np
 
-from lnegeom._array import Array, GeometryError, InputError, as_floating, from_numpy, to_numpy
+from lnegeom._array import Array, GeometryError, InputError, as_floating, from_numpy, matvec, to_numpy
 from lnegeom.derivatives._automatic import (
+    along,
     at_each,
     check_real,
     forward,
@@ -167,6 +168,40 @@ def gradient(
         return found.first
 
     there = reverse(source, function, in_library(source, x), vectorized)
+    return there if source == own_source(x) else from_numpy(there, x)
+
+
+def hessian_apply(
+    function: Callable[[Array], Array],
+    x: Array,
+    vector: Array,
+    *,
+    derivatives: Derivatives = "auto",
+    vectorized: bool = False,
+) -> Array:
+    """Second derivatives along vectors, ``∂_a ∂_b f v^b``, ``(..., n)``, in O(n) where automatic.
+
+    Arguments are those of `gradient`, and vectors ``(..., n)``, whose batch axes broadcast with the points'.
+
+    Raises
+    ------
+    GeometryError
+        If the function gives anything but one number at a point, or a derivative is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lnegeom.derivatives._jet import hessian_apply
+    >>> hessian_apply(lambda x: x[0] * x[1], np.array([2.0, 3.0]), np.array([1.0, 0.0])).round(9)
+    array([0., 1.])
+    """
+    xp = array_api_compat.array_namespace(x)
+    source = source_of(function, x, derivatives)
+    if source == "finite":
+        return matvec(jet(function, x, derivatives="finite", vectorized=vectorized).second, vector)
+    shape = np.broadcast_shapes(tuple(x.shape), tuple(vector.shape))
+    points, vectors = (in_library(source, xp.broadcast_to(array, shape)) for array in (x, vector))
+    there = along(source, function, points, vectors, vectorized)
     return there if source == own_source(x) else from_numpy(there, x)
 
 

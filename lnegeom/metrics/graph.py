@@ -31,7 +31,8 @@ class Graph(Metric):
         R_ijkl = (ε/w) (P_ik P_jl − P_il P_jk),    Ric = (ε/w) [tr(g^{-1}P) P − P g^{-1} P]
 
     `sharp`, `flat`, `inner`, `norm` and `logdet` take O(n); for a separable potential φ, and for
-    `LogSumExp`, so do `christoffel_apply`, `ricci_apply` and `scalar_curvature`.
+    `LogSumExp`, so do `christoffel_apply`, `ricci_apply` and `scalar_curvature`; for a callable φ that torch
+    or JAX differentiates, `christoffel_apply`.
 
     Parameters
     ----------
@@ -169,9 +170,11 @@ class Graph(Metric):
 
     def _bend(self, xp: Any, local: _Local, vector: Array) -> Array:
         """``P v``."""
-        if isinstance(self.phi, Potential):
-            return self.phi._hessian_apply(xp, local.x, vector)
-        return matvec(self.phi._hessian(xp, local.x), vector)
+        apply = getattr(self.phi, "_hessian_apply", None)
+        if apply is None:
+            return matvec(self.phi._hessian(xp, local.x), vector)
+        bent: Array = apply(xp, local.x, vector)
+        return bent
 
     def _traces(self, xp: Any, local: _Local) -> tuple[Array, Array]:
         """``tr(g^{-1}P)`` and ``tr((g^{-1}P)²)``, from ``g^{-1} = I − ε p pᵀ/w``."""

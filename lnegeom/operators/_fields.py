@@ -20,7 +20,7 @@ def point_of(connection: Connection, x: Any) -> tuple[Any, Array]:
     return xp, x
 
 
-def field_jet(
+def tensor_jet(
     xp: Any,
     field: Field,
     x: Array,

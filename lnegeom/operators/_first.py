@@ -17,7 +17,7 @@ from lnegeom.fields import as_field
 from lnegeom.metrics import Metric
 from lnegeom.metrics._checks import check_metric
 from lnegeom.metrics._covariant_hessian import CovariantHessian
-from lnegeom.operators._fields import Field, field_jet, point_of
+from lnegeom.operators._fields import Field, point_of, tensor_jet
 
 
 def covariant_derivative(
@@ -70,7 +70,7 @@ def covariant_derivative(
     True
     """
     xp, x = point_of(connection, x)
-    found = field_jet(xp, field, x, indices, derivatives, vectorized)
+    found = tensor_jet(xp, field, x, indices, derivatives, vectorized)
     return tensors.covariant(xp, connection.christoffel(x), found.value, found.first, indices)
 
 
@@ -162,7 +162,7 @@ def divergence(
     2.0
     """
     xp, x = point_of(connection, x)
-    found = field_jet(xp, field, x, "^", derivatives, vectorized)
+    found = tensor_jet(xp, field, x, "^", derivatives, vectorized)
     contracted = xp.linalg.trace(moveaxis(xp, connection.christoffel(x), -1, -3))  # Γ^i_ij
     return xp.linalg.trace(found.first) + dot(xp, contracted, found.value)
 

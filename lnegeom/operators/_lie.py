@@ -9,7 +9,7 @@ from lnegeom._array import Array, as_floating, check_vectors
 from lnegeom.derivatives import Derivatives
 from lnegeom.metrics import Metric
 from lnegeom.metrics._checks import check_metric
-from lnegeom.operators._fields import Field, field_jet, point_of
+from lnegeom.operators._fields import Field, point_of, tensor_jet
 
 
 def lie_derivative(
@@ -50,8 +50,8 @@ def lie_derivative(
     """
     xp, x = as_floating(x=x)
     check_vectors(xp, x, "x", None)
-    along = field_jet(xp, vector, x, "^", derivatives, vectorized)
-    found = field_jet(xp, field, x, indices, derivatives, vectorized)
+    along = tensor_jet(xp, vector, x, "^", derivatives, vectorized)
+    found = tensor_jet(xp, field, x, indices, derivatives, vectorized)
     batch, n = tuple(x.shape[:-1]), x.shape[-1]
     direction = xp.reshape(along.value, (*batch, *(1,) * len(indices), n))
     return xp.sum(found.first * direction, axis=-1) - tensors.derivation(
@@ -75,7 +75,7 @@ def killing_residual(
     True
     """
     xp, x = point_of(check_metric(metric), x)
-    found = field_jet(xp, vector, x, "^", derivatives, vectorized)
+    found = tensor_jet(xp, vector, x, "^", derivatives, vectorized)
     local = metric._local(xp, x)
     slope = tensors.covariant(xp, metric._christoffel(xp, local), found.value, found.first, "^")
     lowered = metric._matrix(xp, local) @ slope

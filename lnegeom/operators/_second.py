@@ -10,7 +10,7 @@ from lnegeom.derivatives import Derivatives, jet
 from lnegeom.metrics import Metric
 from lnegeom.metrics._checks import check_metric, check_symmetric
 from lnegeom.metrics._jet import JetMetric
-from lnegeom.operators._fields import Field, field_jet, point_of
+from lnegeom.operators._fields import Field, point_of, tensor_jet
 
 
 def rough_laplacian(
@@ -37,7 +37,7 @@ def rough_laplacian(
            [0., 0.]])
     """
     xp, x = point_of(check_metric(metric), x)
-    found = field_jet(xp, field, x, indices, derivatives, vectorized, order=2)
+    found = tensor_jet(xp, field, x, indices, derivatives, vectorized, order=2)
     return _traced(xp, metric, x, (found.value, found.first, found.second), indices, derivatives)
 
 
@@ -68,7 +68,7 @@ def lichnerowicz_laplacian(
     True
     """
     xp, x = point_of(check_metric(metric), x)
-    found = field_jet(xp, field, x, "__", derivatives, vectorized, order=2)
+    found = tensor_jet(xp, field, x, "__", derivatives, vectorized, order=2)
     check_symmetric(xp, found.value, "field", "a symmetric 2-tensor")
     rough = _traced(xp, metric, x, (found.value, found.first, found.second), "__", derivatives)
     local = metric._local(xp, x)

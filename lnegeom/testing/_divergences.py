@@ -157,19 +157,13 @@ def check_divergence(
         The divergence; a function of your own is one as ``CallableDivergence(function, dim)``.
     x : array
         At least two points ``(..., n)`` of its domain; each is compared with the next.
-    tolerance : float, optional
-        Relative tolerance of every law, by default as in `check_metric`.
-    laws : list of str, optional
-        Which of `divergence_laws`; left out, all of them.
+    tolerance, laws
+        As in `check_metric`, of the laws that `divergence_laws` lists.
 
     Raises
     ------
-    LawError
-        An AssertionError that names each law broken, where, and what usually causes it.
-    InputError
-        If a law is unknown, or an argument is none of the above.
-    GeometryError
-        If a point is outside the domain, or there is but one.
+    LawError, InputError, GeometryError
+        As in `check_metric`; the last also where there is but one point.
 
     References
     ----------

@@ -189,19 +189,14 @@ def check_family(
         All observations, or nodes of a quadrature over them, ``(Q,)`` or ``(Q, event_size)``.
     weights : array, optional
         The weights ``(Q,)`` of the nodes; left out, 1 each, as for discrete observations.
-    tolerance : float, optional
-        Relative tolerance of every law, by default as in `check_metric`.
-    laws : list of str, optional
-        Which of `family_laws`; left out, all that apply.
+    tolerance, laws
+        As in `check_metric`, of the laws that `family_laws` lists.
 
     Raises
     ------
-    LawError
-        An AssertionError that names each law broken, where, and what usually causes it.
-    InputError
-        If a law is unknown, does not apply or lacks events, or an argument is none of the above.
-    GeometryError
-        If a parameter is outside the domain, an event outside the support, or there is but one parameter.
+    LawError, InputError, GeometryError
+        As in `check_metric`; also where a law lacks its events, an event is outside the support, or there is
+        but one parameter.
 
     Examples
     --------

@@ -153,19 +153,13 @@ def check_potential(
         The potential ψ.
     x : array
         Points ``(..., n)`` of its domain.
-    tolerance : float, optional
-        Relative tolerance of every law, by default as in `check_metric`.
-    laws : list of str, optional
-        Which of `potential_laws`; left out, all of them.
+    tolerance, laws
+        As in `check_metric`, of the laws that `potential_laws` lists.
 
     Raises
     ------
-    LawError
-        An AssertionError that names each law broken, where, and what usually causes it.
-    InputError
-        If a law is unknown, or an argument is none of the above.
-    GeometryError
-        If a point is outside the domain.
+    LawError, InputError, GeometryError
+        As in `check_metric`.
 
     Examples
     --------

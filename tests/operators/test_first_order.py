@@ -194,3 +194,14 @@ def test_bad_input_is_refused_in_one_line(call, message):
     with pytest.raises(lnegeom.InputError, match=message) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+def test_the_laplacian_of_a_potential_needs_no_square_matrix():
+    n = 200_000
+    x = np.random.default_rng(0).uniform(-1e-3, 1e-3, n)
+    u = np.tanh(x)
+    w, h = 1 - u @ u, 1 - u**2
+    # With f = Σ log cosh x_i, ∇f = u and ∂²f = diag(h), so ∂²f − Γ^k f_k = diag(h)/w, and g⁻¹ = I + u uᵀ/w.
+    expected = np.sum((1 + u**2 / w) * h / w)
+    found = lnegeom.operators.laplacian(lnegeom.LNE(1.0), lnegeom.LogCosh(1.0), x)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
