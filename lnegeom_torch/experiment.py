@@ -215,8 +215,9 @@ def _report(config: TrainConfig, runs: list[Outcome], out: Path) -> None:
     learning_curves({config.quant.method: runs}, out / "curves.png")
     page = Page(f"{config.quant.method} on {config.data}")
     last = min(config.last_epochs, config.epochs)
+    bits = config.quant.weight_bits if config.quant.spec.quantized else 32
     page.text(
-        f"{config.quant.spec.source}; {config.model}, weight bits {config.quant.weight_bits}. Accuracy is "
+        f"{config.quant.spec.source}; {config.model}, weight bits {bits}. Accuracy is "
         f"the mean over the last {last} epochs, then mean ± standard deviation over seeds."
     )
     page.table(headers, rows)

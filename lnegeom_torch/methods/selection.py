@@ -134,6 +134,10 @@ def _targets(chosen: dict[str, tuple[nn.Module, str, str]], config: QuantConfig)
     targets: dict[str, Target] = {}
     ends = {0, len(chosen) - 1}
     for position, (name, (module, path, tensor)) in enumerate(chosen.items()):
+        if isinstance(_maker(module, tensor), WeightQuantizer):
+            raise InputError(
+                f"layer {name!r} has a parametrized weight already; quantize a model once, from a fresh copy"
+            )
         bits = config.weight_bits
         if position in ends and config.first_last_bits is not None:
             bits = config.first_last_bits
@@ -143,6 +147,12 @@ def _targets(chosen: dict[str, tuple[nn.Module, str, str]], config: QuantConfig)
             _refuse_unfit(name, module, tensor)
             targets[name] = Target(module, path, tensor, bits)
     return targets
+
+
+def _maker(module: nn.Module, tensor: str) -> nn.Module | None:
+    """The first parametrization of a weight, if it has any."""
+    found = parametrize.is_parametrized(module, tensor)
+    return module.get_submodule(f"parametrizations.{tensor}.0") if found else None
 
 
 def _refuse_without_weight(name: str, module: nn.Module, config: QuantConfig) -> None:
@@ -157,12 +167,7 @@ def _refuse_without_weight(name: str, module: nn.Module, config: QuantConfig) ->
 
 def _refuse_unfit(name: str, module: nn.Module, tensor: str) -> None:
     """Refuse a weight that is not there yet, or that something else makes of other parameters."""
-    if parametrize.is_parametrized(module, tensor):
-        maker = module.get_submodule(f"parametrizations.{tensor}.0")
-        if isinstance(maker, WeightQuantizer):
-            raise InputError(
-                f"layer {name!r} has a parametrized weight already; quantize a model once, from a fresh copy"
-            )
+    if (maker := _maker(module, tensor)) is not None:
         raise InputError(
             f"the weight of layer {name!r} is parametrized, by {type(maker).__name__}; first fix it with "
             f"torch.nn.utils.parametrize.remove_parametrizations(layer, {tensor!r}), or exclude the layer"

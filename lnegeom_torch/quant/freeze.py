@@ -68,8 +68,7 @@ def freeze(
     ------
     InputError
         If the model has not been through `quantize_`, cannot be copied, or is parametrized otherwise too,
-        there is nothing to recalibrate, or a
-        model whose batch norm is to be folded cannot be traced.
+        there is nothing to recalibrate, or a model whose batch norm is to be folded cannot be traced.
 
     Examples
     --------
@@ -108,9 +107,9 @@ def _is_quantized(model: nn.Module) -> bool:
 
 def _copy(model: nn.Module) -> nn.Module:
     """A copy of the model itself, without what `torch.compile` or data parallelism has put around it."""
-    while isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        model = model.module
-    model = getattr(model, "_orig_mod", model)
+    parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    while isinstance(model, parallel) or hasattr(model, "_orig_mod"):
+        model = cast(nn.Module, model.module if isinstance(model, parallel) else model._orig_mod)
     try:
         return copy.deepcopy(model)
     except RuntimeError as error:

@@ -161,6 +161,11 @@ def test_every_setting_has_a_flag():
     assert settings == dict(FLAGS.values())
 
 
+def test_the_page_of_full_precision_speaks_of_no_bit(tmp_path):
+    assert main(["train", "--method", "fp", "--epochs", "1", "--out", str(tmp_path)]) == 0
+    assert "full precision, the reference; mlp, weight bits 32." in (tmp_path / "index.html").read_text()
+
+
 def test_a_flag_can_take_back_what_a_recipe_says():
     recipe = ("--recipe", "maniquant-table1/resnet20-wcg")
     assert configuration(*recipe).milestones == (80, 150, 190)

@@ -347,10 +347,10 @@ def test_the_gate_is_in_one_place():
         ManifoldSGD(groups, lr=0.1, gate=True)
 
 
-def twice():
+def twice(again="ste"):
     model = network()
     quantize_(model, QuantConfig("ste"))
-    quantize_(model, QuantConfig("ste"))
+    quantize_(model, QuantConfig(again))
 
 
 def scripted():
@@ -433,6 +433,7 @@ BAD = {
     "alpha as text": (lambda: RicciFlow(alpha="a"), r"alpha must be a number, got 'a'"),
     "rows as a number": (lambda: RicciFlow(rows=1), r"rows must be two different whole numbers"),
     "rows as floats": (lambda: RicciFlow(rows=(1.0, -1.0)), r"rows must be two different whole numbers"),
+    "twice, then in full": (lambda: twice("fp"), r"quantize a model once, from a fresh copy"),
     "twice": (twice, r"parametrized weight already; quantize a model once"),
     "lazy": (lambda: quantize(nn.LazyLinear(2)), r"layer '0' is lazy .* send a batch through the model"),
     "pruned": (

@@ -406,7 +406,11 @@ def test_full_precision_ships_by_the_same_calls(x, tmp_path):
         assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize("wrap", [lambda m: torch.compile(m, backend="eager"), nn.DataParallel])
+def compiled(model):
+    return torch.compile(model, backend="eager")
+
+
+@pytest.mark.parametrize("wrap", [compiled, nn.DataParallel, lambda m: compiled(nn.DataParallel(m))])
 @pytest.mark.parametrize("before", [True, False])
 def test_what_is_wrapped_is_frozen_without_its_wrapper(wrap, before, tmp_path):
     plain = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
