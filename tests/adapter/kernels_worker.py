@@ -1,6 +1,8 @@
 """The kernels for a GPU in Triton's interpreter, against the same steps by torch's operations."""
 
+import copy
 import itertools
+from functools import partial
 
 import torch
 import triton
@@ -97,6 +99,27 @@ def an_infinite_first_step_leaves_no_trace():
         assert torch.isfinite(state).all()
 
 
+def a_state_of_torchs_goes_on(kind, torchs):
+    found = weights(0, torch.float32)
+    optimizer = torchs(found, lr=0.1)
+    for _ in range(2):
+        optimizer.step()
+    ends = []
+    for on_gpu in (False, True):
+        _two_passes.on_gpu = lambda tensor, there=on_gpu: there
+        own = copy.deepcopy(found)
+        for weight, other in zip(own, found, strict=True):
+            weight.grad = other.grad.clone()
+        ours = kind(own, lr=0.1, metric=LNE(2.0), fused=True)
+        ours.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+        ours.param_groups[0]["fused"] = True  # which torch's own, saved without, has set aside
+        ours.step()
+        assert hasattr(ours, "_two_passes") == on_gpu
+        ends.append([*own, *kept(ours, own)])
+    for a, b in zip(*ends, strict=True):
+        torch.testing.assert_close(a, b)
+
+
 @triton.jit
 def factor(left, chunks, begin, end, tau, out):
     scale, value = _kernels._factor_by_moments(left, chunks, begin, end, tau)
@@ -159,6 +182,8 @@ if __name__ == "__main__":
     _two_passes._CHUNK = CHUNK
     steps_agree()
     an_infinite_first_step_leaves_no_trace()
+    a_state_of_torchs_goes_on(ManifoldSGD, partial(torch.optim.SGD, momentum=0.9))
+    a_state_of_torchs_goes_on(ManifoldAdamW, torch.optim.AdamW)
     moments_of_many_chunks_add_up(lone=0.0)
     moments_of_many_chunks_add_up(lone=1e4)
     weights_in_another_order_take_the_same_steps()
