@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
@@ -11,15 +11,21 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from lnegeom import InputError
-from lnegeom._array import positive_integer
 from lnegeom_torch import distributed
+from lnegeom_torch.methods.batches import split
 from lnegeom_torch.methods.config import QuantConfig
-from lnegeom_torch.methods.gradients import DivergedError, check_gradients, overflowed, unscale
+from lnegeom_torch.methods.gradients import (
+    DivergedError,
+    check_gradients,
+    overflowed,
+    unscale,
+    warn_without_metric,
+)
 from lnegeom_torch.methods.selection import Target
 from lnegeom_torch.metrics import metric_to_data
 from lnegeom_torch.quant.modules import WeightQuantizer
 
-__all__ = ["LossFunction", "Method", "split"]
+__all__ = ["LossFunction", "Method"]
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
@@ -50,6 +56,7 @@ class Method:
         self.layers = tuple(targets)
         self._targets = targets
         self._attached: weakref.WeakSet[torch.optim.Optimizer] = weakref.WeakSet()
+        self._known: weakref.WeakSet[torch.optim.Optimizer] = weakref.WeakSet()
 
     @property
     def latents(self) -> dict[str, nn.Parameter]:
@@ -79,7 +86,7 @@ class Method:
         """Parameter groups for an optimizer: latent weights with the metric and gate, then all the others.
 
         `ManifoldSGD` and `ManifoldAdamW` understand the metric and the gate. torch's own optimizers ignore
-        both: for the gate alone, let the quantizer have it, ``QuantConfig(gate="quantizer")``.
+        both (`step` warns of a metric left out): for the gate alone, ``QuantConfig(gate="quantizer")``.
 
         Parameters
         ----------
@@ -222,6 +229,9 @@ class Method:
 
     def _prepare(self, optimizer: torch.optim.Optimizer) -> None:
         """What comes before the optimizer's step, or an error if the gradients cannot bear one."""
+        if optimizer not in self._known:
+            self._known.add(optimizer)
+            warn_without_metric(optimizer, self.config, self.latents.values())
         check_gradients(optimizer)
         if type(self).before_step is not Method.before_step:
             self.before_step(optimizer)
@@ -289,15 +299,3 @@ class Method:
     def diagnostics(self) -> dict[str, float]:
         """Numbers to report about the last epoch; reading them starts the next one."""
         return {}
-
-
-def split(inputs: Tensor, targets: Tensor, parts: int) -> Iterator[tuple[float, Tensor, Tensor]]:
-    """A batch in nearly equal parts: each one's share of the samples, its inputs and its targets."""
-    if inputs.numel() == 0:
-        raise InputError(
-            f"inputs have shape {tuple(inputs.shape)}, an empty batch: expected a sample at least"
-        )
-    if positive_integer("parts", parts) > len(inputs):
-        raise InputError(f"a batch of {len(inputs)} cannot be split into {parts} parts; give fewer")
-    pieces = zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True)
-    return ((len(x) / len(inputs), x, y) for x, y in pieces)

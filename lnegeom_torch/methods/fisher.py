@@ -7,7 +7,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from lnegeom_torch.methods.base import LossFunction, Method, split
+from lnegeom_torch.methods.base import LossFunction, Method
+from lnegeom_torch.methods.batches import split
 from lnegeom_torch.methods.config import QuantConfig
 from lnegeom_torch.methods.options import FisherEmbedding
 from lnegeom_torch.methods.selection import Target

@@ -1,12 +1,18 @@
-"""Whether gradients can bear a step."""
+"""Whether gradients can bear a step, and whether an optimizer will take it in the method's metric."""
 
 from __future__ import annotations
+
+import warnings
+from collections.abc import Collection
 
 import torch
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
-__all__ = ["DivergedError", "check_gradients", "overflowed", "unscale"]
+from lnegeom_torch.methods.config import QuantConfig
+from lnegeom_torch.optim import Precondition
+
+__all__ = ["DivergedError", "check_gradients", "overflowed", "unscale", "warn_without_metric"]
 
 
 class DivergedError(RuntimeError):
@@ -43,6 +49,29 @@ def unscale(optimizer: torch.optim.Optimizer) -> bool:
             gradient.div_(scale.to(gradient.device))
         setattr(optimizer, "grad_scale", None)  # noqa: B010 (torch's stubs do not know it)
     return True
+
+
+def warn_without_metric(
+    optimizer: torch.optim.Optimizer, config: QuantConfig, latents: Collection[Tensor]
+) -> None:
+    """Warn of an optimizer that moves latent weights, but not in the metric that makes the method."""
+    if config.chosen_metric is None:
+        return
+    name, mine = type(optimizer).__name__, {id(weight) for weight in latents}
+    groups = [group for group in optimizer.param_groups if any(id(p) in mine for p in group["params"])]
+    if not isinstance(optimizer, Precondition) and "metric" not in optimizer.defaults:
+        why = f"{name} knows no metrics"
+    elif any(group.get("metric") is None for group in groups):
+        why = f"{name} was given these weights without it"
+    else:
+        return
+    warnings.warn(
+        f"what makes method {config.method!r} is its metric, {config.chosen_metric}, but {why}: it trains as "
+        "it would with none; build the optimizer as ManifoldSGD(method.param_groups(), ...), or wrap it in "
+        "Precondition",
+        UserWarning,
+        stacklevel=5,
+    )
 
 
 def _gradients(optimizer: torch.optim.Optimizer) -> list[Tensor]:

@@ -11,7 +11,8 @@ from torch.func import functional_call, grad, vmap
 
 from lnegeom import InputError
 from lnegeom_torch._random import forked
-from lnegeom_torch.methods.base import LossFunction, Method, split
+from lnegeom_torch.methods.base import LossFunction, Method
+from lnegeom_torch.methods.batches import split
 from lnegeom_torch.methods.config import QuantConfig
 from lnegeom_torch.methods.gradients import check_gradients
 from lnegeom_torch.methods.selection import Target

@@ -9,7 +9,15 @@ import torch
 from torch import nn
 
 from lnegeom import InputError
-from lnegeom_torch import LogCoshHessian, ManifoldSGD, NormalizedLNE, QuantConfig, RicciFlow, quantize_
+from lnegeom_torch import (
+    LogCoshHessian,
+    ManifoldSGD,
+    NormalizedLNE,
+    Precondition,
+    QuantConfig,
+    RicciFlow,
+    quantize_,
+)
 from lnegeom_torch.methods import (
     METHODS,
     Coarse,
@@ -350,6 +358,40 @@ def test_predictions_are_probabilities_of_the_model_in_evaluation_mode(config):
     assert torch.equal(state(method.model), before)
     assert torch.equal(torch.get_rng_state(), random)
     assert method.model.training
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda method: torch.optim.SGD(method.param_groups(), lr=0.1), "SGD knows no metrics"),
+        (
+            lambda method: ManifoldSGD(method.model.parameters(), lr=0.1),
+            "ManifoldSGD was given these weights",
+        ),
+        (
+            lambda method: Precondition(torch.optim.SGD(method.model.parameters(), lr=0.1)),
+            "Precondition was given",
+        ),
+        (lambda method: ManifoldSGD(method.param_groups(), lr=0.1), None),
+        (lambda method: Precondition(torch.optim.SGD(method.param_groups(), lr=0.1)), None),
+    ],
+)
+@pytest.mark.parametrize("attached", [False, True])
+def test_an_optimizer_that_leaves_out_the_metric_is_named_once(make, why, attached):
+    method = quantize_(nn.Linear(3, 2), QuantConfig("wcg"))
+    optimizer = make(method)
+    if attached:
+        method.attach(optimizer)
+    x, y = torch.ones(2, 3), torch.tensor([0, 1])
+    with nullcontext() if why is None else pytest.warns(UserWarning, match=f"'wcg' is its metric.*{why}"):
+        method.step(optimizer, nn.functional.cross_entropy, x, y)
+    method.step(optimizer, nn.functional.cross_entropy, x, y)  # a second warning would be an error
+
+
+def test_without_a_metric_any_optimizer_will_do():
+    method = quantize_(nn.Linear(3, 2), QuantConfig("dorefa"))
+    optimizer = torch.optim.SGD(method.param_groups(), lr=0.1)
+    method.step(optimizer, nn.functional.cross_entropy, torch.ones(2, 3), torch.tensor([0, 1]))
 
 
 def test_every_method_names_its_source():

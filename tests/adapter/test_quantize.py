@@ -296,7 +296,7 @@ class TestTraps:
 
 @pytest.mark.parametrize("optimizer_class", [torch.optim.SGD, torch.optim.AdamW])
 def test_torchs_own_optimizers_take_the_groups(optimizer_class):
-    method = quantize_(network(), QuantConfig("wcg", gate="quantizer"))
+    method = quantize_(network(), QuantConfig("ste", gate="quantizer"))
     optimizer = optimizer_class(method.param_groups(), lr=0.01)
     losses = [method.step(optimizer, nn.functional.cross_entropy, *batch())[0] for _ in range(10)]
     assert losses[-1] < losses[0]

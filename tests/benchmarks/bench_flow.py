@@ -1,6 +1,6 @@
 """The Ricci–DeTurck flow on a torus against its Fourier transforms.
 
-    OMP_NUM_THREADS=1 python tests/benchmarks/bench_flow.py [--picture docs/images/flow_scaling.png]
+    python tests/benchmarks/bench_flow.py [--picture docs/images/flow_scaling.png]
     python tests/benchmarks/bench_flow.py --device cuda
 
 The reference is the 2m(n + 1) real transforms of a right-hand side, m = n(n + 1)/2 (18 in two dimensions,
@@ -236,6 +236,10 @@ def main():
     parser.add_argument("--device", help="of torch, such as cuda or cpu: time its flow instead")
     options = parser.parse_args()
     cores = len(os.sched_getaffinity(0))
+    if "OMP_NUM_THREADS" in os.environ and not options.device:
+        parser.error(
+            "unset OMP_NUM_THREADS: FFTW and ducc0 take no more threads than it says, where two are asked for"
+        )
     print(f"numpy {np.__version__}, scipy {scipy.__version__}, {platform.machine()}, {cores} cores\n")
     if options.device:
         from bench_flow_gpu import device_table  # which imports this module

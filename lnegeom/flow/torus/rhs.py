@@ -18,10 +18,8 @@ from lnegeom.flow.deturck import Gauge, flux_and_source
 from lnegeom.flow.small import total
 from lnegeom.flow.torus.spectral import Modes
 
-SLAB_BYTES = 1 << 19
+SLAB_BYTES = 1 << 20
 """Size of the fields of a slab, which pass through the compiled loop while they are in cache."""
-
-
 CHUNK = 1 << 11
 """Points whose algebra numpy does at a time."""
 THREAD_BYTES = 1 << 21
