@@ -77,11 +77,16 @@ def test_ctrl_c_leaves_a_checkpoint_and_resume_ends_with_the_same_numbers(tmp_pa
         lnegeom(*options, "--out", out), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 120
-    while not (file.exists() and Checkpoint.load(file).data["history"]):
+    while True:
+        process.send_signal(signal.SIGSTOP)  # the run takes a second, and a look may take as long
+        if file.exists() and Checkpoint.load(file).data["history"]:
+            break
+        process.send_signal(signal.SIGCONT)
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGCONT)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert "--resume goes on" in stdout
