@@ -1,8 +1,12 @@
 """The compiled right-hand side is the plain one, whatever the dimension, gauge, dtype and threads."""
 
 import importlib.util
+import os
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import array_api_compat
 import numpy as np
@@ -41,27 +45,32 @@ def problem(shape, gauge, dealias, dtype):
 
 
 @pytest.mark.parametrize(("shape", "gauge", "dealias", "dtype"), CASES)
-def test_compiled_and_plain_agree(monkeypatch, shape, gauge, dealias, dtype):
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_compiled_and_plain_agree(shape, gauge, dealias, dtype, workers):
     pytest.importorskip("numba")
-    monkeypatch.setattr("lnegeom.flow.torus.rhs.THREAD_BYTES", 0)  # threads even for these
+    if workers > 1:
+        pytest.importorskip("rocket_fft")
     modes, equation, u = problem(shape, gauge, dealias, dtype)
     plain = Plain(np, modes, equation)(u)
-    tolerance = 20 * np.finfo(dtype).eps
-    for workers in (1, 2):
-        compiled = Fused(modes, equation, workers)(u)
+    side = Fused(modes, equation, workers)
+    assert side.workers == (workers if len(shape) > 1 else 1)
+    tolerance = 20 * np.finfo(dtype).eps * np.max(np.abs(plain))
+    for state in (u, np.asfortranarray(u)):
+        compiled = side(state)
         assert compiled.dtype == u.dtype
-        np.testing.assert_allclose(compiled, plain, rtol=0, atol=tolerance * np.max(np.abs(plain)))
+        np.testing.assert_allclose(compiled, plain, rtol=0, atol=tolerance)
     assert np.max(np.abs(plain)) > 0.01
 
 
-@pytest.mark.parametrize("slab_bytes", [1, 1 << 30])
+@pytest.mark.parametrize("slab_bytes", [1, 2 * 8 * 24 * 80, 1 << 30])
 def test_slabs_of_any_thickness(monkeypatch, slab_bytes):
     pytest.importorskip("numba")
     modes, equation, u = problem((9, 8, 10), "flat", True, np.float64)
     expected = Fused(modes, equation, 1)(u)
     monkeypatch.setattr("lnegeom.flow.torus.rhs.SLAB_BYTES", slab_bytes)
     other = Fused(modes, equation, 1)
-    assert other.thickness == (1 if slab_bytes == 1 else 9)
+    planes = {1: 1, 1 << 30: 9}.get(slab_bytes, 2)  # 2 does not divide 9: the last slab is thinner
+    assert other.points.size == planes * 24 * 80
     np.testing.assert_array_equal(other(u), expected)
 
 
@@ -71,6 +80,60 @@ def test_without_ducc0(monkeypatch):
     expected = Plain(np, modes, equation)(u)
     monkeypatch.setattr(fft, "ducc", lambda: None)
     np.testing.assert_allclose(Fused(modes, equation, 1)(u), expected, atol=1e-16)
+
+
+def test_without_rocket_fft_one_thread_runs(monkeypatch):
+    pytest.importorskip("numba")
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "rocket_fft" else find(name))
+    modes, equation, u = problem((16, 15), "flat", False, np.float64)
+    side = Fused(modes, equation, 2)
+    assert side.workers == 1
+    np.testing.assert_allclose(side(u), Plain(np, modes, equation)(u), atol=1e-15)
+
+
+THREADED = """
+import os, sys, threading
+import numba, numpy as np
+sys.path.insert(0, {folder!r})
+from test_rhs import Fused, Plain, problem
+modes, equation, u = problem((16, 15), "flat", False, np.float64)
+expected = Plain(np, modes, equation)(u)
+numba.set_num_threads(1)
+sides = [Fused(modes, equation, 2) for _ in range(4)]
+bad = []
+
+def use(side):
+    for _ in range(50):
+        if np.max(np.abs(side(u) - expected)) > 1e-15:
+            bad.append(side)
+
+threads = [threading.Thread(target=use, args=(side,)) for side in sides]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert not bad, "threads of Python's own"
+use(sides[0])
+assert numba.get_num_threads() == 1, "the user's own choice"
+child = os.fork()
+if not child:
+    use(sides[0])
+    os._exit(bool(bad))
+assert os.waitpid(child, 0)[1] == 0, "a forked process"
+print("agreed")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("layer", ["default", "workqueue"])  # the second must not be entered twice
+def test_threads_of_threads_and_in_forked_processes(layer):
+    pytest.importorskip("rocket_fft")
+    script = THREADED.format(folder=str(Path(__file__).parent))
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "NUMBA_NUM_THREADS": "2"}
+    environment["NUMBA_THREADING_LAYER"] = layer
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.stdout == "agreed\n", done.stderr
 
 
 @pytest.mark.parametrize("kind", ["plain", "fused"])

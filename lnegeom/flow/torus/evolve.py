@@ -70,7 +70,8 @@ def ricci_deturck(
     invariants : sequence of str or "all", default: ("volume", "closeness")
         What to record at the sampled times: see `measure`.
     workers : int, default: 1
-        Most threads, where numba compiles.
+        Most threads, where numba and rocket-fft are installed. The first flow on several compiles, for
+        some ten seconds; a process that was forked uses one.
     out : path, optional
         A folder that keeps samples and a checkpoint as the run goes. A call with the same arguments goes on
         from there, to the numbers of an uninterrupted run; `Solution.metrics` then stays on disk.

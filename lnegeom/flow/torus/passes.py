@@ -10,51 +10,62 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from lnegeom.flow.torus import fft
 from lnegeom.flow.torus.fused import compiled
 
 Complex = NDArray[Any]
+Columns = tuple[int, int]
+
+unsigned = np.uint64
+"""For indices of inner loops: a signed one may count from the end, which costs the compiler its vectors."""
 
 
-def _spread(source: Complex, start: int, target: Complex, low: int, high: int, k: NDArray[Any]) -> None:
-    """From planes of ``(sets, m, planes, kept, rest)`` to ``(sets + 1, m, b, points, rest)``."""
-    sets, components, planes, points, rest = target.shape
+def _spread(
+    source: Complex, start: int, target: Complex, low: int, high: int, k: NDArray[Any], columns: Columns
+) -> None:
+    """From planes of ``(sets, m, planes, kept, rest)`` to ``(sets + 1, m, b, points, rest)``, in part."""
+    sets, components, planes, points, _ = target.shape
+    begin, end = unsigned(columns[0]), unsigned(columns[1])
     for c in range(components):
         for b in range(planes):
             for t in range(sets - 1):
                 for r in range(low):
-                    for q in range(rest):
+                    for q in range(begin, end):
                         target[t, c, b, r, q] = source[t, c, start + b, r, q]
                 for r in range(low, points - high):
-                    for q in range(rest):
+                    for q in range(begin, end):
                         target[t, c, b, r, q] = 0.0
                 for r in range(high):
-                    for q in range(rest):
+                    for q in range(begin, end):
                         target[t, c, b, points - high + r, q] = source[t, c, start + b, low + r, q]
             for r in range(low):
-                for q in range(rest):
+                for q in range(begin, end):
                     z = source[0, c, start + b, r, q]
                     target[sets - 1, c, b, r, q] = complex(-k[r] * z.imag, k[r] * z.real)
             for r in range(low, points - high):
-                for q in range(rest):
+                for q in range(begin, end):
                     target[sets - 1, c, b, r, q] = 0.0
             for r in range(high):
-                for q in range(rest):
+                for q in range(begin, end):
                     z = source[0, c, start + b, low + r, q]
                     w = k[low + r]
                     target[sets - 1, c, b, points - high + r, q] = complex(-w * z.imag, w * z.real)
 
 
-def _gather(source: Complex, target: Complex, start: int, low: int, high: int, k: NDArray[Any]) -> None:
-    """From ``(sets + 1, m, b, points, rest)`` to planes of ``(sets, m, planes, kept, rest)``."""
-    sets, components, planes, points, rest = source.shape
+def _gather(
+    source: Complex, target: Complex, start: int, low: int, high: int, k: NDArray[Any], columns: Columns
+) -> None:
+    """From ``(sets + 1, m, b, points, rest)`` to planes of ``(sets, m, planes, kept, rest)``, in part."""
+    sets, components, planes, points, _ = source.shape
+    begin, end = unsigned(columns[0]), unsigned(columns[1])
     for c in range(components):
         for b in range(planes):
             for r in range(low + high):
                 row = r if r < low else points - high - low + r
-                for q in range(rest):
+                for q in range(begin, end):
                     z = source[sets - 1, c, b, row, q]
                     target[0, c, start + b, r, q] = source[0, c, b, row, q] + complex(
                         -k[r] * z.imag, k[r] * z.real
@@ -62,39 +73,39 @@ def _gather(source: Complex, target: Complex, start: int, low: int, high: int, k
             for t in range(1, sets - 1):
                 for r in range(low + high):
                     row = r if r < low else points - high - low + r
-                    for q in range(rest):
+                    for q in range(begin, end):
                         target[t, c, start + b, r, q] = source[t, c, b, row, q]
 
 
-def _spread_last(source: Complex, start: int, target: Complex, k: NDArray[Any]) -> None:
+def _spread_last(source: Complex, start: int, target: Complex, kept: int, k: NDArray[Any]) -> None:
     """`_spread` along the last axis: ``(sets, m, planes, kept)`` to ``(sets + 1, m, b, half)``."""
-    sets, components, planes, half = target.shape
-    kept = k.shape[0]
+    sets, components, planes = target.shape[:3]
+    zero, last, half = unsigned(0), unsigned(kept), unsigned(target.shape[3])
     for c in range(components):
         for b in range(planes):
             for t in range(sets - 1):
-                for r in range(kept):
+                for r in range(zero, last):
                     target[t, c, b, r] = source[t, c, start + b, r]
-                for r in range(kept, half):
+                for r in range(last, half):
                     target[t, c, b, r] = 0.0
-            for r in range(kept):
+            for r in range(zero, last):
                 z = source[0, c, start + b, r]
                 target[sets - 1, c, b, r] = complex(-k[r] * z.imag, k[r] * z.real)
-            for r in range(kept, half):
+            for r in range(last, half):
                 target[sets - 1, c, b, r] = 0.0
 
 
-def _gather_last(source: Complex, target: Complex, start: int, k: NDArray[Any]) -> None:
+def _gather_last(source: Complex, target: Complex, start: int, kept: int, k: NDArray[Any]) -> None:
     """`_gather` along the last axis: ``(sets + 1, m, b, half)`` to ``(sets, m, planes, kept)``."""
-    sets, components, planes, _ = source.shape
-    kept = k.shape[0]
+    sets, components, planes = source.shape[:3]
+    zero, last = unsigned(0), unsigned(kept)
     for c in range(components):
         for b in range(planes):
-            for r in range(kept):
+            for r in range(zero, last):
                 z = source[sets - 1, c, b, r]
                 target[0, c, start + b, r] = source[0, c, b, r] + complex(-k[r] * z.imag, k[r] * z.real)
             for t in range(1, sets - 1):
-                for r in range(kept):
+                for r in range(zero, last):
                     target[t, c, start + b, r] = source[t, c, b, r]
 
 
@@ -102,33 +113,31 @@ spread, gather = compiled(_spread), compiled(_gather)
 spread_last, gather_last = compiled(_spread_last), compiled(_gather_last)
 
 
-def along(values: Complex, axis: int, *, inverse: bool, workers: int = 1) -> None:
-    """Transform in place along one axis; forward transforms are divided by the number of points."""
+def along(values: Complex, forward: bool) -> None:
+    """Transform ``(sets, m, rows, points, rest)`` in place; forward transforms are divided by the points."""
     if fft.ducc() is not None:
-        norm = 0 if inverse else 2
-        fft.ducc().c2c(values, axes=(axis,), forward=not inverse, inorm=norm, out=values, nthreads=workers)
+        fft.ducc().c2c(values, axes=(3,), forward=forward, inorm=2 if forward else 0, out=values)
         return
     from scipy import fft as scipy_fft
 
-    transform = scipy_fft.ifft if inverse else scipy_fft.fft
-    values[...] = transform(values, axis=axis, norm="forward", overwrite_x=True, workers=workers)
+    transform = scipy_fft.fft if forward else scipy_fft.ifft
+    values[...] = transform(values, axis=3, norm="forward", overwrite_x=True)
 
 
-def to_real(values: Complex, out: NDArray[Any]) -> None:
-    """Real fields from half spectra along the last axis."""
+def to_real(half: Complex, out: NDArray[Any]) -> None:
+    """Real fields ``(sets, m, rows, points)`` of half spectra."""
     if fft.ducc() is not None:
-        axis = (values.ndim - 1,)
-        fft.ducc().c2r(values, axes=axis, lastsize=out.shape[-1], forward=False, out=out)
+        fft.ducc().c2r(half, axes=(3,), lastsize=out.shape[3], forward=False, out=out)
         return
     from scipy import fft as scipy_fft
 
-    out[...] = scipy_fft.irfft(values, n=out.shape[-1], norm="forward", overwrite_x=True)
+    out[...] = scipy_fft.irfft(half, n=out.shape[3], norm="forward", overwrite_x=True)
 
 
 def to_half(values: NDArray[Any], out: Complex) -> None:
-    """Half spectra of real fields along the last axis, divided by the number of points."""
+    """Half spectra of real fields ``(sets, m, rows, points)``, divided by the number of points."""
     if fft.ducc() is not None:
-        fft.ducc().r2c(values, axes=(values.ndim - 1,), inorm=2, out=out)
+        fft.ducc().r2c(values, axes=(3,), inorm=2, out=out)
         return
     from scipy import fft as scipy_fft
 

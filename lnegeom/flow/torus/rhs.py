@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import queue
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,11 +17,9 @@ from lnegeom.flow.small import total
 from lnegeom.flow.torus.spectral import Modes
 
 SLAB_BYTES = 1 << 20
-"""Size of the fields of a slab, which pass through the compiled loop while they are in cache."""
+"""Size of the fields of a slab, and of a block of columns, which are worked on while they are in cache."""
 CHUNK = 1 << 11
 """Points whose algebra numpy does at a time."""
-THREAD_BYTES = 1 << 21
-"""Below this size of all fields, handing slabs to threads costs more than it gains."""
 COMPILE_POINTS = 1 << 18
 """From this size of grid on torch's compiler, which takes seconds to minutes, is worth its while."""
 
@@ -138,106 +134,69 @@ class Compiled(Plain):
 
 
 class Fused:
-    """One-dimensional passes shared among the fields, slab by slab, and the algebra in a compiled loop.
-
-    The first axis is transformed for all the grid; then slabs of planes across it go through the other axes,
-    the algebra and back while they are in cache, `workers` of them at a time.
-    """
+    """One-dimensional passes shared among the fields, and the algebra in a compiled loop, by `sweep`."""
 
     def __init__(self, modes: Modes, equation: Equation, workers: int):
-        from lnegeom.flow.torus import fused, passes
+        from lnegeom.flow.torus import fused, sweep
 
-        n, dtype = equation.n, np.dtype(modes.dtype)
-        self.passes = passes
-        self.kernel = fused.kernel(n, equation.gauge)
         self.modes, self.equation = modes, equation
-        self.n, self.m = n, n * (n + 1) // 2
-        self.constant = equation.constant.astype(dtype)
-        self.inverse = equation.inverse.astype(dtype)
-        symbols = np.zeros((n, self.m, 0)) if equation.symbols is None else equation.symbols
-        self.symbols = np.ascontiguousarray(symbols, dtype).reshape(n, self.m, -1)
-        self.k = [axis.derivative.astype(dtype) for axis in modes.axes]
-        # A one-dimensional torus has no axis left to cut: it is one plane.
+        n, dtype = equation.n, np.dtype(modes.dtype)
+        m = n * (n + 1) // 2
+        # A one-dimensional torus has no axis to cut: it is one plane.
         self.planes = modes.shape[0] if n > 1 else 1
-        self.plane_points = math.prod(modes.shape) // self.planes
-        size = (n + 1) * self.m * self.plane_points * dtype.itemsize
-        workers = self.workers = workers if size * self.planes > THREAD_BYTES else 1
-        self.thickness = _largest_divisor(self.planes, min(SLAB_BYTES // size, -(-self.planes // workers)))
-        self.mixed = np.empty((2, self.m, self.planes, *modes.kept[1:]), modes.complex_dtype)
-        self.workspaces: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()
-        for _ in range(workers):
-            self.workspaces.put(self._workspace())
-        self.pool = ThreadPoolExecutor(workers) if workers > 1 else None
+        threaded = importlib.util.find_spec("rocket_fft") is not None
+        self.workers = min(workers, self.planes) if threaded else 1
+        self.passes = sweep.layout(modes)
+        self.k = np.zeros((n, max(modes.kept)), dtype)
+        for row, axis in zip(self.k, modes.axes, strict=True):
+            row[: axis.kept] = axis.derivative
+        symbols = np.zeros((n, m, 0)) if equation.symbols is None else equation.symbols
+        self.symbols = np.ascontiguousarray(symbols, dtype).reshape(n, m, -1)
+        self.constants = np.stack([equation.constant, equation.inverse]).astype(dtype)
+        column = 2 * m * modes.shape[0]
+        self.mixed = np.empty(column * math.prod(modes.kept[1:]) if n > 1 else 0, modes.complex_dtype)
+        grain = sweep.CACHE_LINE // self.mixed.itemsize
+        self.block = max(grain, SLAB_BYTES // (column * self.mixed.itemsize) // grain * grain)
+        points = (n + 1) * m * math.prod(modes.shape) // self.planes
+        thickness = min(max(1, SLAB_BYTES // (points * dtype.itemsize)), -(-self.planes // self.workers))
+        self.points = np.empty((self.workers, thickness * points), dtype)
+        self.scratch = np.empty((self.workers, thickness * sweep.size(self.passes)), modes.complex_dtype)
+        self.serial = sweep.enter, sweep.slabs, sweep.leave, fused.kernel(n, equation.gauge)
+        self.threads: Any = None
+        if self.workers > 1:
+            from lnegeom.flow.torus import threads
 
-    def _workspace(self) -> list[Any]:
-        """Buffers of a slab: padded along each axis after the first in turn, then real."""
-        modes, b, lead = self.modes, self.thickness, 1 if self.n > 1 else 0
-        buffers: list[Any] = []
-        for axis in range(1, self.n - 1):
-            shape = (axis + 2, self.m, b, *modes.shape[1 : axis + 1], *modes.kept[axis + 1 :])
-            buffers.append(np.empty(shape, modes.complex_dtype))
-        points = (self.n + 1, self.m, b, *modes.shape[lead:])
-        buffers.append(np.empty((*points[:-1], points[-1] // 2 + 1), modes.complex_dtype))
-        buffers.append(np.empty(points, modes.dtype))
-        return buffers
+            self.threads = threads
+            enter, slabs, leave = threads.phases()
+            algebra = fused.pointer(self.serial[-1], dtype)
+            slabs = threads.resolved(slabs, *self._slabs(self.mixed, self.mixed, algebra))
+            self.parallel = enter, slabs, leave, algebra
 
     def __call__(self, coefficients: Any) -> Any:
         """Coefficients of N(h)."""
-        passes, axis = self.passes, self.modes.axes[0]
-        result = np.empty_like(coefficients)
-        if self.n == 1:
-            if self._slab(coefficients[None, :, None], result[None, :, None], 0):
-                raise LeftCone(coefficients)
-            return result
-        five = (self.m, 1, -1, math.prod(self.modes.kept[1:]))
-        mixed = self.mixed.reshape(2, *five)
-        passes.spread(coefficients.reshape(1, *five), 0, mixed, axis.low, axis.high, self.k[0])
-        passes.along(mixed, 3, inverse=True, workers=self.workers)
-        starts = range(0, self.planes, self.thickness)
-        slabs = map if self.pool is None else self.pool.map
-        if sum(slabs(lambda start: self._slab(self.mixed, self.mixed, start), starts)):
+        result = np.empty(coefficients.shape, coefficients.dtype)
+        if self.threads is None or not self.threads.available():
+            bad = self._run(coefficients, result, *self.serial)
+        else:
+            with self.threads.using(self.workers):
+                bad = self._run(coefficients, result, *self.parallel)
+        if bad:
             raise LeftCone(coefficients)
-        passes.along(mixed, 3, inverse=False, workers=self.workers)
-        passes.gather(mixed, result.reshape(1, *five), 0, axis.low, axis.high, self.k[0])
         return result
 
-    def _slab(self, source: Any, target: Any, start: int) -> int:
-        """Take a slab from mixed space to the points and back; count its bad points."""
-        workspace = self.workspaces.get()
-        try:
-            *middle, half, real = workspace
-            self._to_points(source, start, [*middle, half], real)
-            fields = real.reshape(self.n + 1, self.m, -1)
-            bad: int = self.kernel(
-                fields, self.constant, self.inverse, self.symbols, start * self.plane_points
-            )
-            self._from_points(real, [*middle, half], target, start)
-        finally:
-            self.workspaces.put(workspace)
-        return bad
+    def _run(self, coefficients: Any, result: Any, enter: Any, slabs: Any, leave: Any, algebra: Any) -> int:
+        flat, out = coefficients.reshape(-1), result.reshape(-1)
+        if self.planes == 1:
+            return int(slabs(*self._slabs(flat, out, algebra)))
+        first = (self.passes[0], self.k[0], self.workers, self.block)
+        enter(flat, self.mixed, *first)
+        bad = slabs(*self._slabs(self.mixed, self.mixed, algebra))
+        leave(self.mixed, out, *first)
+        return int(bad)
 
-    def _to_points(self, source: Any, start: int, buffers: list[Any], real: Any) -> None:
-        passes, last = self.passes, self.n - 1
-        for axis, buffer in enumerate(buffers[:-1], start=1):
-            kept, padded = self.modes.axes[axis], _around(buffer, axis)
-            passes.spread(_around(source, axis), start, padded, kept.low, kept.high, self.k[axis])
-            passes.along(padded, 3, inverse=True)
-            source, start = buffer, 0
-        passes.spread_last(_lines(source), start, _lines(buffers[-1]), self.k[last])
-        passes.to_real(buffers[-1], real)
-
-    def _from_points(self, real: Any, buffers: list[Any], target: Any, start: int) -> None:
-        passes, last = self.passes, self.n - 1
-        passes.to_half(real, buffers[-1])
-        # Each set of buffers is gathered into the one before it, the first into its planes of the target.
-        for axis in range(len(buffers), 0, -1):
-            into, begin = (buffers[axis - 2], 0) if axis > 1 else (target, start)
-            if axis == len(buffers):
-                passes.gather_last(_lines(buffers[-1]), _lines(into), begin, self.k[last])
-                continue
-            kept, padded = self.modes.axes[axis], _around(buffers[axis - 1], axis)
-            passes.along(padded, 3, inverse=False)
-            passes.gather(padded, _around(into, axis), begin, kept.low, kept.high, self.k[axis])
+    def _slabs(self, source: Any, target: Any, algebra: Any) -> tuple[Any, ...]:
+        buffers = (self.scratch, self.points, self.passes, self.k)
+        return source, target, self.planes, *buffers, algebra, self.constants, self.symbols
 
 
 class Borrowed:
@@ -257,18 +216,3 @@ class Borrowed:
             return self.xp.asarray(self.fused(to_numpy(coefficients)), device=self.device)
         except LeftCone:
             raise LeftCone(coefficients) from None
-
-
-def _largest_divisor(number: int, limit: int) -> int:
-    return max(d for d in range(1, max(1, min(number, limit)) + 1) if number % d == 0)
-
-
-def _around(buffer: Any, axis: int) -> Any:
-    """View ``(sets, m, planes, points of the axis, rest)`` of ``(sets, m, *axes)``."""
-    sets, m, *axes = buffer.shape
-    return buffer.reshape(sets, m, math.prod(axes[:axis]), axes[axis], math.prod(axes[axis + 1 :]))
-
-
-def _lines(buffer: Any) -> Any:
-    """View ``(sets, m, lines, points of the last axis)``."""
-    return buffer.reshape(buffer.shape[0], buffer.shape[1], -1, buffer.shape[-1])
