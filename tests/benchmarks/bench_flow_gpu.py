@@ -67,7 +67,8 @@ def peak(function):
 
 def device_table(device, shapes, cores):
     where = torch.cuda.get_device_name() if device == "cuda" else "this processor"
-    transforms = "ducc0" if importlib.util.find_spec("ducc0") else "scipy"
+    names = {"rocket_fft": "rocket-fft", "ducc0": "ducc0", "scipy": "scipy"}  # several threads, one, none
+    transforms = next(name for module, name in names.items() if importlib.util.find_spec(module))
     print(f"torch {torch.__version__}, {where}; the CPU's step: numba, {transforms}, {cores} threads\n")
     columns = (
         *("grid", "dtype", "device", "reference", "right-hand side", "step", "uncompiled step"),

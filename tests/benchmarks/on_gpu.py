@@ -5,7 +5,7 @@
 Each part is a process with a time limit of its own, so that one that fails or hangs leaves the others theirs;
 what it prints is in a file as soon as it is printed. Nothing is installed: torch, numpy, scipy, sympy, tqdm,
 array-api-compat, hypothesis, pytest, scikit-learn, joblib, safetensors and, for the CPU's step, numba must be
-there; ducc0, geoopt and pytest-xdist are used if they are.
+there; ducc0, rocket-fft, geoopt and pytest-xdist are used if they are.
 """
 
 import argparse
