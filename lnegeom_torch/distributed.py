@@ -20,6 +20,7 @@ from lnegeom import InputError
 __all__ = [
     "count",
     "launched",
+    "lead_",
     "leads",
     "mean_",
     "process_group",
@@ -155,6 +156,13 @@ def mean_(tensors: Sequence[Tensor]) -> None:
     with torch.no_grad():
         for tensor, mean in zip(tensors, torch.split(flat, [t.numel() for t in tensors]), strict=True):
             tensor.copy_(mean.view_as(tensor))
+
+
+def lead_(tensors: Sequence[Tensor]) -> None:
+    """Put the first process's tensors in the place of each other's."""
+    if count() > 1:
+        for tensor in tensors:
+            dist.broadcast(tensor.detach(), 0)
 
 
 def share_statistics(model: nn.Module) -> None:

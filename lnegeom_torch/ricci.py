@@ -141,10 +141,10 @@ def residual(flow: RicciFlow, newest: Tensor, previous: Factors) -> Tensor:
     return value
 
 
-def relative_residual(flow: RicciFlow, newest: Tensor, previous: Factors) -> Tensor:
-    """N over the squared norms of the two sides of the flow (`lnegeom.flow.relative_flow_residual`)."""
-    value: Tensor = relative_flow_residual(newest, *previous, *_steps(flow))
-    return value
+def relative_residual(flow: RicciFlow, newest: Tensor, previous: Factors, value: Tensor) -> Tensor:
+    """A layer's N over the squared norms of the flow's two sides (`lnegeom.flow.relative_flow_residual`)."""
+    relative: Tensor = relative_flow_residual(newest, *previous, *_steps(flow), residual=value)
+    return relative
 
 
 def _steps(flow: RicciFlow) -> tuple[int, int]:

@@ -137,6 +137,8 @@ def relative_flow_residual(
     j2: Array,
     row_step: Array | float,
     column_step: Array | float,
+    *,
+    residual: Array | None = None,
 ) -> Array:
     """N over the squared norms of the flow's two sides, ``N / (‖∂_t g‖² + ‖−2 Ric‖²)``, in [0, 2].
 
@@ -148,6 +150,8 @@ def relative_flow_residual(
     ----------
     new_k1, k1, k2, j1, j2, row_step, column_step
         As of `discrete_flow_residual`.
+    residual : array, optional
+        N, 0-d, where it is known already.
 
     Returns
     -------
@@ -171,8 +175,9 @@ def relative_flow_residual(
     moved = squared_norm_of_differences([(new_k1, k1)], [1.0])
     asked = squared_norm_of_differences([(k1, k2), (j1, j2)], weights)
     xp, sides = as_floating(sides=moved + asked)
-    found = discrete_flow_residual(new_k1, k1, k2, j1, j2, row_step, column_step)
-    return found / xp.where(sides > 0, sides, xp.ones_like(sides))
+    if residual is None:
+        residual = discrete_flow_residual(new_k1, k1, k2, j1, j2, row_step, column_step)
+    return residual / xp.where(sides > 0, sides, xp.ones_like(sides))
 
 
 def _weights(row_step: Array | float, column_step: Array | float) -> list[Array | float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -14,7 +13,7 @@ from lnegeom_torch import ManifoldSGD, QuantConfig, quantize_
 from lnegeom_torch.methods import Blended, Coarse
 from lnegeom_torch.nets import build
 
-__all__ = ["Mismatch", "blended_loss", "degrees", "digits", "first_gradient", "mismatch", "network"]
+__all__ = ["Mismatch", "blended_loss", "digits", "first_gradient", "mismatch", "network"]
 
 
 def network(*sizes: int, seed: int = 0, between: type[nn.Module] = nn.Tanh) -> nn.Sequential:
@@ -108,9 +107,3 @@ def mismatch(seed: int) -> Mismatch:
     middle = torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
     fisher = torch.einsum("nai,nab,nbj->ij", slopes, middle, slopes) / len(p)
     return Mismatch(straight.flatten(), true, method.latents["0"].detach().flatten(), fisher)
-
-
-def degrees(a: Tensor, b: Tensor) -> float:
-    """The angle between two vectors."""
-    cosine = float(F.cosine_similarity(a, b, dim=0))
-    return math.degrees(math.acos(max(-1.0, min(1.0, cosine))))

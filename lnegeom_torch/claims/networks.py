@@ -30,14 +30,15 @@ def wcg_mismatch() -> list[Figure]:
     the weak-curvature one, χ = 1/16, to ½ [L(w_i = +1) − L(w_i = −1)], which is computed by flipping weights.
     """
     from lnegeom_torch import NormalizedLNE
+    from lnegeom_torch._angle import angle
     from lnegeom_torch.claims import _small as small
 
     metric, plain, change = NormalizedLNE(1 / 16, inverse="weak"), [], []
     for seed in range(8):
         found = small.mismatch(seed)
         turned = metric.natural_gradient(found.latent, found.straight)
-        plain.append(small.degrees(found.straight, found.true))
-        change.append(small.degrees(turned, found.true) - plain[-1])
+        plain.append(float(angle(found.straight, found.true)))
+        change.append(float(angle(turned, found.true)) - plain[-1])
     return [
         Figure("least mismatch of ste, degrees", min(plain), low=10),
         Figure("most that the weak-curvature metric takes off it", -min(change), high=0.5),
@@ -60,17 +61,18 @@ def fisher_mismatch() -> list[Figure]:
     """The same networks, with their exact Fisher information; damping in proportion to its mean diagonal."""
     import torch
 
+    from lnegeom_torch._angle import angle
     from lnegeom_torch.claims import _small as small
 
     angles, shares = [], []
     for seed in range(8):
         found = small.mismatch(seed)
-        row = [small.degrees(found.straight, found.true)]
+        row = [float(angle(found.straight, found.true))]
         for damping in (0.01, 0.1, 1.0):
             identity = torch.eye(len(found.fisher), dtype=torch.float64)
             damped = found.fisher + damping * found.fisher.diagonal().mean() * identity
             natural = torch.linalg.solve(damped, torch.stack([found.straight, found.true], dim=1))
-            row.append(small.degrees(natural[:, 0], natural[:, 1]))
+            row.append(float(angle(natural[:, 0], natural[:, 1])))
         angles.append(row)
         sizes, axes = torch.linalg.eigh(found.fisher)
         apart = (axes.T @ (found.straight - found.true)).square()

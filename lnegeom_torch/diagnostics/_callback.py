@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -13,8 +12,10 @@ from torch import Tensor, nn
 
 from lnegeom import InputError
 from lnegeom._array import positive_integer
+from lnegeom_torch._angle import angle
 from lnegeom_torch.methods import Method
 from lnegeom_torch.metrics import LNE, Metric, metric_from_data, wide
+from lnegeom_torch.metrics._workers import whole
 
 __all__ = ["COLUMNS", "Diagnostics"]
 
@@ -166,7 +167,7 @@ class Diagnostics:
     def _record(self, rows: list[tuple[str, dict[str, Tensor]]]) -> None:
         # One transfer for all layers: a device is waited for once.
         values = [value.to(torch.float64).reshape(()) for _, found in rows for value in found.values()]
-        numbers = iter(torch.stack([_whole(value).to(values[0].device) for value in values]).tolist())
+        numbers = iter(torch.stack([whole(value).to(values[0].device) for value in values]).tolist())
         table = []
         for name, found in rows:
             known = {column: next(numbers) for column in found}
@@ -208,18 +209,5 @@ def _measure(metric: Metric | None, weight: Tensor, state: dict[str, Any]) -> di
     gradient = weight.grad
     assert gradient is not None
     (natural,) = metric.natural_gradients([weight], [gradient], None, [state])
-    found["angle"] = _angle(wide(natural), wide(gradient)) * (180 / math.pi)
+    found["angle"] = angle(wide(natural), wide(gradient))
     return found
-
-
-def _angle(a: Tensor, b: Tensor) -> Tensor:
-    """Kahan's formula: by the cosine, angles below a degree would be lost in float32."""
-    tiny = torch.finfo(a.dtype).tiny
-    a, b = (v / torch.linalg.vector_norm(v).clamp(min=tiny) for v in (a, b))
-    apart, along = (_whole(torch.linalg.vector_norm(v)) for v in (a - b, a + b))
-    return 2 * torch.atan2(apart, along)
-
-
-def _whole(value: Tensor) -> Tensor:
-    full = getattr(value, "full_tensor", None)  # of a DTensor
-    return value if full is None else full()

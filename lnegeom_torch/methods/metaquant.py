@@ -7,11 +7,13 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from lnegeom_torch import distributed
 from lnegeom_torch.methods.base import Method
 from lnegeom_torch.methods.config import QuantConfig
 from lnegeom_torch.methods.options import MetaQuant
 from lnegeom_torch.methods.selection import Target
 from lnegeom_torch.metrics import wide
+from lnegeom_torch.metrics._workers import sharded_like, whole
 from lnegeom_torch.quant.modules import WeightQuantizer
 
 __all__ = ["MetaQuantMethod", "MetaQuantizer"]
@@ -92,6 +94,9 @@ class MetaQuantMethod(Method):
     weight decay, which the optimizer adds, are not differentiated. φ is shared by the layers and trained by
     Adam. With ``lr = 0`` for φ the method is ``"dorefa"``.
 
+    Several processes train one φ, the first's to begin with. Where `fully_shard` or tensor parallelism has
+    divided the weights, each process gathers them layer by layer, and keeps the last update whole.
+
     References
     ----------
     S. Chen, W. Wang, S. J. Pan, "MetaQuant: learning to quantize by learning to penetrate non-differentiable
@@ -103,24 +108,30 @@ class MetaQuantMethod(Method):
         options = cast(MetaQuant, config.chosen_options)
         first = next(iter(self.latents.values()), next(model.parameters()))
         # In half precision Adam's ε would be 0, and its steps of φ too small to count.
-        self.meta = MetaQuantizer(options).to(device=first.device, dtype=wide(first).dtype)
+        dtype = torch.promote_types(first.dtype, torch.float32)
+        self.meta = MetaQuantizer(options).to(device=first.device, dtype=dtype)
         self.meta_optimizer = torch.optim.Adam(self.meta.parameters(), lr=options.lr)
         self._levels = {
-            name: _levels(quantizer).to(wide(first)) for name, quantizer in self.quantizers.items()
+            name: _levels(quantizer).to(first.device, dtype) for name, quantizer in self.quantizers.items()
         }
         self._previous: dict[str, _Step] = {}
+        self._agreed = False
 
     def before_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Train φ on what the last update led to, then let it rewrite the gradients."""
+        if not self._agreed:  # processes may have drawn different φ
+            distributed.lead_(list(self.meta.parameters()))
+            self._agreed = True
         lr = self._learning_rate(optimizer)
         quantizers = self.quantizers
         weights = {name: weight for name, weight in self.latents.items() if weight.grad is not None}
-        self._train_meta({name: cast(Tensor, weight.grad) for name, weight in weights.items()}, lr)
+        gradients = {name: whole(cast(Tensor, weight.grad)) for name, weight in weights.items()}
+        self._train_meta(gradients, lr)
         for name, weight in weights.items():
-            step = _last_step(quantizers[name], weight)
+            step = _last_step(quantizers[name], whole(weight.detach()), gradients.pop(name))
             with torch.no_grad():
                 calibrated = self.meta(step.gradient, step.quantized, self._levels[name])
-                weight.grad = (calibrated * step.slope).to(weight.dtype)
+                weight.grad = sharded_like((calibrated * step.slope).to(weight.dtype), weight)
             self._previous[name] = step
 
     def _train_meta(self, gradients: dict[str, Tensor], lr: float | Tensor) -> None:
@@ -170,10 +181,9 @@ class MetaQuantMethod(Method):
         return {"meta_low": low, "meta_high": high}
 
 
-def _last_step(quantizer: WeightQuantizer, weight: nn.Parameter) -> _Step:
-    gradient = wide(cast(Tensor, weight.grad))
+def _last_step(quantizer: WeightQuantizer, weight: Tensor, gradient: Tensor) -> _Step:
+    gradient, latent = wide(gradient), wide(weight)
     with torch.no_grad():
-        latent = wide(weight.detach())
         quantized, _ = quantizer.decompose(latent)  # the levels in [−1, 1], whatever the scale
         if quantizer.transform == "identity":
             return _Step(gradient, quantized, torch.ones((), dtype=latent.dtype, device=latent.device))

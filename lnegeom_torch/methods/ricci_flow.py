@@ -238,7 +238,8 @@ class RicciFlowMethod(Method):
                 gradient.add_(slope, alpha=self.flow.alpha * self.flow.every)
                 gradient.mul_((value <= self.flow.epsilon).to(weight.dtype))
                 self.residuals[name] = value.detach()
-                self.relative_residuals[name] = relative_residual(self.flow, newest[0].detach(), previous[0])
+                own = newest[0].detach(), previous[0], values[0].detach()
+                self.relative_residuals[name] = relative_residual(self.flow, *own)
         if len(steps[0]) == 4:
             fixed = weight.detach()
             self._previous[name] = [

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
 from lnegeom import InputError
 from lnegeom._array import positive_integer
-from lnegeom_torch.nets.mlp import MLP, glorot_
+from lnegeom_torch.nets.mlp import MLP, Features
 
 __all__ = ["LeNet"]
 
 
-class LeNet(nn.Module):
+class LeNet(Features):
     """Two 5×5 convolutions of 6 and 16 channels, each halved by pooling, then an `MLP` of 120 and 84.
 
     Every convolution is without bias and followed by batch norm and ReLU. Both are padded to keep the image's
@@ -39,10 +39,9 @@ class LeNet(nn.Module):
     """
 
     def __init__(self, channels: int, image_size: int, classes: int):
-        super().__init__()
         if positive_integer("image_size", image_size) < 4:
             raise InputError(f"image_size must be 4 or more, to be halved twice, got {image_size}")
-        self.features = nn.Sequential(
+        features = nn.Sequential(
             nn.Conv2d(positive_integer("channels", channels), 6, 5, padding=2, bias=False),
             nn.BatchNorm2d(6),
             nn.ReLU(),
@@ -52,10 +51,4 @@ class LeNet(nn.Module):
             nn.ReLU(),
             nn.MaxPool2d(2),
         )
-        self.classifier = MLP(16 * (image_size // 4) ** 2, classes, hidden=(120, 84))
-        glorot_(self.features)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images ``(N, channels, image_size, image_size)`` to logits ``(N, classes)``."""
-        logits: Tensor = self.classifier(self.features(images))
-        return logits
+        super().__init__(features, MLP(16 * (image_size // 4) ** 2, classes, hidden=(120, 84)))

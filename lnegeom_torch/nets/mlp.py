@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lnegeom._array import positive_integer
 
-__all__ = ["MLP", "glorot_"]
+__all__ = ["MLP", "Features", "glorot_"]
 
 
 class MLP(nn.Module):
@@ -73,3 +73,24 @@ def glorot_(network: nn.Module) -> None:
     for layer in network.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d):
             nn.init.xavier_uniform_(layer.weight)
+
+
+class Features(nn.Module):
+    """Convolutions, and a classifier of what they make of an image; Glorot-uniform, the base of the networks.
+
+    Parameters
+    ----------
+    features, classifier : nn.Module
+        Maps of images ``(N, channels, H, W)``, and of what `features` makes of them.
+    """
+
+    def __init__(self, features: nn.Module, classifier: MLP):
+        super().__init__()
+        self.features = features
+        self.classifier = classifier
+        glorot_(features)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images ``(N, channels, H, W)`` to logits ``(N, classes)``."""
+        logits: Tensor = self.classifier(self.features(images))
+        return logits

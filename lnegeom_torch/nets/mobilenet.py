@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
 from lnegeom._array import positive_integer
-from lnegeom_torch.nets.mlp import MLP, glorot_
+from lnegeom_torch.nets.mlp import MLP, Features
 
 __all__ = ["MobileNet"]
 
@@ -13,7 +13,7 @@ _BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1)
 """Output channels and stride of each depthwise separable block."""
 
 
-class MobileNet(nn.Module):
+class MobileNet(Features):
     """The 28 layers of MobileNet, for images of any size: 4.2 million parameters with 1,000 classes.
 
     A 3×3 convolution to 32 channels, 13 depthwise separable blocks, the mean over the image, and a linear
@@ -46,21 +46,13 @@ class MobileNet(nn.Module):
     """
 
     def __init__(self, channels: int, classes: int):
-        super().__init__()
         width = 32
         layers = _conv(positive_integer("channels", channels), width, 3, stride=2)
         for fan_out, stride in _BLOCKS:
             layers += _conv(width, width, 3, stride=stride, groups=width)
             layers += _conv(width, fan_out, 1)
             width = fan_out
-        self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1))
-        self.classifier = MLP(width, classes, hidden=())
-        glorot_(self.features)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images ``(N, channels, H, W)`` to logits ``(N, classes)``."""
-        logits: Tensor = self.classifier(self.features(images))
-        return logits
+        super().__init__(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1)), MLP(width, classes, hidden=()))
 
 
 def _conv(fan_in: int, fan_out: int, size: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:

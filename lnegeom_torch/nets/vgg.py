@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
 from lnegeom._array import positive_integer
-from lnegeom_torch.nets.mlp import MLP, glorot_
+from lnegeom_torch.nets.mlp import MLP, Features
 
 __all__ = ["VGG11", "VGG16"]
 
 _Stages = tuple[tuple[int, ...], ...]
 
 
-class _VGG(nn.Module):
+class _VGG(Features):
     """Stages of 3×3 convolutions, the mean over what is left of the image, and a classifier."""
 
     stages: _Stages
 
     def __init__(self, channels: int, classes: int):
-        super().__init__()
         layers: list[nn.Module] = []
         width = positive_integer("channels", channels)
         for stage in self.stages:
@@ -30,14 +29,8 @@ class _VGG(nn.Module):
                 ]
                 width = fan_out
             layers.append(nn.MaxPool2d(2, ceil_mode=True))
-        self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1))
-        self.classifier = MLP(width, classes, hidden=(512,))
-        glorot_(self.features)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images ``(N, channels, H, W)`` to logits ``(N, classes)``."""
-        logits: Tensor = self.classifier(self.features(images))
-        return logits
+        features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1))
+        super().__init__(features, MLP(width, classes, hidden=(512,)))
 
 
 class VGG16(_VGG):

@@ -34,6 +34,7 @@ from lnegeom_torch import (
     quantize_,
 )
 from lnegeom_torch.diagnostics import Diagnostics
+from lnegeom_torch.methods import MetaQuant
 from lnegeom_torch.optim import estimate_fisher
 
 FSDP2 = torch.__version__ >= "2.7"  # torch 2.6's runs on GPUs only
@@ -158,6 +159,33 @@ def check_quantized_fully_shard(config, mesh):
         assert abs(value - sharded_run[tag]) <= 1e-3 * abs(value) + 1e-5, (tag, value, sharded_run[tag])
 
 
+def check_metaquant(mesh, options):
+    """Weights and φ, of weights divided or not, though each process draws a φ of its own at first."""
+    rank, world = dist.get_rank(), dist.get_world_size()
+    torch.manual_seed(1)
+    x, y = torch.randn(16, 6), torch.randint(3, (16,))
+    results = []
+    for place in ("whole", "ddp", *FSDP2 * ["fsdp"]):
+        model = network()
+        torch.manual_seed(0 if place == "whole" else rank)
+        method = quantize_(model, QuantConfig("metaquant", options=options))
+        if place == "fsdp":
+            fully_shard(model, mesh=mesh)
+        called = DistributedDataParallel(model) if place == "ddp" else model
+        optimizer = ManifoldSGD(method.param_groups(), **SGD)
+        method.attach(optimizer)
+        for _ in range(3):
+            share = slice(None) if place == "whole" else slice(rank, None, world)
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(called(x[share]), y[share]).backward()
+            optimizer.step()
+        assert all(isinstance(p, DTensor) == (place == "fsdp") for p in method.latents.values())
+        results.append([*method.latents.values(), *method.meta.parameters()])
+    for result in results[1:]:
+        for a, b in zip(results[0], result, strict=True):
+            close(a, b)
+
+
 def check_fisher(mesh, kind):
     """Each process sees its part of the batch; statistics and steps are those of the whole batch."""
     rank, world = dist.get_rank(), dist.get_world_size()
@@ -241,6 +269,8 @@ def main(rank, processes, folder):
             for kind in ("diagonal", "kronecker", "block", "exact"):
                 check_fisher(mesh, kind)
             check_fisher_refuses(mesh)
+            check_metaquant(mesh, MetaQuant())
+            check_metaquant(mesh, MetaQuant(form="fcgrad", activation="tanh", lr=1e-2))
         if FSDP2:
             configs = (
                 QuantConfig("wcg", metric=NormalizedLNE(0.6)),

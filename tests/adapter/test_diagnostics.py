@@ -10,7 +10,8 @@ from torch import nn
 
 import lnegeom
 from lnegeom_torch import LNE, LogCoshHessian, ManifoldSGD, NormalizedLNE, QuantConfig, quantize_
-from lnegeom_torch.diagnostics import Diagnostics, GradientMismatch, gradient_mismatch
+from lnegeom_torch.diagnostics import Diagnostics, GradientMismatch, _mismatch, gradient_mismatch
+from lnegeom_torch.diagnostics._quotients import Samples
 from lnegeom_torch.nets import build
 
 
@@ -159,6 +160,54 @@ def test_mismatch_of_one_bit_weights_against_the_exact_sum():
     assert inside >= 6  # of 8 intervals at 95 percent
 
 
+def test_the_products_are_those_of_the_samples(monkeypatch):
+    """Samples written out one by one, from the same noise."""
+    seen = []
+    compare = _mismatch._compare
+    monkeypatch.setattr(_mismatch, "_compare", lambda *args: (seen.append(args), compare(*args))[1])
+    model, batch = one_layer()
+    gradient_mismatch(model, batch, nn.functional.mse_loss, samples=17, seed=3)
+    ((length, kept, _),) = seen
+    latent = model[0].parametrizations.weight.original.detach()
+    sigma, generator = 0.5 * latent.square().mean().sqrt(), torch.Generator().manual_seed(3)
+    rows = []
+    for _ in range(17):
+        noise = torch.empty_like(latent).normal_(generator=generator)
+        up, down = (
+            nn.functional.mse_loss(batch[0] @ torch.sign(latent + s * sigma * noise)[0], batch[1])
+            for s in (1, -1)
+        )
+        rows.append(((up - down) / (2 * sigma) * noise).flatten())
+    s = torch.stack(rows)
+    nn.functional.mse_loss(model(batch[0]), batch[1]).backward()
+    g = model[0].parametrizations.weight.original.grad.flatten()
+    gram = s @ s.T
+    assert length == pytest.approx(float(g.norm()))
+    torch.testing.assert_close(kept.along, s @ g)
+    torch.testing.assert_close(kept.others, gram.sum(1) - gram.diagonal())
+    torch.testing.assert_close(kept.neighbours, gram.diagonal(1))
+
+
+@pytest.mark.parametrize("size", [5, 200])
+def test_intervals_hold_the_truth_in_nineteen_trials_of_twenty(size):
+    """A linear loss, whose samples are (∇ · ε) ε; in 200 dimensions their noise is in pairs, not in each."""
+    generator, trials, count = torch.Generator().manual_seed(0), 400, 128
+    truth, other = torch.randn(2, size, generator=generator, dtype=torch.float64)
+    gradient = truth / truth.norm() + other / other.norm()
+    angle = torch.rad2deg(torch.acos(gradient @ truth / gradient.norm() / truth.norm())).item()
+    error = float((gradient - truth).norm() / truth.norm())
+    inside = torch.zeros(2)
+    for _ in range(trials):
+        noise = torch.randn(count, size, generator=generator, dtype=torch.float64)
+        s = (noise @ truth)[:, None] * noise
+        others = s @ s.sum(0) - s.square().sum(1)
+        samples = Samples(s @ gradient, others, (s[1:] * s[:-1]).sum(1))
+        found = _mismatch._compare(float(gradient.norm()), samples, 0.95)
+        (low, high), (least, most) = found.angle_interval, found.relative_error_interval
+        inside += torch.tensor([low <= angle <= high, least <= error <= most])
+    assert all(0.93 <= share <= 0.98 for share in (inside / trials).tolist()), inside / trials
+
+
 def test_without_a_mismatch_there_is_none():
     """Full precision and a quadratic loss: smoothing does not change the gradient."""
     model = nn.Sequential(nn.Linear(4, 1, bias=False), nn.Flatten(0)).double()
@@ -179,6 +228,10 @@ def test_no_information_gives_no_angle():
     model, batch = one_layer()
     found = gradient_mismatch(model, batch, lambda output, target: 0 * output.sum(), samples=32)["0"]
     assert found == GradientMismatch(90.0, (0.0, 180.0), math.inf, (0.0, math.inf))
+    with torch.no_grad():
+        model[0].parametrizations.weight.original.zero_()  # noise in proportion to the weights is none
+    found = gradient_mismatch(model, batch, nn.functional.mse_loss, samples=32)["0"]
+    assert found == GradientMismatch(90.0, (0.0, 180.0), math.inf, (0.0, math.inf))
 
 
 BAD = {
@@ -187,6 +240,10 @@ BAD = {
     "confidence": (lambda m, b: gradient_mismatch(m, b, confidence=1.0), r"confidence must be in \(0, 1\)"),
     "samples": (lambda m, b: gradient_mismatch(m, b, samples=8), "samples must be at least 16, got 8"),
     "noise": (lambda m, b: gradient_mismatch(m, b, noise=0.0), "noise must be"),
+    "a loss without bounds": (
+        lambda m, b: gradient_mismatch(m, b, lambda output, target: torch.log(output.sum()), samples=16),
+        r"with noise of 0.5 times the weights' size the loss is not finite for \d+ of 16 samples",
+    ),
     "not quantized": (lambda m, b: gradient_mismatch(nn.Linear(2, 2), b), "no parametrized weight"),
 }
 

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from lnegeom import InputError
-from lnegeom_torch import ManifoldSGD, NormalizedLNE, QuantConfig, RicciFlow, quantize_
+from lnegeom.flow import discrete
+from lnegeom_torch import ManifoldSGD, NormalizedLNE, QuantConfig, RicciFlow, quantize_, ricci
 from lnegeom_torch.nets import MLP
 from lnegeom_torch.ricci import translate
 
@@ -136,6 +137,19 @@ def test_algorithm_two_against_dense_matrices(epsilon):
                 tested += 1
     assert tested == 10
     assert all(opened) if epsilon == NEVER else 0 < sum(opened) < 10  # the gate both opened and closed
+
+
+def test_the_residual_of_a_layer_is_found_once(monkeypatch):
+    calls = []
+    found = discrete.discrete_flow_residual
+    for module in (discrete, ricci):
+        monkeypatch.setattr(
+            module, "discrete_flow_residual", lambda *args: (calls.append(1), found(*args))[1]
+        )
+    method = quantize_(network(), QuantConfig("rf", metric=METRIC))
+    train(method)  # four iterations, the first of which has none before it
+    assert len(method.relative_residuals) == len(method.layers)
+    assert len(calls) == 3 * len(method.layers)
 
 
 def plain_state(model):

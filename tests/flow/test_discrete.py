@@ -126,6 +126,7 @@ def test_relative_residual_equals_the_dense_one(seed, row, column):
     asked = (g_k1 - g_k2) / row - (g_j1 - g_j2) / column
     sides = np.sum((g_new - g_k1) ** 2) + np.sum(asked**2)
     got = relative_flow_residual(*vectors, row, column)
+    assert relative_flow_residual(*vectors, row, column, residual=3.0) == pytest.approx(3 / sides, rel=1e-9)
     assert got == pytest.approx(np.sum((g_new - g_k1 - asked) ** 2) / sides, rel=1e-9)
 
 
