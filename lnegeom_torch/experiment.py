@@ -8,21 +8,22 @@ import shlex
 import statistics
 import sys
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm.auto import tqdm
+from torch.optim import Optimizer
 
 from lnegeom import InputError
 from lnegeom._array import positive_integer
+from lnegeom._progress import count_from_here, progress_bar
 from lnegeom.report import Page, check_folder, text_table, write_json
 from lnegeom_torch import distributed, recipes
 from lnegeom_torch._jobs import dataset_of, forget_datasets, in_processes, set_up
 from lnegeom_torch._logs import RunLog, write_history
 from lnegeom_torch.figures import learning_curves
-from lnegeom_torch.methods import QuantConfig
+from lnegeom_torch.methods import Method, QuantConfig
 from lnegeom_torch.settings import parse_options, to_config
 from lnegeom_torch.train import Outcome, TrainConfig, train
 
@@ -130,17 +131,18 @@ def _train_seed(
     folder, leads = out / f"seed-{seed}", distributed.leads()
     log = RunLog(folder, tensorboard, diagnostics) if leads else RunLog(folder)
     title = f"{config.quant.method}, seed {seed}"
-    hidden = None if leads else True  # None: shown in a terminal
     place = seed if beside_others else None
-    with (
-        closing(log),
-        tqdm(total=config.epochs, desc=title, unit="epoch", disable=hidden, position=place) as bar,
-    ):
+    with closing(log), progress_bar(title, config.epochs, "epoch", show=leads, place=place) as bar:
 
         def show(record: dict[str, float]) -> None:
             log.epoch(record)
-            bar.update(int(record["epoch"]) - bar.n)
-            bar.set_postfix(loss=f"{record['loss']:.3f}", accuracy=f"{record['accuracy']:.2f} %")
+            numbers = {"loss": f"{record['loss']:.3f}", "accuracy": f"{record['accuracy']:.2f} %"}
+            bar.set_postfix(numbers, refresh=False)
+            bar.update()
+
+        def watch(method: Method, optimizer: Optimizer, steps: int) -> AbstractContextManager[Any]:
+            count_from_here(bar)  # the epochs before those of a resumed run have been shown
+            return log.watch(method, optimizer, steps)
 
         file = folder / "checkpoint.safetensors"
         found = train(
@@ -150,7 +152,7 @@ def _train_seed(
             checkpoint=file,
             resume=started,
             on_epoch=show,
-            watch=log.watch,
+            watch=watch,
         )
     return Outcome(seed, found.history, config.last_epochs)
 

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
-from tqdm import tqdm
 
 from lnegeom import InputError
 from lnegeom._array import positive, positive_integer
+from lnegeom._progress import progress_bar
 from lnegeom_torch._random import forked
 
 __all__ = ["GradientMismatch", "gradient_mismatch"]
@@ -131,7 +131,8 @@ def gradient_mismatch(
             return loss_function(functional_call(model, {**buffers, **weights}, (batch[0],)), batch[1])
 
     found = torch.autograd.grad(loss(latents), list(latents.values()), allow_unused=True)
-    sums, counts = _smoothed(loss, latents, noise, generator, tqdm(range(samples), disable=not progress))
+    draws = progress_bar("smoothed gradient", range(samples), "sample", show=progress)
+    sums, counts = _smoothed(loss, latents, noise, generator, draws)
     return {
         key.removesuffix(_LATENT).removesuffix("."): _compare(
             torch.zeros_like(w) if g is None else g, sums[key], counts, confidence

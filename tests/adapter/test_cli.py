@@ -59,8 +59,11 @@ def test_train_writes_numbers_pictures_and_page(tmp_path, capsys):
     assert results["accuracy"]["mean"] > 80
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert "data:image/png;base64" in (out / "index.html").read_text()
-    printed = capsys.readouterr().out
+    printed, progress = capsys.readouterr()
     assert f"{results['accuracy']['mean']:.2f} ± " in printed
+    lines = [line.partition(" [")[0] for line in progress.splitlines()]  # whole ones, into a pipe
+    for seed in (0, 1):
+        assert [f"wcg, seed {seed}: {epochs}/3 epochs" in lines for epochs in (0, 3)] == [True, True]
 
     assert main([*TRAIN, "--out", str(out)]) == 2
     assert "holds a run already; add --resume" in capsys.readouterr().err
@@ -208,7 +211,7 @@ def test_a_pretrained_file_of_another_kind_or_network_is_told(tmp_path, capsys):
     safetensors.torch.save_file({"weight": torch.ones(2)}, other)
     for file, message in ((pickled, "is no safetensors file"), (other, "does not hold a network 'mlp'")):
         assert main(["train", "--pretrained", str(file), "--out", str(tmp_path / "out")]) == 2
-        (error,) = capsys.readouterr().err.strip().splitlines()
+        error = capsys.readouterr().err.strip().splitlines()[-1]
         assert error.startswith(f"lnegeom train: error: {file} {message}")
 
 
