@@ -27,7 +27,7 @@ from lnegeom_torch.methods import Method, QuantConfig
 from lnegeom_torch.settings import parse_options, to_config
 from lnegeom_torch.train import Outcome, TrainConfig, train
 
-__all__ = ["environment", "from_options", "mean_and_deviation", "run", "seeds_of"]
+__all__ = ["environment", "from_options", "mean_and_deviation", "refuse_ignored", "run", "seeds_of"]
 
 
 def from_options(options: argparse.Namespace) -> TrainConfig:
@@ -50,6 +50,21 @@ def from_options(options: argparse.Namespace) -> TrainConfig:
     names = {field.name for field in dataclasses.fields(TrainConfig)} - {"quant", "device"}
     settings |= {name: value for name, value in given.items() if name in names}
     return to_config({**settings, "quant": quant, "device": _device(options.device)})
+
+
+def refuse_ignored(options: argparse.Namespace, config: TrainConfig) -> None:
+    """Raise for an option on quantization of a run in full precision: it would be without effect.
+
+    Not for ``lnegeom compare``, whose options are those of all its methods.
+    """
+    widths = ("weight_bits", "activation_bits", "first_last_bits")
+    names = (*widths, "include", "exclude", "scale", "learned_scale", "learned_range", "quantizer", "gate")
+    given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) not in (None, 32)]
+    if given and not config.quant.spec.quantized:
+        raise InputError(
+            f"method {config.quant.method!r} is full precision, in which {', '.join(given)} would be without "
+            "effect; leave it out, or choose a method with --method"
+        )
 
 
 def seeds_of(options: argparse.Namespace) -> int:

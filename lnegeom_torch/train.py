@@ -296,7 +296,8 @@ def _weights(path: Path) -> dict[str, torch.Tensor]:
 
 def load_dataset(config: TrainConfig) -> data.Dataset:
     """The data set of a configuration, its validation share held out."""
-    dataset = data.load(config.data, config.root, image_size=config.image_size)
+    size = {} if config.image_size is None else {"image_size": config.image_size}
+    dataset = data.load(config.data, config.root, **size)
     return dataset.hold_out(config.validation) if config.validation > 0 else dataset
 
 
