@@ -17,53 +17,16 @@ from typing import Any
 import numpy as np
 
 from lnegeom._array import InputError
+from lnegeom._page_style import HEAD, STYLE
 
 __all__ = ["Page", "check_folder", "environment", "text_table", "write_json"]
 
 _NUMBER = re.compile(r"[-+−]?\d[\d.,]*(e[-+]?\d+)?( ?± ?[\d.,]+(e[-+]?\d+)?)?( ?[%×])?|–|nan|[-+−]?(inf|∞)")
 
-_STYLE = """
-:root { color-scheme: light dark;
-  --ink: #1c2126; --soft: #5d6771; --line: #dde2e7; --paper: #fff; --tint: #f5f7f9; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e4e8ec; --soft: #9aa5b0; --line: #333b44; --paper: #15191e; --tint: #1d2329; }
-}
-body { margin: 0 auto; padding: 3rem 1.25rem 5rem; max-width: 48rem;
-  background: var(--paper); color: var(--ink); font: 1rem/1.6 system-ui, sans-serif; }
-h1, h2 { line-height: 1.25; text-wrap: balance; }
-h1 { margin: 0 0 1.5rem; font-size: 1.9rem; letter-spacing: -0.01em; }
-h2 { margin: 2.5rem 0 0.75rem; font-size: 1.25rem; }
-p { margin: 0.75rem 0; white-space: pre-line; }
-.table { margin: 1.25rem 0; overflow-x: auto; }
-table { border-collapse: collapse; font-size: 0.925rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.4rem 1.5rem 0.4rem 0; border-bottom: 1px solid var(--line);
-  text-align: left; vertical-align: top; }
-th { color: var(--soft); font-weight: 600; border-bottom-width: 2px; }
-th.number, td.number { text-align: right; white-space: nowrap; }
-figure { margin: 1.75rem 0; }
-img { display: block; max-width: 100%; height: auto; border-radius: 6px; background: #fff; }
-figcaption { margin-top: 0.5rem; color: var(--soft); font-size: 0.9rem; }
-pre { margin: 1.25rem 0; padding: 0.9rem 1.1rem; overflow-x: auto;
-  border-radius: 6px; background: var(--tint); font: 0.875rem/1.5 ui-monospace, monospace; }
-"""
+_WIDE = 4
+"""From so many columns on a table does not fit on a telephone, which shows each row as a list instead."""
 
 _IMAGES = {b"\x89PNG\r\n\x1a\n": "png", b"GIF8": "gif"}
-
-# The policy forbids what the page must not need: anything from outside the file, and scripts.
-_HEAD = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
-  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<link rel="icon" href="data:,">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<h1>{title}</h1>
-"""
 
 
 class Page:
@@ -104,21 +67,28 @@ class Page:
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Add a table; cells are written, and columns of numbers aligned, as in `text_table`.
 
+        On a narrow screen a row of four cells or more is a list under the first of them.
+
         Raises
         ------
         InputError
             If a row has not one cell for each header.
         """
         cells, numeric = _cells(headers, rows)
+        wide = len(headers) >= _WIDE
         classes = [' class="number"' if right else "" for right in numeric]
-        lines = [
-            "".join(f"<{tag}{kind}>{escape(cell)}</{tag}>" for kind, cell in zip(classes, row, strict=True))
+        labels = [f' data-label="{escape(header)}"' if wide else "" for header in headers]
+        head, *body = (
+            "".join(
+                f"<{tag}{kind}{label if tag == 'td' else ''}>{escape(cell)}</{tag}>"
+                for kind, label, cell in zip(classes, labels, row, strict=True)
+            )
             for tag, row in zip(["th", *["td"] * len(rows)], cells, strict=True)
-        ]
-        body = "\n".join(f"<tr>{line}</tr>" for line in lines[1:])
+        )
+        lines = "\n".join(f"<tr>{line}</tr>" for line in body)
         self._parts.append(
-            f'<div class="table"><table>\n<thead><tr>{lines[0]}</tr></thead>\n'
-            f"<tbody>\n{body}\n</tbody>\n</table></div>"
+            f'<div class="table{" wide" if wide else ""}"><table>\n<thead><tr>{head}</tr></thead>\n'
+            f"<tbody>\n{lines}\n</tbody>\n</table></div>"
         )
 
     def figure(self, image: str | Path | bytes, caption: str) -> None:
@@ -143,15 +113,15 @@ class Page:
             raise InputError(
                 f"expected a PNG or GIF image, got {source} beginning with {content[:8]!r}; save it as PNG"
             )
-        data, words = base64.b64encode(content).decode("ascii"), escape(caption)
+        source, words = _data_url(kinds[0], content), escape(caption)
         self._parts.append(
-            f'<figure><img alt="{words}" src="data:image/{kinds[0]};base64,{data}">'
+            f'<figure><div class="picture"><img alt="{words}" src="{source}"></div>'
             f"<figcaption>{words}</figcaption></figure>"
         )
 
     def html(self) -> str:
         """Return the whole page."""
-        head = _HEAD.format(title=escape(self.title), style=_STYLE)
+        head = HEAD.format(title=escape(self.title), style=STYLE)
         return head + "\n".join(self._parts) + "\n</body>\n</html>\n"
 
     def save(self, path: str | Path) -> Path:
@@ -257,6 +227,10 @@ def check_folder(out: Path) -> None:
     nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
     if not nearest.is_dir():
         raise InputError(f"--out takes a folder, and {nearest} is a file")
+
+
+def _data_url(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def _plain(value: Any) -> Any:

@@ -65,7 +65,7 @@ def dataset_of(config: TrainConfig) -> data.Dataset:
 
 
 @functools.lru_cache(maxsize=2)
-def _dataset(name: str, root: str | None, image_size: int, validation: float) -> data.Dataset:
+def _dataset(name: str, root: str | None, image_size: int | None, validation: float) -> data.Dataset:
     return load_dataset(TrainConfig(data=name, root=root, image_size=image_size, validation=validation))
 
 

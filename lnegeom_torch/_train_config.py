@@ -17,9 +17,10 @@ class TrainConfig:
     Parameters
     ----------
     data, root : str
-        A data set that `lnegeom_torch.data.load` knows, and the folder that holds it.
-    image_size : int
-        Height and width of the images of the data set ``"folders"``; the others have their own.
+        A data set that `lnegeom_torch.data.load` knows, and the folder that holds it; ``"digits"`` has none.
+    image_size : int, optional
+        Height and width of the images of the data set ``"folders"``, by default 224; the others have their
+        own.
     model : str
         A network that `lnegeom_torch.nets.build` knows.
     quant : QuantConfig
@@ -31,8 +32,8 @@ class TrainConfig:
     latent_lr : float, optional
         Learning rate of the latent weights, those that are quantized; by default `lr`, the others'.
     milestones : tuple of int
-        Epochs after which the rates are divided by 10; if there are none, they fall to 0 along a cosine,
-        epoch by epoch.
+        Epochs after which the rates are divided by 10, all before the last; if there are none, they fall to 0
+        along a cosine, epoch by epoch.
     pretrained : str, optional
         A safetensors file with the weights to start from: a checkpoint of ``lnegeom train --method fp``, or
         the state of the network alone.
@@ -47,7 +48,7 @@ class TrainConfig:
 
     data: str = "digits"
     root: str | None = None
-    image_size: int = 224
+    image_size: int | None = None
     model: str = "mlp"
     quant: QuantConfig = field(default_factory=QuantConfig)
     epochs: int = 40
@@ -63,11 +64,12 @@ class TrainConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "last_epochs", "batch_size", "image_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if list(self.milestones) != sorted(set(self.milestones)) or min(self.milestones, default=1) < 1:
-            raise InputError(f"milestones must be increasing epochs, got {self.milestones}")
+        for name, least in (("epochs", 1), ("last_epochs", 1), ("batch_size", 2), ("image_size", 1)):
+            number = getattr(self, name)
+            if number is not None and number < least:
+                raise InputError(f"{name} must be at least {least}, got {number}")
+        self._check_data()
+        self._check_milestones()
         for name in ("lr", "latent_lr"):
             rate = getattr(self, name)
             if rate is not None and not 0 < rate < math.inf:
@@ -84,6 +86,28 @@ class TrainConfig:
             raise InputError(f"weight_decay must be a finite number >= 0, got {self.weight_decay}")
         if not 0 <= self.validation < 1:
             raise InputError(f"validation must be in [0, 1), got {self.validation}")
+
+    def _check_data(self) -> None:
+        """Refuse what would be ignored, since as a rule another data set is meant."""
+        if self.image_size is not None and self.data != "folders":
+            raise InputError(
+                f"image_size is for the data set 'folders', and the images of {self.data!r} have a size of "
+                "their own; leave it out"
+            )
+        if self.root is not None and self.data == "digits":
+            raise InputError(
+                f"the data set 'digits' comes with scikit-learn, and root is {self.root!r}; leave it out, or "
+                "name the data set that is there"
+            )
+
+    def _check_milestones(self) -> None:
+        if list(self.milestones) != sorted(set(self.milestones)) or min(self.milestones, default=1) < 1:
+            raise InputError(f"milestones must be increasing epochs, got {self.milestones}")
+        if late := [milestone for milestone in self.milestones if milestone >= self.epochs]:
+            raise InputError(
+                f"milestones are epochs after which others follow, got {', '.join(map(str, late))} of "
+                f"{self.epochs} epochs: they would never be reached; give earlier ones, or none for a cosine"
+            )
 
     @property
     def has_latents(self) -> bool:

@@ -64,8 +64,8 @@ def _configure_task(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         type=int,
         metavar="EPOCH",
-        help="epochs after which rates are divided by 10; by default, and with none, they fall to 0 along a "
-        "cosine",
+        help="epochs after which rates are divided by 10, all before the last; by default, and with none, "
+        "they fall to 0 along a cosine",
     )
     how.add_argument("--momentum", type=float, help="Nesterov's (default: 0.9)")
     how.add_argument("--weight-decay", type=float, help="default: 0")
@@ -107,11 +107,13 @@ def _configure_train(parser: argparse.ArgumentParser) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from lnegeom_torch.distributed import process_group
-    from lnegeom_torch.experiment import from_options, run, seeds_of
+    from lnegeom_torch.experiment import from_options, refuse_ignored, run, seeds_of
 
     with process_group(options.device):
+        config = from_options(options)
+        refuse_ignored(options, config)
         run(
-            from_options(options),
+            config,
             seeds_of(options),
             options.out,
             resume=options.resume,
@@ -184,7 +186,7 @@ COMPARE = Command(
     epilog="examples:\n"
     "  lnegeom compare --methods dorefa ste wcg spin --seeds 5 --out runs/compare\n"
     "  lnegeom compare --methods rf-dnn-cifar10/resnet20-dorefa rf-dnn-cifar10/resnet20-rf --root data \\\n"
-    "      --epochs 20 --out runs/rf\n\n"
+    "      --epochs 20 --milestones 8 15 19 --out runs/rf\n\n"
     "Interrupted, the same command goes on where it was. Writes index.html, results.json, history.csv.",
     configure=_configure_compare,
     run=_compare,

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from tqdm.auto import tqdm
 
 from lnegeom import InputError
+from lnegeom._progress import count_from_here, progress_bar
 from lnegeom.report import write_json
 from lnegeom_torch import data
 from lnegeom_torch._jobs import dataset_of, forget_datasets, in_processes
 from lnegeom_torch.methods import DivergedError
 from lnegeom_torch.statistics import calibration_error
-from lnegeom_torch.train import Run, TrainConfig, train
+from lnegeom_torch.train import OnEpoch, Run, TrainConfig, train
 
 __all__ = ["Comparison", "Trial", "compare"]
 
@@ -151,7 +151,8 @@ def compare(
         for label, config in configs.items()
         for rate in rates
     }
-    with tqdm(total=len(trials) * tuning_seeds + len(configs) * seeds, unit="run", disable=None) as bar:
+    epochs = sum(config.epochs * (len(rates) * tuning_seeds + seeds) for config in configs.values())
+    with progress_bar("comparing", epochs, "epoch") as bar:
         try:
             tried = iter(_trials(trials, tuning_seeds, jobs, bar))
             tuning = {label: {rate: next(tried) for rate in rates} for label in configs}
@@ -183,15 +184,26 @@ def _trials(configs: dict[Path, TrainConfig], seeds: int, jobs: int, bar: Any) -
         for path, config in configs.items()
         for seed in range(seeds)
     ]
-    found = []
-    for (_, _, file), trial in zip(calls, in_processes(_trial, calls, jobs), strict=True):
+    epochs = [0 if file.exists() else config.epochs for config, _, file in calls]
+    if there := sum(config.epochs for config, _, _ in calls) - sum(epochs):
+        bar.update(there)
+        count_from_here(bar)
+
+    def watched(config: TrainConfig, seed: int, file: Path) -> Trial:
         bar.set_postfix_str(f"{file.parent.name}, {file.stem}")
-        bar.update()
+        return _trial(config, seed, file, lambda record: bar.update())
+
+    found, done = [], bar.n
+    trials = in_processes(watched if jobs == 1 else _trial, calls, jobs)
+    for (_, _, file), own, trial in zip(calls, epochs, trials, strict=True):
+        bar.set_postfix_str(f"{file.parent.name}, {file.stem}")
+        done += own
+        bar.update(done - bar.n)  # of a run of another process, or what a run that diverged leaves out
         found.append(trial)
     return [found[start : start + seeds] for start in range(0, len(found), seeds)]
 
 
-def _trial(config: TrainConfig, seed: int, file: Path) -> Trial:
+def _trial(config: TrainConfig, seed: int, file: Path, on_epoch: OnEpoch = lambda record: None) -> Trial:
     identity = {"config": config.to_data(), "seed": seed}
     if file.exists():
         saved = json.loads(file.read_text())
@@ -199,15 +211,16 @@ def _trial(config: TrainConfig, seed: int, file: Path) -> Trial:
             raise InputError(f"{file} is a run of another comparison; choose another --out")
         return Trial(**saved["trial"])
     checkpoint = file.with_suffix(".safetensors")
-    trial = _run(config, seed, dataset_of(config), checkpoint)
+    trial = _run(config, seed, dataset_of(config), checkpoint, on_epoch)
     write_json(file, {"identity": identity, "trial": vars(trial)})
     checkpoint.unlink(missing_ok=True)
     return trial
 
 
-def _run(config: TrainConfig, seed: int, dataset: data.Dataset, checkpoint: Path) -> Trial:
+def _run(config: TrainConfig, seed: int, dataset: data.Dataset, checkpoint: Path, on_epoch: OnEpoch) -> Trial:
+    resume = checkpoint.exists()
     try:
-        run = train(config, seed, dataset=dataset, checkpoint=checkpoint, resume=checkpoint.exists())
+        run = train(config, seed, dataset=dataset, checkpoint=checkpoint, resume=resume, on_epoch=on_epoch)
     except DivergedError:
         return Trial(0.0, True, 100.0, 0.0, None, [])
     probabilities = _predict(run, dataset)

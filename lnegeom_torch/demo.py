@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from tqdm.auto import tqdm
 
 from lnegeom import flow, plot
 from lnegeom._array import positive_integer
+from lnegeom._progress import progress_bar
 from lnegeom.report import Page, check_folder, text_table, write_json
 from lnegeom_torch import data
 from lnegeom_torch.experiment import environment, mean_and_deviation
@@ -63,7 +62,7 @@ def run(out: Path, *, seeds: int = 3, epochs: int = 40) -> dict[str, Any]:
 def _train_all(seeds: int, epochs: int) -> dict[str, list[Run]]:
     dataset = data.load("digits")
     runs: dict[str, list[Run]] = {}
-    with tqdm(total=len(LEARNING_RATES) * seeds * epochs, desc="training", unit="epoch", disable=None) as bar:
+    with progress_bar("training", len(LEARNING_RATES) * seeds * epochs, "epoch") as bar:
         for method, lr in LEARNING_RATES.items():
             bar.set_postfix(method=method)
             config = TrainConfig(quant=QuantConfig(method), lr=lr, epochs=epochs)
@@ -92,7 +91,7 @@ def _training_numbers(runs: dict[str, list[Run]]) -> tuple[dict[str, Any], list[
 def _flow(out: Path) -> dict[str, Any]:
     grid = flow.TorusGrid((64, 64))
     metric = flow.perturbed_flat(grid, AMPLITUDE, seed=0)
-    solution = flow.ricci_deturck(metric, grid, t_end=12.0, progress=sys.stderr.isatty())
+    solution = flow.ricci_deturck(metric, grid, t_end=12.0, progress=True)
     solution.save(out / "flow.npz")
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     plot.plot_decay(solution, figure.subplots())

@@ -8,25 +8,26 @@ import shlex
 import statistics
 import sys
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm.auto import tqdm
+from torch.optim import Optimizer
 
 from lnegeom import InputError
 from lnegeom._array import positive_integer
+from lnegeom._progress import count_from_here, progress_bar
 from lnegeom.report import Page, check_folder, text_table, write_json
 from lnegeom_torch import distributed, recipes
 from lnegeom_torch._jobs import dataset_of, forget_datasets, in_processes, set_up
 from lnegeom_torch._logs import RunLog, write_history
 from lnegeom_torch.figures import learning_curves
-from lnegeom_torch.methods import QuantConfig
+from lnegeom_torch.methods import Method, QuantConfig
 from lnegeom_torch.settings import parse_options, to_config
 from lnegeom_torch.train import Outcome, TrainConfig, train
 
-__all__ = ["environment", "from_options", "mean_and_deviation", "run", "seeds_of"]
+__all__ = ["environment", "from_options", "mean_and_deviation", "refuse_ignored", "run", "seeds_of"]
 
 
 def from_options(options: argparse.Namespace) -> TrainConfig:
@@ -49,6 +50,21 @@ def from_options(options: argparse.Namespace) -> TrainConfig:
     names = {field.name for field in dataclasses.fields(TrainConfig)} - {"quant", "device"}
     settings |= {name: value for name, value in given.items() if name in names}
     return to_config({**settings, "quant": quant, "device": _device(options.device)})
+
+
+def refuse_ignored(options: argparse.Namespace, config: TrainConfig) -> None:
+    """Raise for an option on quantization of a run in full precision: it would be without effect.
+
+    Not for ``lnegeom compare``, whose options are those of all its methods.
+    """
+    widths = ("weight_bits", "activation_bits", "first_last_bits")
+    names = (*widths, "include", "exclude", "scale", "learned_scale", "learned_range", "quantizer", "gate")
+    given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) not in (None, 32)]
+    if given and not config.quant.spec.quantized:
+        raise InputError(
+            f"method {config.quant.method!r} is full precision, in which {', '.join(given)} would be without "
+            "effect; leave it out, or choose a method with --method"
+        )
 
 
 def seeds_of(options: argparse.Namespace) -> int:
@@ -130,17 +146,18 @@ def _train_seed(
     folder, leads = out / f"seed-{seed}", distributed.leads()
     log = RunLog(folder, tensorboard, diagnostics) if leads else RunLog(folder)
     title = f"{config.quant.method}, seed {seed}"
-    hidden = None if leads else True  # None: shown in a terminal
     place = seed if beside_others else None
-    with (
-        closing(log),
-        tqdm(total=config.epochs, desc=title, unit="epoch", disable=hidden, position=place) as bar,
-    ):
+    with closing(log), progress_bar(title, config.epochs, "epoch", show=leads, place=place) as bar:
 
         def show(record: dict[str, float]) -> None:
             log.epoch(record)
-            bar.update(int(record["epoch"]) - bar.n)
-            bar.set_postfix(loss=f"{record['loss']:.3f}", accuracy=f"{record['accuracy']:.2f} %")
+            numbers = {"loss": f"{record['loss']:.3f}", "accuracy": f"{record['accuracy']:.2f} %"}
+            bar.set_postfix(numbers, refresh=False)
+            bar.update()
+
+        def watch(method: Method, optimizer: Optimizer, steps: int) -> AbstractContextManager[Any]:
+            count_from_here(bar)  # the epochs before those of a resumed run have been shown
+            return log.watch(method, optimizer, steps)
 
         file = folder / "checkpoint.safetensors"
         found = train(
@@ -150,7 +167,7 @@ def _train_seed(
             checkpoint=file,
             resume=started,
             on_epoch=show,
-            watch=log.watch,
+            watch=watch,
         )
     return Outcome(seed, found.history, config.last_epochs)
 

@@ -24,10 +24,14 @@ from lnegeom_torch.checkpoint import Checkpoint, capture, check_same, restore
 from lnegeom_torch.methods import DivergedError, Method, quantize_
 from lnegeom_torch.optim import ManifoldSGD
 
-__all__ = ["Outcome", "Run", "TrainConfig", "Watch", "accuracy", "load_dataset", "train"]
+__all__ = ["OnEpoch", "Outcome", "Run", "TrainConfig", "Watch", "accuracy", "load_dataset", "train"]
 
 Watch = Callable[[Method, torch.optim.Optimizer, int], AbstractContextManager[Any]]
 """Given a run's method, its optimizer and how many steps it has taken: what to have around the others."""
+
+
+OnEpoch = Callable[[dict[str, float]], None]
+"""Told each epoch's record."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ def train(
     dataset: data.Dataset | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
-    on_epoch: Callable[[dict[str, float]], None] = lambda record: None,
+    on_epoch: OnEpoch = lambda record: None,
     watch: Watch = lambda method, optimizer, steps: nullcontext(),
 ) -> Run:
     """Train one network; the same seed gives the same numbers, interrupted and resumed or not.
@@ -292,7 +296,8 @@ def _weights(path: Path) -> dict[str, torch.Tensor]:
 
 def load_dataset(config: TrainConfig) -> data.Dataset:
     """The data set of a configuration, its validation share held out."""
-    dataset = data.load(config.data, config.root, image_size=config.image_size)
+    size = {} if config.image_size is None else {"image_size": config.image_size}
+    dataset = data.load(config.data, config.root, **size)
     return dataset.hold_out(config.validation) if config.validation > 0 else dataset
 
 

@@ -140,6 +140,19 @@ def test_only_columns_of_numbers_are_aligned_right():
     assert [tag.get("class") for tag in Reader(page.html()).all("th")] == cells[:6]
 
 
+def test_a_narrow_screen_has_the_column_beside_each_cell_of_a_wide_table():
+    page = Page("x")
+    headers = ["method", 'against "ste"', "drop", "time"]
+    page.table(headers, [["wcg", 0.5, 1.0, "1.1 ×"], ["rf", None, 2.0, "5 ×"]])
+    page.table(["option", "value"], [["data", "digits"]])
+    seen = Reader(page.html())
+    assert [tag.get("data-label") for tag in seen.all("td")] == [*headers * 2, None, None]
+    assert [tag.get("class") for tag in seen.all("div")] == ["table wide", "table"]
+    ((style,),) = [re.findall(r"@media \(max-width.*", text, re.DOTALL) for text in seen.text("style")]
+    assert ".wide thead { display: none; }" in style  # nothing is said twice
+    assert ".wide td::before { content: attr(data-label)" in style
+
+
 def test_page_is_saved_as_utf8_in_a_folder_it_makes(tmp_path):
     page = full_page()
     path = page.save(tmp_path / "runs" / "index.html")

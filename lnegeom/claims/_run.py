@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lnegeom._array import InputError
+from lnegeom._progress import progress_bar
 from lnegeom.claims._claim import Claim, Finding
 from lnegeom.claims._pages import markdown, page, plain
 from lnegeom.claims._registry import find, groups
@@ -47,12 +48,10 @@ def run(names: Sequence[str], *, every: bool = False, out: Path | None = None) -
 
 
 def _measured(claims: Sequence[Claim]) -> list[Finding]:
-    from tqdm.auto import tqdm
-
     findings = []
-    with tqdm(total=len(claims), unit="claim", leave=False, disable=None) as bar:
+    with progress_bar("measuring", len(claims), "claim", leave=False) as bar:
         for claim in claims:
-            bar.set_description(claim.name)
+            bar.set_postfix_str(claim.name)
             findings.append(claim.measure())
             bar.update()
     return findings

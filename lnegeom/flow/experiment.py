@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import math
 import shlex
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -74,7 +73,7 @@ def _run(options: argparse.Namespace) -> Solution:
     write_json(out / "results.json", results)
     solution.plot().savefig(out / "picture.png", dpi=150)
     if options.frames:
-        solution.animate(out / "animation.gif", frames=options.frames, progress=sys.stderr.isatty())
+        solution.animate(out / "animation.gif", frames=options.frames, progress=True)
     headers, rows = _table(solution, numbers)
     print(text_table(headers, rows))
     print(f"\n{solution.status}: {solution.message}")
@@ -120,7 +119,7 @@ def _solve(options: argparse.Namespace) -> Solution:
         return flow.homogeneous(
             metric, group, _or(options.t_end, 1.0), normalised=options.normalised, **common
         )
-    common |= {"out": options.out / "run", "progress": sys.stderr.isatty()}
+    common |= {"out": options.out / "run", "progress": True}
     if options.kind == "rotational":
         grid = flow.WarpedGrid(_or(options.size, 129), _or(options.dim, 3), focus=0.9)
         profile, length = flow.dumbbell(grid, _or(options.neck, 0.2))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnegeom._array import Array, InputError, to_numpy
+from lnegeom._progress import progress_bar
 from lnegeom.flow.archive import read_archive, write_archive
 from lnegeom.flow.checks import check_same_run, sample_count
 from lnegeom.flow.domain import Domain
@@ -205,7 +206,8 @@ def _advance(
     t, y, step.h = run.state
     written = time.monotonic()
     left = times[times > t]
-    with _bar(flow.title, len(times) - 1, len(times) - 1 - len(left), progress) as bar:
+    total = len(times) - 1
+    with progress_bar(flow.title, total, "sample", initial=total - len(left), show=progress) as bar:
         for target in left:
             while t < target:
                 try:
@@ -229,12 +231,6 @@ def _advance(
 def _has_grown(run: Recording, flow: Flow, y: Array) -> bool:
     curvature = flow.curvature(y)
     return curvature is not None and curvature > GROWTH * run.samples[-1].invariants["curvature"]
-
-
-def _bar(title: str, total: int, done: int, progress: bool) -> Any:
-    from tqdm.auto import tqdm
-
-    return tqdm(total=total, initial=done, desc=title, unit="sample", disable=not progress)
 
 
 def _as_like(array: NDArray[Any], like: Array) -> Array:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lnegeom._array import InputError, positive, positive_integer, to_numpy
+from lnegeom._progress import progress_bar
 from lnegeom.flow.domain import SpectralDomain
 from lnegeom.flow.solution import Solution
 from lnegeom.flow.warped import WarpedGrid
@@ -102,12 +103,10 @@ def _last_worth_showing(solution: Solution, component: tuple[int, int]) -> int:
 def _write(
     figure: Any, update: Callable[[int], None], frames: list[int], path: Path, fps: float, progress: bool
 ) -> None:
-    from tqdm.auto import tqdm
-
     canvas = importlib.import_module("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)
     images = importlib.import_module("PIL.Image")
     drawn = []
-    for number, index in enumerate(tqdm(frames, desc="animation", unit="frame", disable=not progress)):
+    for number, index in enumerate(progress_bar("animation", frames, "frame", show=progress)):
         update(index)
         canvas.draw()
         if number == 0:

@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager
 from typing import Any, Self
 
 import sympy as sp
-from tqdm import tqdm
 
 from lnegeom._array import InputError
+from lnegeom._progress import progress_bar
 from lnegeom.symbolic._budget import TimeBudgetError
 from lnegeom.symbolic._chart import Chart
 from lnegeom.symbolic._element import Element
@@ -59,7 +59,7 @@ class Components:
     def compute(self, progress: bool = False) -> None:
         """Compute the independent components that are not known yet."""
         missing = [index for index in self.independent if index not in self._ready]
-        for index in tqdm(missing, desc=plain(self.name), disable=not progress):
+        for index in progress_bar(plain(self.name), missing, "component", show=progress):
             self._ready[index] = self._component(*index)
 
     def computed(self) -> Self:

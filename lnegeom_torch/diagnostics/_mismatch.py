@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
-from tqdm import tqdm
 
 from lnegeom import InputError
 from lnegeom._array import positive, positive_integer
+from lnegeom._progress import progress_bar
 from lnegeom_torch._random import forked
 from lnegeom_torch.diagnostics._quotients import Samples, covariances, quotients
 from lnegeom_torch.metrics import wide
@@ -141,7 +141,8 @@ def gradient_mismatch(
         key: torch.zeros_like(w) if g is None else g
         for (key, w), g in zip(latents.items(), found, strict=True)
     }
-    drawn = _sampled(loss, latents, gradients, noise, generator, tqdm(range(samples), disable=not progress))
+    draws = progress_bar("smoothed gradient", range(samples), "sample", show=progress)
+    drawn = _sampled(loss, latents, gradients, noise, generator, draws)
     return {
         key.removesuffix(_LATENT).removesuffix("."): _compare(
             float(gradients[key].to(torch.float64).norm()), products, confidence

@@ -54,7 +54,8 @@ class QuantConfig:
     include, exclude : tuple of str
         Types (``"Linear"``) or patterns of names (``"encoder.*"``) of layers to quantize, and not to. The
         types are Linear, Conv1d, Conv2d, Embedding and MultiheadAttention, their subclasses among them, and
-        the name of any other class whose ``weight`` has two axes or more (``"Conv3d"``).
+        the name of any other class whose ``weight`` has two axes or more (``"Conv3d"``). A pattern that fits
+        no layer of a model is refused by `quantize_`.
 
     Raises
     ------

@@ -188,11 +188,8 @@ def _last_step(quantizer: WeightQuantizer, weight: Tensor, gradient: Tensor) -> 
         if quantizer.transform == "identity":
             return _Step(gradient, quantized, torch.ones((), dtype=latent.dtype, device=latent.device))
         tanh = torch.tanh(latent)
-        largest = tanh.abs().amax()
         # No slope is quite zero, so that ∂L/∂Ŵ can be had from ∂L/∂W by division.
-        slope = ((1 - tanh * tanh) / torch.where(largest > 0, largest, 1)).clamp(
-            min=torch.finfo(latent.dtype).tiny
-        )
+        slope = ((1 - tanh * tanh) / quantizer.divisor(tanh)).clamp(min=torch.finfo(latent.dtype).tiny)
         return _Step(gradient / slope, quantized, slope)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -22,6 +23,7 @@ _KINDS = {
     "Embedding": nn.Embedding,
     "MultiheadAttention": nn.MultiheadAttention,
 }
+_BY_DEFAULT = QuantConfig.include  # any model may lack some of these
 _PROJECTIONS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
 
 # nn.MultiheadAttention reads this layer's weight itself and never calls it.
@@ -69,10 +71,11 @@ def select(model: nn.Module, config: QuantConfig) -> tuple[dict[str, Target], li
     Raises
     ------
     InputError
-        If there is none, one asked for has no weight, or a weight is not there yet, quantized already, or
-        computed from others.
+        If there is none, one asked for has no weight, a pattern fits no layer, or a weight is not there yet,
+        quantized already, or computed from others.
     """
     chosen: dict[str, tuple[nn.Module, str, str]] = {}
+    layers: dict[str, str] = {}
     for name, module in model.named_modules():
         owner = model.get_submodule(name.rpartition(".")[0])
         inside = isinstance(module, _ATTENTION_OUTPUT) and isinstance(owner, nn.MultiheadAttention)
@@ -81,6 +84,7 @@ def select(model: nn.Module, config: QuantConfig) -> tuple[dict[str, Target], li
         if kind is None:
             _refuse_without_weight(name, module, config)
             continue
+        layers[name] = kind
         if not any(_matches(name, kind, pattern) for pattern in config.include):
             _skip(module, f"{kind} is not included")
         elif pattern := next((p for p in config.exclude if _matches(name, kind, p)), None):
@@ -96,20 +100,29 @@ def select(model: nn.Module, config: QuantConfig) -> tuple[dict[str, Target], li
             f"the model has no layer to quantize: expected one of include={config.include} at least that is "
             f"not of exclude={config.exclude}"
         )
+    _refuse_unmatched("include", [p for p in config.include if p not in _BY_DEFAULT], layers)
+    _refuse_unmatched("exclude", config.exclude, {**layers, **_relus(model)})
     return _targets(chosen, config), [module for module, _, _ in chosen.values()]
 
 
 def find_relus(model: nn.Module, config: QuantConfig) -> list[tuple[nn.Module, str]]:
     """The ReLUs and ReLU6s of a model that are not excluded: their parents and their names there."""
     found = []
-    for path, parent in model.named_modules():
-        for key, child in parent.named_children():
-            name, kind = f"{path}.{key}" if path else key, type(child).__name__
-            if isinstance(child, nn.ReLU | nn.ReLU6) and not any(
-                _matches(name, kind, pattern) for pattern in config.exclude
-            ):
-                found.append((parent, key))
+    for name, kind in _relus(model).items():
+        if not any(_matches(name, kind, pattern) for pattern in config.exclude):
+            path, _, key = name.rpartition(".")
+            found.append((model.get_submodule(path), key))
     return found
+
+
+def _relus(model: nn.Module) -> dict[str, str]:
+    """The types of a model's ReLUs and ReLU6s by name; one that stands at several places by each."""
+    return {
+        f"{path}.{key}" if path else key: type(child).__name__
+        for path, parent in model.named_modules()
+        for key, child in parent.named_children()
+        if isinstance(child, nn.ReLU | nn.ReLU6)
+    }
 
 
 def _kind(module: nn.Module) -> str | None:
@@ -153,6 +166,18 @@ def _maker(module: nn.Module, tensor: str) -> nn.Module | None:
     """The first parametrization of a weight, if it has any."""
     found = parametrize.is_parametrized(module, tensor)
     return module.get_submodule(f"parametrizations.{tensor}.0") if found else None
+
+
+def _refuse_unmatched(setting: str, patterns: Sequence[str], layers: dict[str, str]) -> None:
+    """Refuse a pattern that would be without effect: as a rule a name that is misspelt."""
+    for pattern in patterns:
+        if not any(_matches(name, kind, pattern) for name, kind in layers.items()):
+            names = [f"{name!r} ({kind})" for name, kind in layers.items()]
+            shown = ", ".join([*names[:8], *(["…"] if len(names) > 8 else [])])
+            raise InputError(
+                f"{setting} has {pattern!r}, which fits no layer; expected a type, a name, or a pattern of "
+                f"whole names such as 'encoder.*'; the layers are {shown}"
+            )
 
 
 def _refuse_without_weight(name: str, module: nn.Module, config: QuantConfig) -> None:

@@ -51,7 +51,8 @@ class WeightQuantizer(nn.Module):
         The k-bit quantizer for k ≥ 2.
     transform : {"identity", "tanh"}
         ``"tanh"`` first maps W to ``tanh(W) / max|tanh(W)|`` (DoReFa), the maximum held constant in the
-        gradient, as ManiQuant §1 prints it. A zero tensor is not divided by its maximum.
+        gradient, as ManiQuant §1 prints it. A zero tensor is not divided by its maximum, nor is one with a
+        `scale`, which would otherwise be of the order of 1 however small the weights.
     gate : bool
         Whether the gradient is dropped where the quantizer's input exceeds 1 in size.
     scale : {"none", "tensor", "channel"}
@@ -144,11 +145,15 @@ class WeightQuantizer(nn.Module):
         return self._levels(weight / scale.detach()), scale
 
     def transformed(self, weight: Tensor) -> Tensor:
-        """What of the latent weight is quantized: itself, or DoReFa's ``tanh(W) / max|tanh(W)|``."""
+        """What of the latent weight is quantized: itself, or its tanh, over the largest without a scale."""
         if self.transform == "identity":
             return weight
         weight = torch.tanh(weight)
-        return weight / _positive(weight.detach().abs().amax())
+        return weight / self.divisor(weight)
+
+    def divisor(self, tanh: Tensor) -> Tensor:
+        """What the tanh of a latent weight is divided by: its largest size, or 1 where a scale follows."""
+        return _positive(tanh.detach().abs().amax()) if self.scale == "none" else tanh.new_ones(())
 
     @torch.no_grad()
     def start(self, weight: Tensor) -> None:

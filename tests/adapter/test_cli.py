@@ -59,8 +59,11 @@ def test_train_writes_numbers_pictures_and_page(tmp_path, capsys):
     assert results["accuracy"]["mean"] > 80
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert "data:image/png;base64" in (out / "index.html").read_text()
-    printed = capsys.readouterr().out
+    printed, progress = capsys.readouterr()
     assert f"{results['accuracy']['mean']:.2f} ± " in printed
+    lines = [line.partition(" [")[0] for line in progress.splitlines()]  # whole ones, into a pipe
+    for seed in (0, 1):
+        assert [f"wcg, seed {seed}: {epochs}/3 epochs" in lines for epochs in (0, 3)] == [True, True]
 
     assert main([*TRAIN, "--out", str(out)]) == 2
     assert "holds a run already; add --resume" in capsys.readouterr().err
@@ -115,7 +118,7 @@ def test_an_interrupted_worker_leaves_no_semaphore_behind(monkeypatch):
 
 
 FLAGS = {
-    "--data mnist": ("data", "mnist"),
+    "--data folders": ("data", "folders"),
     "--root here": ("root", "here"),
     "--image-size 64": ("image_size", 64),
     "--model lenet": ("model", "lenet"),
@@ -186,10 +189,31 @@ BAD = {
     "no root": (["--data", "mnist"], "mnist: looked for"),
     "no folder": (["--data", "cifar10", "--root", "/nowhere"], "/nowhere"),
     "model": (["--model", "gpt"], "unknown network 'gpt'; known: mlp, lenet, vgg11, vgg16, mobilenet"),
-    "batch size": (["--batch-size", "1"], "batch_size 1"),
+    "batch size": (["--batch-size", "1"], "batch_size must be at least 2, got 1"),
     "learning rate": (["--lr", "0"], "lr must be a positive finite number, got 0.0"),
     "device": (["--device", "toaster"], "device 'toaster' cannot be used"),
     "all zeros": (["--weight-bits", "2"], "are all zero: ManiQuant's k-bit quantizer has no scale"),
+    "excluded layer": (
+        ["--exclude", "head"],
+        "exclude has 'head', which fits no layer; expected a type, a name",
+    ),
+    "included layer": (["--include", "Linear", "0.9"], "include has '0.9', which fits no layer"),
+    "size of digits": (
+        ["--image-size", "224"],
+        "image_size is for the data set 'folders', and the images of",
+    ),
+    "folder of digits": (
+        ["--root", "data"],
+        "the data set 'digits' comes with scikit-learn, and root is 'data'",
+    ),
+    "late milestone": (
+        ["--epochs", "9", "--milestones", "4", "9"],
+        "milestones are epochs after which others follow, got 9 of 9 epochs",
+    ),
+    "bits of fp": (
+        ["--method", "fp", "--weight-bits", "1", "--exclude", "0"],
+        "method 'fp' is full precision, in which --weight-bits, --exclude would be without effect",
+    ),
     "seeds": (["--seeds", "0"], "seeds must be at least 1, got 0"),
 }
 
@@ -200,6 +224,7 @@ def test_bad_input_is_one_line_and_exit_code_two(options, message, tmp_path, cap
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("lnegeom train: error: ")
     assert message in error
+    assert not (tmp_path / "out").exists()  # not a step was taken
 
 
 def test_a_pretrained_file_of_another_kind_or_network_is_told(tmp_path, capsys):
@@ -208,7 +233,7 @@ def test_a_pretrained_file_of_another_kind_or_network_is_told(tmp_path, capsys):
     safetensors.torch.save_file({"weight": torch.ones(2)}, other)
     for file, message in ((pickled, "is no safetensors file"), (other, "does not hold a network 'mlp'")):
         assert main(["train", "--pretrained", str(file), "--out", str(tmp_path / "out")]) == 2
-        (error,) = capsys.readouterr().err.strip().splitlines()
+        error = capsys.readouterr().err.strip().splitlines()[-1]
         assert error.startswith(f"lnegeom train: error: {file} {message}")
 
 

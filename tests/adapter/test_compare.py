@@ -214,7 +214,7 @@ SHORT = [
 
 @pytest.mark.parametrize("name", SHORT)
 def test_recipes_run_shortened(name, tiny, tmp_path):
-    options = ["--epochs", "1", "--batch-size", "8", "--seeds", "1", "--out", str(tmp_path)]
+    options = ["--epochs", "1", "--milestones", "--batch-size", "8", "--seeds", "1", "--out", str(tmp_path)]
     assert main(["train", "--recipe", name, *options]) == 0
     results = json.loads((tmp_path / "results.json").read_text())
     assert math.isfinite(results["runs"][0]["history"][0]["loss"])
@@ -222,14 +222,15 @@ def test_recipes_run_shortened(name, tiny, tmp_path):
 
 
 def test_options_replace_a_recipes_settings(tiny, tmp_path):
-    arguments = ["--method", "wcg", "--chi", "0.25", "--epochs", "1", "--batch-size", "8", "--seeds", "1"]
+    arguments = ["--method", "wcg", "--chi", "0.25", "--batch-size", "8", "--seeds", "1"]
+    arguments += ["--epochs", "2", "--milestones", "1"]
     recipe = "maniquant-table2/resnet56-fcgrad"
     options = [*arguments, "--model", "mlp", "--out", str(tmp_path)]
     assert main(["train", "--recipe", recipe, *options]) == 0
     config = json.loads((tmp_path / "results.json").read_text())["config"]
     assert config["quant"]["method"] == "wcg"
     assert config["quant"]["metric"] == {"chi": 0.25, "inverse": "weak", "per": "layer"}
-    assert (config["weight_decay"], config["milestones"]) == (1e-4, [80, 150, 190])
+    assert (config["weight_decay"], config["milestones"]) == (1e-4, [1])
 
 
 def test_settings_become_the_objects_they_name():

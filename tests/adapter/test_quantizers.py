@@ -296,3 +296,22 @@ def test_a_learned_scale_has_the_gradient_of_lsq(bits):
     torch.testing.assert_close(quantizer.log_scale.grad, (slope * out).sum() * s)
     torch.testing.assert_close(weight.grad, out)
     torch.testing.assert_close(quantizer(weight).detach(), levels * s)
+
+
+@pytest.mark.parametrize("bits", [1, "ternary", 4])
+@pytest.mark.parametrize("learned", [None, ()])
+def test_a_scale_gives_dorefa_too_weights_of_the_size_of_the_latent_ones(bits, learned):
+    """DoReFa divides by the largest tanh(W), after which a scale would not know how small W was."""
+    weight = 0.01 * torch.randn(64, 64, generator=torch.Generator().manual_seed(0)).double()
+    quantizers = {
+        transform: WeightQuantizer(bits, "rf", transform, scale="tensor", learned=learned).double()
+        for transform in ("identity", "tanh")
+    }
+    found = {}
+    for transform, quantizer in quantizers.items():
+        quantizer.start(weight)
+        latent = weight.clone().requires_grad_()
+        quantizer(latent).sum().backward()
+        found[transform] = quantizer(weight).detach().abs().mean(), latent.grad
+    torch.testing.assert_close(found["tanh"], found["identity"], rtol=0.02, atol=0)  # tanh W is W, nearly
+    assert not torch.equal(found["tanh"][1], found["identity"][1])

@@ -162,7 +162,7 @@ def test_a_row_from_a_trained_network_starts_where_its_first_row_ended(tmp_path,
     monkeypatch.chdir(tmp_path)
 
     def run(row, rate):
-        recipe, short = f"maniquant-table4-small/{row}", ["--epochs", "1", "--seeds", "1"]
+        recipe, short = f"maniquant-table4-small/{row}", ["--epochs", "1", "--milestones", "--seeds", "1"]
         return main(["train", "--recipe", recipe, *short, "--lr", rate, "--out", f"runs/{recipe}"])
 
     assert run("vgg16-wcg", "0.1") != 0

@@ -232,7 +232,7 @@ def test_a_rate_of_latent_weights_needs_latent_weights():
 
 
 def test_a_configuration_is_plain_data():
-    assert TrainConfig(root="/data/Infinity").to_data()["root"] == "/data/Infinity"
+    assert TrainConfig("mnist", "/data/Infinity").to_data()["root"] == "/data/Infinity"
     data = TrainConfig(quant=QuantConfig("rf", options=RicciFlow(epsilon=math.inf))).to_data()
     assert data["quant"]["options"]["epsilon"] == "inf"
     assert json.loads(json.dumps(data, allow_nan=False)) == data
@@ -242,7 +242,7 @@ def test_a_configuration_is_plain_data():
     ("option", "value", "message"),
     [
         ("epochs", 0, "epochs must be at least 1, got 0"),
-        ("batch_size", 0, "batch_size must be at least 1, got 0"),
+        ("batch_size", 1, "batch_size must be at least 2, got 1"),
         ("image_size", 0, "image_size must be at least 1, got 0"),
         ("lr", 0.0, "lr must be a positive finite number, got 0.0"),
         ("lr", math.nan, "lr must be a positive finite number, got nan"),

@@ -21,6 +21,7 @@ from lnegeom._array import (
     positive_integer,
     to_numpy,
 )
+from lnegeom._progress import progress_bar
 from lnegeom.flow.checks import sample_count
 from lnegeom.flow.deturck import Gauge
 from lnegeom.flow.singular import Watch
@@ -278,15 +279,9 @@ class Run:
 
 
 def _bar(settings: Settings, time: float, gauge: Gauge) -> Any:
-    from tqdm.auto import tqdm
-
-    return tqdm(
-        total=settings.t_end,
-        initial=time,
-        desc="Ricci flow" if gauge == "ricci" else "Ricci–DeTurck flow",
-        bar_format="{l_bar}{bar}| t = {n:.4g}/{total:.4g} [{elapsed}<{remaining}]",
-        disable=not settings.progress,
-    )
+    title = "Ricci flow" if gauge == "ricci" else "Ricci–DeTurck flow"
+    amount = "t = {n:.4g}/{total:.4g}"
+    return progress_bar(title, settings.t_end, "t", initial=time, show=settings.progress, amount=amount)
 
 
 def _defect(xp: Any, g: Array) -> str:
