@@ -1,4 +1,4 @@
-"""XLA's options for tests: it ends the process at one that it does not know, so they depend on the version."""
+"""XLA's options for tests: it ends the process at one that it does not know, so the version decides."""
 
 import importlib.metadata
 
