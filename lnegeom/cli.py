@@ -85,9 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (InputError, OSError) as error:
         return _complain(options.command, str(error), _BAD_INPUT)
     except ImportError as error:
-        return _complain(
-            options.command, f'{error}; pip install "lnegeom[all]" adds all there is', _BAD_INPUT
-        )
+        hint = "" if "pip install" in str(error) else '; pip install "lnegeom[all]" adds what commands need'
+        return _complain(options.command, f"{error}{hint}", _BAD_INPUT)
     except RuntimeError as error:
         return _complain(options.command, str(error), _FAILED)
     except KeyboardInterrupt as error:

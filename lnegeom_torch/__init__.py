@@ -57,6 +57,7 @@ _ROOMS = (
     "testing",
     "train",
 )
+_EXTRA = ("joblib", "safetensors", "sklearn", "torch")
 
 __all__ = [
     "LNE",
@@ -90,8 +91,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ORIGIN:
-        return getattr(importlib.import_module(f"lnegeom_torch.{_ORIGIN[name]}"), name)
-    if name in _ROOMS:
-        return importlib.import_module(f"lnegeom_torch.{name}")
-    raise AttributeError(f"module 'lnegeom_torch' has no attribute {name!r}")
+    room = _ORIGIN.get(name, name)
+    if room not in _ROOMS:
+        raise AttributeError(f"module 'lnegeom_torch' has no attribute {name!r}")
+    try:
+        module = importlib.import_module(f"lnegeom_torch.{room}")
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRA:
+            raise
+        raise ImportError(f'lnegeom_torch.{name} needs {error.name}: pip install "lnegeom[torch]"') from error
+    return getattr(module, name) if name in _ORIGIN else module

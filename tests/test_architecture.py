@@ -64,6 +64,21 @@ def test_checks_of_metrics_and_optimizers_need_no_geoopt():
     assert done.stdout == 'check_manifold needs geoopt: pip install "lnegeom[geoopt]"\n'
 
 
+def test_the_adapter_without_torch_names_the_extra():
+    script = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import lnegeom_torch\n"
+        "for name in ('ManifoldSGD', 'nets'):\n"
+        "    try: getattr(lnegeom_torch, name)\n"
+        "    except ImportError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    expected = [
+        f'lnegeom_torch.{name} needs torch: pip install "lnegeom[torch]"' for name in ("ManifoldSGD", "nets")
+    ]
+    assert done.stdout.splitlines() == expected
+
+
 def test_the_command_line_shows_its_help_without_torch():
     script = "from lnegeom.cli import main\ntry: main(['train', '--help'])\nexcept SystemExit: pass"
     assert "torch" not in loaded_after(
@@ -79,6 +94,7 @@ def test_without_torch_the_command_line_says_what_to_install():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 2
+    assert done.stderr.count("pip install") == 1
     assert 'pip install "lnegeom[all]"' in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -356,7 +356,7 @@ def test_torch_maps_curvature_over_points(species):
 
 def test_a_source_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "jax.numpy", None)
-    with pytest.raises(lnegeom.InputError, match="needs jax, which is not installed; use 'finite'"):
+    with pytest.raises(lnegeom.InputError, match=r"needs jax: pip install .lnegeom\[jax\]"):
         jet(field, POINTS, derivatives="jax")
 
 

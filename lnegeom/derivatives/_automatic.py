@@ -28,7 +28,7 @@ def library_of(source: str) -> Any:
         return importlib.import_module("torch" if source == "torch" else "jax.numpy")
     except ImportError:
         raise InputError(
-            f"derivatives={source!r} needs {source}, which is not installed; use 'finite'"
+            f"derivatives={source!r} needs {source}: pip install \"lnegeom[{source}]\", or use 'finite'"
         ) from None
 
 

@@ -61,7 +61,7 @@ class CompiledTensor:
             if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
                 raise InputError(f"{name!r} cannot name an argument: rename that symbol")
         self.source = write_source(expressions, tensor.metric.coordinates, self.parameters, backend)
-        self._function = _built(self.source)
+        self._function = _built(self.source, backend)
 
     def __call__(self, points: Any, **parameters: Any) -> Array:
         """Return the components at points ``(..., n)``, of shape ``(..., n, …, n)``.
@@ -182,8 +182,13 @@ def _distinct(tensor: Components) -> tuple[list[tuple[int, int] | None], list[An
     return places, expressions
 
 
-def _built(source: str) -> Any:
+def _built(source: str, backend: str) -> Any:
     namespace: dict[str, Any] = {}
-    # The source is ours: names are identifiers, all else is written by `write_source`.
-    exec(compile(source, "<lnegeom.symbolic>", "exec"), namespace)
+    try:
+        # The source is ours: names are identifiers, all else is written by `write_source`.
+        exec(compile(source, "<lnegeom.symbolic>", "exec"), namespace)
+    except ModuleNotFoundError:
+        raise InputError(
+            f'to compile for {backend} needs {backend}: pip install "lnegeom[{backend}]"'
+        ) from None
     return namespace["components"]

@@ -230,7 +230,8 @@ class Tensor(Components):
         Raises
         ------
         InputError
-            If the backend is another, or the tensor holds undefined functions or is not complete.
+            If the backend is another or not installed, or the tensor holds undefined functions or is not
+            complete.
 
         Examples
         --------

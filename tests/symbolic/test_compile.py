@@ -1,6 +1,7 @@
 """Compiled formulas: against the numeric engines on the whole catalogue, dtypes, batches, derivatives."""
 
 import importlib.util
+import sys
 
 import numpy as np
 import pytest
@@ -216,6 +217,12 @@ def test_jax_compiles_and_differentiates_it():
     slope = jax.vmap(jax.grad(metric.scalar.compile("jax")))(jax.numpy.asarray(points))
     known = metric.scalar.covariant_derivative().compile()(points)
     np.testing.assert_allclose(slope, known, rtol=1e-10)
+
+
+def test_a_library_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jax.numpy", None)
+    with pytest.raises(lnegeom.InputError, match=r"for jax needs jax: pip install .lnegeom\[jax\]"):
+        symbolic.sphere(2).ricci.compile("jax")
 
 
 def test_parameters_may_be_arrays():
