@@ -209,6 +209,13 @@ def broadcast(xp: Any, **values: Array) -> tuple[Array, ...]:
     return tuple(xp.broadcast_arrays(*values.values()))
 
 
+def log_ratio(xp: Any, a: Array, b: Array) -> Array:
+    """``log(a/b)`` of positive numbers, to relative rounding where they are near too."""
+    rise = (a - b) / b
+    near = xp.abs(rise) < 0.5
+    return xp.where(near, xp.log1p(xp.where(near, rise, xp.zeros_like(rise))), xp.log(a) - xp.log(b))
+
+
 def whole(xp: Any, x: Array) -> Array:
     """Mask of the entries that are whole numbers, none of them negative."""
     return (x >= 0) & (x == xp.floor(x))

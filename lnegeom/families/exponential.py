@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lnegeom._array import Array, as_floating
-from lnegeom.families._base import FisherRaoFamily, check_entries, positive_entries
+from lnegeom.families._base import FisherRaoFamily, check_entries, log_ratio, positive_entries
 from lnegeom.potentials import Potential, SeparablePotential
 
 
@@ -47,7 +47,7 @@ class Exponential(FisherRaoFamily):
 
     def _kl(self, xp: Any, p: Array, q: Array) -> Array:
         rise = (q[..., 0] - p[..., 0]) / p[..., 0]  # the ratio of the rates, less one
-        return rise - xp.log1p(rise)
+        return rise - log_ratio(xp, -q[..., 0], -p[..., 0])
 
     def _distance(self, xp: Any, p: Array, q: Array) -> Array:
         small, large = xp.minimum(-p, -q)[..., 0], xp.maximum(-p, -q)[..., 0]

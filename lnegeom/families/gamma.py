@@ -11,6 +11,7 @@ from lnegeom.families._base import (
     NewtonConjugate,
     broadcast,
     check_entries,
+    log_ratio,
     positive_entries,
 )
 from lnegeom.families._special import gammaln, polygamma, trigamma_excess
@@ -62,7 +63,7 @@ class Gamma(ExponentialFamily):
         shape_p, rate_p, shape_q, rate_q = p[..., 0], -p[..., 1], q[..., 0], -q[..., 1]
         rise = (rate_q - rate_p) / rate_p
         shapes = (shape_p - shape_q) * polygamma(xp, 0, shape_p) - gammaln(xp, shape_p) + gammaln(xp, shape_q)
-        return shapes - shape_q * xp.log1p(rise) + shape_p * rise
+        return shapes - shape_q * log_ratio(xp, rate_q, rate_p) + shape_p * rise
 
 
 class _GammaLogPartition(Potential):

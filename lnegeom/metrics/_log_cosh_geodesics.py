@@ -1,8 +1,8 @@
 """Geodesics of the Hessian of log-cosh, ``diag(sech²(τθ))``, which is flat.
 
 In ``y_i = arctan(sinh(τθ_i))/τ``, each in ``(−π/2τ, π/2τ)``, the metric is Euclidean: geodesics are straight,
-and leave the manifold in finite time. Angles are added and subtracted by their tangents ``sinh(τθ)``, to hold
-far out too, where y itself rounds to its bound.
+and leave the manifold in finite time. Angles are added and subtracted by tangents, to hold far out too, where
+y itself rounds to its bound.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import math
 from typing import Any
 
 from lnegeom._array import Array, dot, safe_sqrt
+
+_LARGE = 40.0  # from here on, exponentials are divided by each other before they overflow in single precision
 
 
 def exp(xp: Any, tau: float, x: Array, v: Array) -> Array:
@@ -46,5 +48,12 @@ def leaves(xp: Any, tau: float, x: Array, v: Array) -> Array:
 
 
 def _gap(xp: Any, tau: float, x: Array, y: Array) -> Array:
-    start, end = xp.sinh(tau * x), xp.sinh(tau * y)
-    return xp.atan2(end - start, 1 + start * end) / tau
+    """``y(y) − y(x)``: the tangent of half of it is ``sinh(u)/cosh(m)``, with all digits for near points."""
+    u, m = tau * (y - x) / 2, tau * (x + y) / 2
+    large = xp.maximum(xp.abs(u), xp.abs(m)) > _LARGE
+    zero = xp.zeros_like(u)
+    tangent = xp.sinh(xp.where(large, zero, u)) / xp.cosh(xp.where(large, zero, m))
+    size, half = xp.abs(u), xp.abs(m)
+    exponent = xp.clip(size - half, max=80.0)  # beyond, the arc tangent is π/2 anyway
+    other = xp.sign(u) * xp.exp(exponent) * -xp.expm1(-2 * size) / (1 + xp.exp(-2 * half))
+    return 2 * xp.atan(xp.where(large, other, tangent)) / tau

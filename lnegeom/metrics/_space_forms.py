@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from lnegeom._array import Array, dot, safe_sqrt
+from lnegeom._array import Array, constant, dot, safe_sqrt
 
 # Below these, series in the square take over: their first term left out is under a double's precision.
 _SMALL_ANGLE_SQUARED = 1e-3
@@ -77,6 +77,74 @@ class Stereographic:
         wedge = (xx * y - xy * x) / xp.sqrt(xp.where(xx > 0, xx, xp.ones_like(xx))) / at_x / at_y
         cosine2 = ((1 + xy) / at_x / at_y)[..., 0] ** 2 + dot(xp, wedge, wedge)
         return dot(xp, gap, gap), cosine2
+
+
+class Ball(Stereographic):
+    """Hyperbolic space in its ball, where long geodesics inwards from near the edge keep their digits.
+
+    There ``cosh s + x·z`` is a difference of large numbers. With ``e = v/|v|``, ``a = x·e``,
+    ``x⊥ = x − a e``, ``t = coth s − 1``, ``b = 1 + a + t`` and ``D = b² + |x⊥|²``, sums of positive terms::
+
+        D y = (b² + 1 − a²) x⊥ + [b (1 + a + a t) − (1 + t) |x⊥|²] e,    λ_x / λ_y = t (t + 2) / D
+        D (gyr[x, p] w − w) = 2 (b w·e − w·x⊥) x⊥ − 2 (|x⊥|² w·e + b w·x⊥) e
+    """
+
+    kappa = -1
+
+    def _exp(self, xp: Any, x: Array, v: Array) -> Array:
+        far, short, ray = self._by_length(xp, x, v)
+        b, q, t = ray.b, ray.q, ray.t
+        across = (b**2 + q * (2 - q))[..., None] * ray.across
+        along = (b * (q - (1 - q) * t) - (1 + t) * ray.square)[..., None] * ray.axis
+        end = (across + along) / ray.scale[..., None]
+        # Closer to the edge than rounding can tell, it is put outside, wherever rounding had put it.
+        eps = float(xp.finfo(v.dtype).eps)
+        within = (1 - dot(xp, x, x)) * ray.shrinking > eps
+        end = xp.where(within[..., None], end, (1 + 4 * eps) * end)
+        return xp.where(far[..., None], end, super()._exp(xp, x, short))
+
+    def _transport(self, xp: Any, x: Array, v: Array, w: Array) -> Array:
+        far, short, ray = self._by_length(xp, x, v)
+        along, across = dot(xp, w, ray.axis), dot(xp, w, ray.across)
+        on_across = (ray.b * along - across)[..., None] * ray.across
+        on_axis = (ray.square * along + ray.b * across)[..., None] * ray.axis
+        turned = w + 2 * (on_across - on_axis) / ray.scale[..., None]
+        turned = ray.shrinking[..., None] * turned
+        return xp.where(far[..., None], turned, super()._transport(xp, x, short, w))
+
+    @staticmethod
+    def _by_length(xp: Any, x: Array, v: Array) -> tuple[Array, Array, _Ray]:
+        """Which velocities are long; the others, with 0 for these; and what the formulas above share."""
+        edge, square = 1 - dot(xp, x, x), dot(xp, v, v)
+        far = square > edge**2
+        long = xp.where(far[..., None], v, xp.ones_like(v))
+        most = constant(xp.max(xp.abs(long), axis=-1))  # squares of huge entries would overflow
+        scaled = long / most[..., None]
+        size = xp.sqrt(dot(xp, scaled, scaled))
+        axis = scaled / size[..., None]
+        a = dot(xp, x, axis)
+        across = x - a[..., None] * axis
+        width = dot(xp, across, across)
+        q = xp.where(a < 0, (edge + width) / (1 + xp.abs(a)), 1 + a)
+        t = 2 / xp.expm1(xp.clip(2 * most * size / edge, max=80.0))  # beyond, all end outside
+        b = q + t
+        short = xp.where(far[..., None], xp.zeros_like(v), v)
+        return far, short, _Ray(axis, across, width, q, t, b, b**2 + width)
+
+
+class _Ray(NamedTuple):
+    axis: Array  # e
+    across: Array  # x⊥
+    square: Array  # |x⊥|²
+    q: Array  # 1 + a, from 1 − a² = 1 − |x|² + |x⊥|² where a < 0
+    t: Array
+    b: Array
+    scale: Array  # D
+
+    @property
+    def shrinking(self) -> Array:
+        """``λ_x / λ_y``: what becomes of lengths in the chart, and of 1 − |x|²."""
+        return self.t * (self.t + 2) / self.scale
 
 
 class UpperHalf:

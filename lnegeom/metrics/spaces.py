@@ -17,7 +17,7 @@ from lnegeom._array import (
     positive,
     positive_integer,
 )
-from lnegeom.metrics._space_forms import Stereographic, UpperHalf, stereographic_length
+from lnegeom.metrics._space_forms import Ball, Stereographic, UpperHalf, stereographic_length
 from lnegeom.metrics.conformal import Conformal
 from lnegeom.metrics.euclidean import Euclidean
 
@@ -130,7 +130,7 @@ class Sphere(Stereographic, Conformal):
         return y[..., :-1] / gap[..., None]
 
 
-class PoincareBall(Stereographic, Conformal):
+class PoincareBall(Ball, Conformal):
     """Hyperbolic n-space in the unit ball, ``g = 4r² δ / (1 − |x|²)²``; curvature ``−1/r²``.
 
     Examples

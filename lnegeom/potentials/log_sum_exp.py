@@ -32,7 +32,8 @@ class LogSumExp(Potential):
 
     def _value(self, xp: Any, x: Array) -> Array:
         shift = self._shift(xp, x)
-        return shift[..., 0] + xp.log(xp.exp(-shift[..., 0]) + xp.sum(xp.exp(x - shift), axis=-1))
+        others = xp.expm1(-shift[..., 0]) + xp.sum(xp.exp(x - shift), axis=-1)  # near 0 where all are small
+        return shift[..., 0] + xp.log1p(others)
 
     def _gradient(self, xp: Any, x: Array) -> Array:
         shift = self._shift(xp, x)

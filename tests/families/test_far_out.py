@@ -238,3 +238,26 @@ def test_derivatives_in_five_dimensions_on_every_library(backend):
         return found | {"scalar": fisher.scalar_curvature(x), "inverse": fisher.inverse(x)}
 
     assert_agree(backend, evaluate, (theta,), "float64", 1e-11, (3,))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("family", [families.Exponential(), families.Gamma()], ids=repr)
+def test_divergence_of_rates_far_apart(family, dtype):
+    rates = np.array([1e-8, 1.0, 1e8], dtype)
+    shape = () if family.dim == 1 else (np.ones(3, dtype),)
+    theta = family.natural(*shape, rates)
+    found = lnegeom.KL(family)(theta[:, None], theta)
+    assert found.dtype == dtype
+    with mpmath.workdps(DIGITS):
+        ratio = [[mpmath.mpf(float(b)) / mpmath.mpf(float(a)) for b in rates] for a in rates]
+        expected = [[float(r - 1 - mpmath.log(r)) for r in row] for row in ratio]
+    np.testing.assert_allclose(found, expected, rtol=8 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("family", [families.Bernoulli(), families.Categorical(3)], ids=repr)
+def test_divergence_where_the_reference_is_nearly_certain(family):
+    p, q = np.full(family.dim, -700.0), np.full(family.dim, -50.0)
+    expected = family.dim * np.exp(-50.0)  # log(1 + Σ e^q) − log(1 + Σ e^p)
+    np.testing.assert_allclose(lnegeom.KL(family)(p, q), expected, rtol=1e-14)
+    certain = 0.0 if family.dim == 1 else 2.0
+    np.testing.assert_allclose(family.log_density(q, certain), -expected, rtol=1e-14)

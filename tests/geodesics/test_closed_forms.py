@@ -1,5 +1,6 @@
 """Geodesics in closed form, against integration of the same geodesics and against textbook formulas."""
 
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -143,6 +144,47 @@ def test_far_out_in_hyperbolic_space_and_up_its_steepest_geodesics():
         lnegeom.exp(lnegeom.PoincareBall(2), [0.0, 0.0], [50.0, 0.0])
 
 
+def in_many_digits(x, v, w):
+    """The end of a geodesic of the ball, and w carried along it, by Möbius sums and their gyration."""
+    x, v, w = (mpmath.matrix(a.astype(float).tolist()) for a in (x, v, w))
+
+    def dot(a, b):
+        return (a.T * b)[0]
+
+    def plus(a, b):
+        total = (1 + 2 * dot(a, b) + dot(b, b)) * a + (1 - dot(a, a)) * b
+        return total / (1 + 2 * dot(a, b) + dot(a, a) * dot(b, b))
+
+    length = mpmath.sqrt(dot(v, v))
+    p = mpmath.tanh(length / (1 - dot(x, x))) / length * v
+    end = plus(x, p)
+    small = mpmath.mpf("1e-3") * w
+    turned = plus(-end, plus(x, plus(p, small))) * 1000
+    return end, turned * (1 - dot(end, end)) / (1 - dot(x, x))
+
+
+@pytest.mark.parametrize(("dtype", "depth"), [("float32", 1e-2), ("float64", 1e-2), ("float64", 1e-6)])
+def test_long_geodesics_from_edge_to_edge_of_the_ball(dtype, depth):
+    ball, eps = lnegeom.PoincareBall(3), np.finfo(dtype).eps
+    angles = np.array([0.01, 1.0, 2.0, 3.0, np.pi])
+    x = np.array([1 - depth, 0, 0], dtype)
+    y = (1 - depth) * np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=-1).astype(dtype)
+    v, w = lnegeom.log(ball, x, y), np.array([0.3, -0.5, 0.4], dtype)
+    ends, moved = lnegeom.exp(ball, x, v), lnegeom.parallel_transport(ball, x, v, w)
+    np.testing.assert_allclose(ends, y, rtol=0, atol=10 * eps / depth)
+    with mpmath.workdps(60):
+        for step, end, carried in zip(v, ends, moved, strict=True):
+            for value, exact in zip((end, carried), in_many_digits(x, step, w), strict=True):
+                gap = mpmath.matrix(value.astype(float).tolist()) - exact
+                assert mpmath.norm(gap) < 10 * eps / depth * mpmath.norm(exact)
+
+
+@pytest.mark.parametrize("size", [30.0, 1e200])
+def test_an_end_that_rounding_puts_back_into_the_ball_is_refused(size):
+    with pytest.raises(lnegeom.GeometryError, match="closer to its edge than floating numbers can tell"):
+        lnegeom.exp(lnegeom.PoincareBall(2), [0.1, 0.2], [0.5 * size, size])
+
+
 def test_log_cosh_is_straight_in_gudermannian_coordinates_and_leaves_in_finite_time():
     # math: y = (2/τ) arctan(tanh(τθ/2)) are Cartesian, each in (−π/2τ, π/2τ).
     metric = lnegeom.Hessian(lnegeom.LogCosh(TAU))
@@ -172,6 +214,22 @@ def test_log_cosh_holds_where_its_cartesian_coordinates_round_to_their_bound():
     v = lnegeom.log(metric, x, y)
     np.testing.assert_allclose(v, 1 - np.exp(-1.0), rtol=1e-12)  # cosh x (2e^{−x} − 2e^{−y})
     np.testing.assert_allclose(lnegeom.exp(metric, x, v), y, rtol=1e-14)
+
+
+@pytest.mark.parametrize("size", [1e-12, 1e-6, 0.1])
+def test_log_cosh_keeps_the_digits_of_near_points(size):
+    metric, x, y = lnegeom.Hessian(lnegeom.LogCosh(TAU)), 0.3, 0.3 + size
+    with mpmath.workdps(40):
+        start, end = (mpmath.atan(mpmath.sinh(mpmath.mpf(TAU) * z)) / TAU for z in (x, y))
+        distance, log = end - start, (end - start) * mpmath.cosh(mpmath.mpf(TAU) * x)
+    np.testing.assert_allclose(lnegeom.distance(metric, [y], [x]), float(distance), rtol=1e-14)
+    np.testing.assert_allclose(lnegeom.log(metric, [x], [y]), [float(log)], rtol=1e-14)
+
+
+@pytest.mark.parametrize(("x", "y", "expected"), [(-300, 100, np.pi), (100, 101, 0), (90, 90, 0)])
+def test_log_cosh_distances_where_exponentials_overflow(x, y, expected):
+    metric, points = lnegeom.Hessian(lnegeom.LogCosh(1.0)), np.array([[x], [y]], np.float32)
+    np.testing.assert_allclose(lnegeom.distance(metric, *points), expected, rtol=1e-6)
 
 
 def test_the_torus_takes_the_nearest_copy():
