@@ -11,7 +11,7 @@ from lnegeom_torch.methods.base import Method
 from lnegeom_torch.methods.config import QuantConfig
 from lnegeom_torch.methods.options import MetaQuant
 from lnegeom_torch.methods.selection import Target
-from lnegeom_torch.metrics import wide
+from lnegeom_torch.metrics import wide, without_autocast
 from lnegeom_torch.quant.modules import WeightQuantizer
 
 __all__ = ["MetaQuantMethod", "MetaQuantizer"]
@@ -112,7 +112,10 @@ class MetaQuantMethod(Method):
 
     def before_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Train φ on what the last update led to, then let it rewrite the gradients."""
-        lr = self._learning_rate(optimizer)
+        with without_autocast(next(self.meta.parameters())):
+            self._rewrite_gradients(self._learning_rate(optimizer))
+
+    def _rewrite_gradients(self, lr: float | Tensor) -> None:
         quantizers = self.quantizers
         weights = {name: weight for name, weight in self.latents.items() if weight.grad is not None}
         self._train_meta({name: cast(Tensor, weight.grad) for name, weight in weights.items()}, lr)

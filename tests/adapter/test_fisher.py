@@ -404,3 +404,19 @@ BAD = {
 def test_bad_input(call, message):
     with pytest.raises(lnegeom.InputError, match=message):
         call()
+
+
+@pytest.mark.parametrize("kind", ["diagonal", "kronecker", "block", "exact"])
+def test_statistics_under_autocast_are_reckoned_in_full(kind):
+    """In float16 the sum of squares over a large image overflowed, and the weights became NaN."""
+    metric, found = Fisher(kind), []
+    for casts in (False, True):
+        torch.manual_seed(0)
+        inputs, slopes = 100 * torch.randn(8, 900, 9), torch.randn(8, 900, 4)
+        state = {}
+        with torch.autocast("cpu", torch.float16, enabled=casts):
+            metric.update(state, inputs, slopes)
+            (natural,) = metric.natural_gradients([slopes], [torch.randn(4, 9)], None, [state])
+        found.append(state | {"natural": natural})
+    assert found[1]["natural"].isfinite().all()
+    assert all(torch.equal(value, found[1][key]) for key, value in found[0].items())

@@ -287,6 +287,19 @@ def test_an_autocast_that_stays_open_sees_every_step(method_name, attached):
     assert torch.equal(*found)
 
 
+def test_a_step_under_autocast_is_reckoned_in_full(config):
+    found = []
+    for casts in (False, True):
+        method = quantize_(network("mlp"), config)
+        optimizer = optimizer_of(method)
+        steps(method, optimizer, [1, 2])
+        method._backward(optimizer, nn.functional.cross_entropy, *batch(3))
+        with torch.autocast("cpu", torch.bfloat16, enabled=casts):
+            method._optimize(optimizer)
+        found.append(state(method.model))
+    assert torch.equal(*found)
+
+
 # The others draw random numbers: noise and samples by part, labels of the Fisher information likewise.
 DETERMINISTIC = [name for name, config in VARIANTS.items() if config.method not in ("spin", "fim")]
 
