@@ -197,6 +197,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(config):
     whole, part = quantize_(network(), config), quantize_(network(), config)
     steps(whole, optimizer_of(whole), [1, 2])
     optimizer = optimizer_of(part)
+    part.progress(0.5)
     steps(part, optimizer, [1, 2])
     resumed = quantize_(network(), config)
     resumed.model.load_state_dict(part.model.state_dict())
