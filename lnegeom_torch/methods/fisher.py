@@ -49,12 +49,18 @@ class FisherMethod(Method):
         Each of several parts is a batch of F's running mean.
         """
         loss, outputs = self._backward(optimizer, loss_function, inputs, targets, parts)
-        if self._iteration % cast(FisherEmbedding, self.config.chosen_options).every == 0:
+        every = cast(FisherEmbedding, self.config.chosen_options).every
+        if self._iteration % every == 0 or self._has_new_weights(optimizer):
             for _, part, _ in split(inputs, targets, parts):
                 estimate_fisher(optimizer, self.model, part)
         self._iteration += 1
         self._optimize(optimizer)
         return loss, outputs
+
+    def _has_new_weights(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Whether a weight has a gradient for the first time, as when a layer is unfrozen."""
+        states = [optimizer.state.get(w, {}) for w in self.latents.values() if w.grad is not None]
+        return not all(any(key.startswith("fisher_") for key in state) for state in states)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The number of iterations; F itself is the optimizer's state."""

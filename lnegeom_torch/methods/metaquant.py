@@ -12,7 +12,7 @@ from lnegeom_torch.methods.base import Method
 from lnegeom_torch.methods.config import QuantConfig
 from lnegeom_torch.methods.options import MetaQuant
 from lnegeom_torch.methods.selection import Target
-from lnegeom_torch.metrics import wide
+from lnegeom_torch.metrics import wide, without_autocast
 from lnegeom_torch.metrics._workers import sharded_like, whole
 from lnegeom_torch.quant.modules import WeightQuantizer
 
@@ -122,7 +122,10 @@ class MetaQuantMethod(Method):
         if not self._agreed:  # processes may have drawn different φ
             distributed.lead_(list(self.meta.parameters()))
             self._agreed = True
-        lr = self._learning_rate(optimizer)
+        with without_autocast(next(self.meta.parameters())):
+            self._rewrite_gradients(self._learning_rate(optimizer))
+
+    def _rewrite_gradients(self, lr: float | Tensor) -> None:
         quantizers = self.quantizers
         weights = {name: weight for name, weight in self.latents.items() if weight.grad is not None}
         gradients = {name: whole(cast(Tensor, weight.grad)) for name, weight in weights.items()}

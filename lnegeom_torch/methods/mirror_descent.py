@@ -70,10 +70,19 @@ class MirrorDescentMethod(Method):
 
     def progress(self, done: float) -> None:
         """β is ``start · (end/start)^done``."""
+        self._done = done
         start, end = self.options.start, self.options.end
         self.beta = start * (end / start) ** done
         for quantizer in self.quantizers.values():
             cast(TanhWhileTraining, quantizer).beta = self.beta
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The progress, from which β follows."""
+        return {"progress": torch.tensor(self._done, dtype=torch.float64)}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore what `state_dict` returned."""
+        self.progress(float(state["progress"]))
 
     @torch.no_grad()
     def before_step(self, optimizer: torch.optim.Optimizer) -> None:

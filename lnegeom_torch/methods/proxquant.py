@@ -41,6 +41,14 @@ class ProxQuantMethod(Method):
         """λ is ``strength · done``."""
         self._done = done
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """The progress, from which λ follows."""
+        return {"progress": torch.tensor(self._done, dtype=torch.float64)}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore what `state_dict` returned."""
+        self.progress(float(state["progress"]))
+
     @torch.no_grad()
     def after_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Move every trained latent weight towards its quantization."""

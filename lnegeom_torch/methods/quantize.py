@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from dataclasses import replace
 from typing import Any, cast
 
@@ -111,6 +112,7 @@ def quantize_(model: nn.Module, config: QuantConfig) -> Method:
     for target in targets.values():
         _quantize_weight(target, config, algorithm)
     _refuse_zeros(targets)
+    _warn_of_padding(targets)
     return algorithm(model, config, targets)
 
 
@@ -211,6 +213,23 @@ def _refuse_zeros(targets: dict[str, Target]) -> None:
             "quantizer has no scale, and these are below half its step; use quantizer='rf', scale='tensor' "
             "or more bits"
         )
+
+
+@torch.no_grad()
+def _warn_of_padding(targets: dict[str, Target]) -> None:
+    """Warn of padding vectors that were zero and are not any more, one bit having no zero."""
+    for name, target in targets.items():
+        row = getattr(target.module, "padding_idx", None)
+        if row is None or not isinstance(target.module, nn.Embedding):  # a bag leaves its padding out
+            continue
+        latent = target.module.get_parameter(f"parametrizations.{target.tensor}.original")
+        if not latent.is_meta and not latent[row].any() and cast(Tensor, target.module.weight)[row].any():
+            warnings.warn(
+                f"the padding vector of {name!r}, row {row}, is zero, but its quantization has no zero and "
+                "makes it another: mask what is padded, take weight_bits='ternary', or exclude the layer",
+                UserWarning,
+                stacklevel=3,
+            )
 
 
 def _quantize_input(

@@ -197,6 +197,11 @@ def _refuse_unfit(name: str, module: nn.Module, tensor: str) -> None:
             f"the weight of layer {name!r} is parametrized, by {type(maker).__name__}; first fix it with "
             f"torch.nn.utils.parametrize.remove_parametrizations(layer, {tensor!r}), or exclude the layer"
         )
+    if getattr(module, "max_norm", None) is not None:
+        raise InputError(
+            f"layer {name!r} has max_norm={module.max_norm}, by which it writes to rows of its weight as it "
+            "reads them, and so undoes their quantization; build it with max_norm=None, or exclude it"
+        )
     weight = module._parameters.get(tensor)
     if weight is None:
         raise InputError(

@@ -1,6 +1,13 @@
 """Light metric objects for weights: plain numbers, applied to one tensor at a time in O(n)."""
 
-from lnegeom_torch.metrics._base import Metric, metric_from_data, metric_to_data, register_metric, wide
+from lnegeom_torch.metrics._base import (
+    Metric,
+    metric_from_data,
+    metric_to_data,
+    register_metric,
+    wide,
+    without_autocast,
+)
 from lnegeom_torch.metrics._room import Room
 from lnegeom_torch.metrics.fisher import Fisher
 from lnegeom_torch.metrics.graph import LNE, Graph
@@ -19,4 +26,5 @@ __all__ = [
     "metric_to_data",
     "register_metric",
     "wide",
+    "without_autocast",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import torch
@@ -21,6 +22,7 @@ __all__ = [
     "register_metric",
     "runge_kutta",
     "wide",
+    "without_autocast",
 ]
 
 
@@ -184,3 +186,9 @@ def wide(tensor: Tensor) -> Tensor:
     Half precision holds neither the squares of small weights nor the sum over a large layer.
     """
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def without_autocast(like: Tensor) -> AbstractContextManager[Any]:
+    """A context in which products on the tensor's device have their factors' precision, autocast or not."""
+    kind = like.device.type
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lnegeom import InputError
 from lnegeom._array import positive
-from lnegeom_torch.metrics._base import Metric, register_metric, wide
+from lnegeom_torch.metrics._base import Metric, register_metric, wide, without_autocast
 from lnegeom_torch.metrics._room import Room
 from lnegeom_torch.metrics._workers import sharded_like, together, total, whole
 
@@ -112,7 +112,11 @@ class Fisher(Metric):
             raise InputError(
                 "a weight has no Fisher statistics yet; call estimate_fisher(optimizer, model, inputs) first"
             )
-        flat = wide(gradient).flatten(1)
+        with without_autocast(gradient):
+            return self._solved(wide(gradient).flatten(1), state).view_as(gradient).to(gradient.dtype)
+
+    def _solved(self, flat: Tensor, state: dict[str, Tensor]) -> Tensor:
+        found: Tensor
         if self.kind == "diagonal":
             found = flat / (state["fisher_diagonal"] + self.damping)
         elif self.kind == "kronecker":
@@ -124,7 +128,7 @@ class Fisher(Metric):
             samples, vector = state["fisher_samples"], flat.flatten()
             inner = state["fisher_gram_inverse"] @ (samples @ vector)
             found = ((vector - inner @ samples) / self.damping).view_as(flat)
-        return found.view_as(gradient).to(gradient.dtype)
+        return found
 
     def update(
         self, state: dict[str, Any], inputs: Tensor, outputs: Tensor, workers: Sequence[Any] = ()
@@ -144,6 +148,11 @@ class Fisher(Metric):
         workers : sequence of process groups
             Among which the batch is divided; the statistics are then those of all of it, on each.
         """
+        # In half precision sums over a batch overflow, and a running mean stands still.
+        with without_autocast(inputs):
+            self._update(state, inputs, outputs, workers)
+
+    def _update(self, state: dict[str, Any], inputs: Tensor, outputs: Tensor, workers: Sequence[Any]) -> None:
         positions = inputs.shape[1]
         count = total(inputs.new_tensor(float(len(inputs))), workers)
         if self.kind == "kronecker":

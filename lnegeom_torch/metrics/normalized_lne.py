@@ -32,7 +32,8 @@ class NormalizedLNE(RankOne):
     ----------
     chi : float, optional
         χ in [0, 1) for the exact inverse, χ ≥ 0 for the weak. By default the reciprocal of the number of
-        output channels (``W.shape[0]``), at most ½, as in ManiQuant §4.1.
+        output channels (``W.shape[0]``), at most ½, as in ManiQuant §4.1. Of a transposed convolution the
+        first axis are input channels, of an embedding words: there say χ.
     inverse : {"exact", "weak"}
         Which inverse turns a gradient into a natural gradient.
     per : {"layer", "channel"}

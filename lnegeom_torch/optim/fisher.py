@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrize import ParametrizationList
 
 from lnegeom import InputError
 from lnegeom_torch.metrics import Fisher, metric_from_data, wide
@@ -64,19 +65,23 @@ def estimate_fisher(
         raise InputError(f"likelihood must be 'categorical' or 'normal', got {likelihood!r}")
     wanted = _fisher_weights(optimizer)
     layers = _layers_of(model, wanted)
+    if not layers:  # all are frozen
+        return
     seen: list[tuple[Tensor, nn.Module, Tensor, Tensor]] = []
     with ExitStack() as stack, torch.enable_grad():
         buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
         for layer, weight in layers.items():
             hook = _recorder(seen, weight)
-            stack.callback(layer.register_forward_hook(hook).remove)
+            stack.callback(layer.register_forward_hook(hook, with_kwargs=True).remove)
         stack.enter_context(torch.compiler.set_stance("force_eager"))  # compiled layers call no new hooks
         outputs = torch.func.functional_call(model, buffers, (inputs,))
         loss = _surprise(outputs, targets, likelihood, generator)
-        slopes = torch.autograd.grad(loss, [output for *_, output in seen])
+        slopes = torch.autograd.grad(loss, [output for *_, output in seen], allow_unused=True)
     with torch.no_grad():
         calls: dict[Tensor, list[tuple[Tensor, Tensor]]] = {}
         for (weight, layer, inputs_seen, _), slope in zip(seen, slopes, strict=True):
+            if slope is None:  # an output that the loss does not see, as of an auxiliary head
+                continue
             calls.setdefault(weight, []).append(_as_positions(layer, wide(inputs_seen), wide(slope)))
             _check_whole(weight, *calls[weight][-1])
         for weight, found in calls.items():  # what multiplies by a weight again has further positions
@@ -98,17 +103,25 @@ def _fisher_weights(optimizer: torch.optim.Optimizer) -> dict[Tensor, Fisher]:
 def _layers_of(model: nn.Module, wanted: dict[Tensor, Fisher]) -> dict[nn.Module, Tensor]:
     """The layers that multiply by each weight, or by what a parametrization makes of it."""
     found: dict[nn.Module, Tensor] = {}
+    elsewhere: set[Tensor] = set()
     for layer in model.modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d):
-            parametrizations = getattr(layer, "parametrizations", {})
-            own = parametrizations["weight"].original if "weight" in parametrizations else layer.weight
-            if own in wanted:
+        if isinstance(layer, ParametrizationList):
+            continue
+        parametrizations = getattr(layer, "parametrizations", {})
+        owned = {**layer._parameters, **{name: parts.original for name, parts in parametrizations.items()}}
+        for name, own in owned.items():
+            if own not in wanted:
+                continue
+            if name == "weight" and isinstance(layer, nn.Linear | nn.Conv2d):
                 found[layer] = own
-    missing = next(iter(wanted.keys() - set(found.values())), None)
-    if missing is not None:
+            else:  # an embedding that shares it, say, whose part in F would be missing
+                elsewhere.add(own)
+    multiplied = set(found.values()) - elsewhere
+    unfit = next((weight for weight in wanted if weight not in multiplied), None)
+    if unfit is not None:
         raise InputError(
-            f"a weight of shape {tuple(missing.shape)} with the metric Fisher belongs to no nn.Linear or "
-            "nn.Conv2d of this model; put it into a group without that metric"
+            f"a weight of shape {tuple(unfit.shape)} with the metric Fisher belongs to no nn.Linear or "
+            "nn.Conv2d of this model, or not to these alone; put it into a group without that metric"
         )
     return found
 
@@ -133,8 +146,10 @@ def _check_whole(weight: Tensor, inputs: Tensor, slopes: Tensor) -> None:
 
 
 def _recorder(seen: list[tuple[Tensor, nn.Module, Tensor, Tensor]], weight: Tensor) -> Any:
-    def record(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        seen.append((weight, layer, args[0].detach(), output))
+    def record(
+        layer: nn.Module, args: tuple[Tensor, ...], named: dict[str, Tensor], output: Tensor
+    ) -> Tensor:
+        seen.append((weight, layer, (args[0] if args else named["input"]).detach(), output))
         return output.clone()  # a ReLU in place would make the output, and its gradient, its own
 
     return record

@@ -142,7 +142,9 @@ class WeightQuantizer(nn.Module):
         scale = self._scale(weight)
         if self.bits in (1, "ternary"):  # their levels do not depend on the scale
             return self._levels(weight), scale
-        return self._levels(weight / scale.detach()), scale
+        # The scale is the range: to divide by the largest entry again would tie the channels together.
+        ratio = (weight / scale.detach()).clamp(-1, 1)
+        return (rf_levels if self.quantizer == "rf" else maniquant)(ratio, int(self.bits)), scale
 
     def transformed(self, weight: Tensor) -> Tensor:
         """What of the latent weight is quantized: itself, or its tanh, over the largest without a scale."""

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import lnegeom
+from lnegeom import InputError
 from lnegeom_torch import Fisher, ManifoldAdamW, ManifoldSGD, Precondition, QuantConfig, quantize_
 from lnegeom_torch.optim import estimate_fisher
 
@@ -404,3 +405,64 @@ BAD = {
 def test_bad_input(call, message):
     with pytest.raises(lnegeom.InputError, match=message):
         call()
+
+
+@pytest.mark.parametrize("kind", ["diagonal", "kronecker", "block", "exact"])
+def test_statistics_under_autocast_are_reckoned_in_full(kind):
+    """In float16 the sum of squares over a large image overflowed, and the weights became NaN."""
+    metric, found = Fisher(kind), []
+    for casts in (False, True):
+        torch.manual_seed(0)
+        inputs, slopes = 100 * torch.randn(8, 900, 9), torch.randn(8, 900, 4)
+        state = {}
+        with torch.autocast("cpu", torch.float16, enabled=casts):
+            metric.update(state, inputs, slopes)
+            (natural,) = metric.natural_gradients([slopes], [torch.randn(4, 9)], None, [state])
+        found.append(state | {"natural": natural})
+    assert found[1]["natural"].isfinite().all()
+    assert all(torch.equal(value, found[1][key]) for key, value in found[0].items())
+
+
+class Branches(nn.Module):
+    """Layers of which some are called by keyword, some feed no loss, some are not called at first."""
+
+    def __init__(self):
+        super().__init__()
+        self.main, self.side, self.late = (nn.Linear(5, 3, bias=False) for _ in range(3))
+        self.used = False
+
+    def forward(self, x):
+        self.seen = self.side(x)
+        return self.main(input=x) + (self.late(x) if self.used else 0)
+
+
+def test_layers_that_the_loss_does_not_see_and_ones_that_come_later():
+    torch.manual_seed(0)
+    model = Branches()
+    method = quantize_(model, QuantConfig("fim"))
+    optimizer = ManifoldSGD(method.param_groups(), lr=0.1)
+    before = {name: weight.detach().clone() for name, weight in method.latents.items()}
+    moved = {"main": [True, True], "side": [False, False], "late": [False, True]}
+    for index, model.used in enumerate((False, True)):
+        method.step(optimizer, nn.functional.cross_entropy, torch.randn(8, 5), torch.randint(3, (8,)))
+        for name, weight in method.latents.items():
+            assert torch.equal(weight, before[name]) is not moved[name][index]
+
+
+def test_all_layers_may_be_frozen():
+    model = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3))
+    method = quantize_(model, QuantConfig("fim"))
+    for weight in method.latents.values():
+        weight.requires_grad_(False)
+    optimizer, bias = ManifoldSGD(method.param_groups(), lr=0.1), model[1].bias.detach().clone()
+    method.step(optimizer, nn.functional.cross_entropy, torch.randn(8, 5), torch.randint(3, (8,)))
+    assert not torch.equal(model[1].bias, bias)
+
+
+def test_a_weight_that_an_embedding_shares_is_refused():
+    model = nn.Sequential(nn.Embedding(6, 4), nn.Flatten(), nn.Linear(4, 6, bias=False))
+    model[2].weight = model[0].weight
+    method = quantize_(model, QuantConfig("fim"))
+    optimizer = ManifoldSGD(method.param_groups(), lr=0.1)
+    with pytest.raises(InputError, match="or not to these alone"):
+        estimate_fisher(optimizer, model, torch.randint(6, (8, 1)))

@@ -197,6 +197,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(config):
     whole, part = quantize_(network(), config), quantize_(network(), config)
     steps(whole, optimizer_of(whole), [1, 2])
     optimizer = optimizer_of(part)
+    part.progress(0.5)
     steps(part, optimizer, [1, 2])
     resumed = quantize_(network(), config)
     resumed.model.load_state_dict(part.model.state_dict())
@@ -284,6 +285,19 @@ def test_an_autocast_that_stays_open_sees_every_step(method_name, attached):
                     x, y = batch(seed)
                     method.step(optimizer, nn.functional.cross_entropy, x.float(), y)
         found.append(state(model))
+    assert torch.equal(*found)
+
+
+def test_a_step_under_autocast_is_reckoned_in_full(config):
+    found = []
+    for casts in (False, True):
+        method = quantize_(network("mlp"), config)
+        optimizer = optimizer_of(method)
+        steps(method, optimizer, [1, 2])
+        method._backward(optimizer, nn.functional.cross_entropy, *batch(3))
+        with torch.autocast("cpu", torch.bfloat16, enabled=casts):
+            method._optimize(optimizer)
+        found.append(state(method.model))
     assert torch.equal(*found)
 
 

@@ -1,5 +1,6 @@
 """quantize_: what it does to a model, and the traps of torch's parametrizations."""
 
+import contextlib
 import copy
 import pickle
 import warnings
@@ -440,6 +441,10 @@ BAD = {
         lambda: quantize(prune.l1_unstructured(nn.Linear(4, 2), "weight", 0.5)),
         r"the weight of layer '0' is no parameter, .* fix it with remove_weight_norm, .* prune.remove",
     ),
+    "max_norm": (
+        lambda: quantize(nn.Embedding(4, 2, max_norm=1.0), include=("Embedding",)),
+        r"layer '0' has max_norm=1.0, by which it writes to rows .* build it with max_norm=None",
+    ),
     "weight norm": (
         lambda: quantize(nn.utils.parametrizations.weight_norm(nn.Linear(4, 2))),
         r"layer '0' is parametrized, by _WeightNorm; first fix it with .*remove_parametrizations\(layer, 'we",
@@ -518,3 +523,13 @@ def test_fused_steps_count_as_writes_to_the_weights(make, wrap):
     before = weight._version
     optimizer.step()
     assert weight._version > before
+
+
+@pytest.mark.parametrize(("bits", "warns"), [(1, True), (2, False), ("ternary", False)])
+def test_a_padding_vector_that_quantization_makes_another_is_told_of(bits, warns):
+    torch.manual_seed(0)
+    model, config = nn.Embedding(5, 3, padding_idx=1), QuantConfig("dorefa", bits, include=("Embedding",))
+    told = "the padding vector of '', row 1, is zero"
+    with pytest.warns(UserWarning, match=told) if warns else contextlib.nullcontext():
+        quantize_(model, config)
+    assert bool(model.weight[1].any()) == warns

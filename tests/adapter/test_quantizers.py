@@ -280,10 +280,10 @@ def test_weights_that_overflow_in_a_sum_are_quantized_all_the_same(bits, scale):
     assert found.any(1).all()
 
 
-@pytest.mark.parametrize("bits", [1, 3])
-def test_a_learned_scale_has_the_gradient_of_lsq(bits):
+@pytest.mark.parametrize(("bits", "name"), [(1, "rf"), (3, "maniquant"), (3, "rf")])
+def test_a_learned_scale_has_the_gradient_of_lsq(bits, name):
     """Q for one bit; for more ``Q(v) − v`` inside and Q outside, ``v = W/s``: Esser et al. 2020, Eq. 3."""
-    quantizer = WeightQuantizer(bits, "maniquant", scale="tensor", learned=()).double()
+    quantizer = WeightQuantizer(bits, name, scale="tensor", learned=()).double()
     with torch.no_grad():
         quantizer.log_scale.fill_(0.5)
     s = float(quantizer.log_scale.detach().exp())
@@ -291,7 +291,11 @@ def test_a_learned_scale_has_the_gradient_of_lsq(bits):
     out = torch.arange(1.0, 6.0, dtype=torch.float64)
     (quantizer(weight) * out).sum().backward()
     v = weight.detach() / s
-    levels = torch.where(v >= 0, 1.0, -1.0).double() if bits == 1 else maniquant(v, bits)
+    if bits == 1:
+        levels = torch.where(v >= 0, 1.0, -1.0).double()
+    else:  # the nearest of the evenly spaced values, the outermost beyond them
+        values = torch.linspace(-1, 1, 2**bits - (name == "maniquant"), dtype=torch.float64)
+        levels = values[(v[:, None] - values).abs().argmin(1)]
     slope = levels if bits == 1 else torch.where(v.abs() <= 1, levels - v, levels)
     torch.testing.assert_close(quantizer.log_scale.grad, (slope * out).sum() * s)
     torch.testing.assert_close(weight.grad, out)
@@ -315,3 +319,16 @@ def test_a_scale_gives_dorefa_too_weights_of_the_size_of_the_latent_ones(bits, l
         found[transform] = quantizer(weight).detach().abs().mean(), latent.grad
     torch.testing.assert_close(found["tanh"], found["identity"], rtol=0.02, atol=0)  # tanh W is W, nearly
     assert not torch.equal(found["tanh"][1], found["identity"][1])
+
+
+@pytest.mark.parametrize("name", ["maniquant", "rf"])
+def test_the_learned_scale_of_a_channel_is_its_own(name):
+    torch.manual_seed(0)
+    weight, quantizer = torch.randn(3, 8), WeightQuantizer(3, name, scale="channel", learned=(3,))
+    quantizer.start(weight)
+    before = quantizer(weight).detach()
+    with torch.no_grad():
+        quantizer.log_scale[0] -= 1.4
+    after = quantizer(weight).detach()
+    assert torch.equal(after[1:], before[1:])
+    assert not torch.equal(after[0], before[0])
