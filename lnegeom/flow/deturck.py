@@ -39,7 +39,7 @@ Gauge = Literal["flat", "ricci", "background"]
 """The DeTurck vector: V of the flat background, none, or that of a background with Christoffel symbols."""
 
 Component = Any
-"""One component at all points: an array, or a symbol of `lnegeom.flow.torus.fused`."""
+"""One component at all points: an array, or a symbol of `lnegeom.flow.torus.rhs.algebra`."""
 
 
 def flux_and_source(

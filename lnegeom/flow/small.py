@@ -1,7 +1,7 @@
 """Symmetric n×n matrices of fields, n ≤ 4, as lists of their packed components.
 
 Everything here is written with ``+ − * /`` on single components, so that it runs on arrays of any library and
-on the symbols from which `lnegeom.flow.torus.fused` writes one loop over the points.
+on the symbols from which `lnegeom.flow.torus.rhs.algebra` writes one loop over the points.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from conftest import to_numpy
 from lnegeom.flow import TorusGrid, perturbed_flat, ricci_deturck
 from lnegeom.flow.small import pack, upper_pairs
 from lnegeom.flow.torus import fft
-from lnegeom.flow.torus.compiled import TorchCompiled
 from lnegeom.flow.torus.rhs import Borrowed, Compiled, Equation, Fused, LeftCone, Plain, right_hand_side
+from lnegeom.flow.torus.rhs.plain import TorchCompiled
 from lnegeom.flow.torus.spectral import Modes
 
 CASES = [
@@ -67,7 +67,7 @@ def test_slabs_of_any_thickness(monkeypatch, slab_bytes):
     pytest.importorskip("numba")
     modes, equation, u = problem((9, 8, 10), "flat", True, np.float64)
     expected = Fused(modes, equation, 1)(u)
-    monkeypatch.setattr("lnegeom.flow.torus.rhs.SLAB_BYTES", slab_bytes)
+    monkeypatch.setattr("lnegeom.flow.torus.rhs.fused.SLAB_BYTES", slab_bytes)
     other = Fused(modes, equation, 1)
     planes = {1: 1, 1 << 30: 9}.get(slab_bytes, 2)  # 2 does not divide 9: the last slab is thinner
     assert other.points.size == planes * 24 * 80
@@ -196,14 +196,14 @@ def test_compilers_of_other_libraries(monkeypatch, library, shape, gauge):
     xp, modes, equation, u, expected = moved(library, shape, gauge, np.float64)
     find = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "numba" else find(name))
-    monkeypatch.setattr("lnegeom.flow.torus.rhs.COMPILE_POINTS", 1)
+    monkeypatch.setattr("lnegeom.flow.torus.rhs.choice.COMPILE_POINTS", 1)
     side = right_hand_side(xp, modes, equation)
     assert isinstance(side, Compiled)
     np.testing.assert_allclose(to_numpy(side(u)), expected, rtol=0, atol=1e-14)
     with pytest.raises(LeftCone):
         side(1e3 * u)
     if library == "torch":  # small grids are not worth its while
-        monkeypatch.setattr("lnegeom.flow.torus.rhs.COMPILE_POINTS", 10**3)
+        monkeypatch.setattr("lnegeom.flow.torus.rhs.choice.COMPILE_POINTS", 10**3)
         assert type(right_hand_side(xp, modes, equation)) is Plain
 
 
@@ -217,7 +217,7 @@ def test_torch_compiles_for_a_gpu(monkeypatch, gauge):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     xp, modes, equation, u, expected = moved("torch", (6, 5, 7), gauge, np.float64, "cuda")
-    monkeypatch.setattr("lnegeom.flow.torus.rhs.COMPILE_POINTS", 1)
+    monkeypatch.setattr("lnegeom.flow.torus.rhs.choice.COMPILE_POINTS", 1)
     side = right_hand_side(xp, modes, equation)
     assert isinstance(side, Compiled)
     np.testing.assert_allclose(side(u).cpu(), expected, rtol=0, atol=1e-13)  # its transforms are others
@@ -282,7 +282,7 @@ def test_numpy_is_compiled_where_numba_is_installed(monkeypatch):
 
 def test_compiles_where_nothing_can_be_kept_on_disk():
     pytest.importorskip("numba")
-    from lnegeom.flow.torus.fused import compiled
+    from lnegeom.flow.torus.rhs.algebra import compiled
 
     scope = {}
     exec("def double(x):\n    return 2 * x", scope)  # has no file beside which to keep the machine code

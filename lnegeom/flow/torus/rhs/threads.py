@@ -22,8 +22,8 @@ from numba import config, get_num_threads, set_num_threads, typeof
 from numba.extending import overload
 from rocket_fft import c2c, c2r, r2c
 
-from lnegeom.flow.torus import passes, sweep
-from lnegeom.flow.torus.fused import compiled
+from lnegeom.flow.torus.rhs import passes, sweep
+from lnegeom.flow.torus.rhs.algebra import compiled
 
 LINES = np.array([3])
 """The axis of all transforms."""

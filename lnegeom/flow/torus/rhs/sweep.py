@@ -16,7 +16,7 @@ from numba import prange
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-from lnegeom.flow.torus.passes import along, gather, gather_last, spread, spread_last, to_half, to_real
+from lnegeom.flow.torus.rhs.passes import along, gather, gather_last, spread, spread_last, to_half, to_real
 from lnegeom.flow.torus.spectral import Modes
 
 Numbers = NDArray[Any]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lnegeom.flow.deturck import Gauge
-from lnegeom.flow.torus.program import written
+from lnegeom.flow.torus.rhs.program import written
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", "nsz", "arcp", "reassoc"}}
 BLOCK = 128

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnegeom.flow.torus import fft
-from lnegeom.flow.torus.fused import compiled
+from lnegeom.flow.torus.rhs.algebra import compiled
 
 Complex = NDArray[Any]
 Columns = tuple[int, int]
