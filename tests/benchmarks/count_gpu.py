@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from simulated_gpu import DEVICE, simulated
 
 from lnegeom.flow import TorusGrid
-from lnegeom.flow.torus.rhs import Plain
+from lnegeom.flow.torus.rhs import Compiled, Plain
 from lnegeom.flow.torus.run import Run, Settings
 from lnegeom_torch import LNE, LogCoshHessian, ManifoldAdamW, ManifoldSGD, NormalizedLNE
 from lnegeom_torch.optim import _two_passes
@@ -116,7 +116,7 @@ def flow(size):
             metric = torch.empty((size,) * 3 + (3, 3), device=DEVICE)
             run = Run(sys.modules["array_api_compat.torch"], metric, TorusGrid((size,) * 3), "flat", None,
                       Settings(t_end=1.0))  # fmt: skip
-            run.rhs = Plain(run.xp, run.modes, run.rhs.equation)
+            run.rhs = (Compiled if fused else Plain)(run.xp, run.modes, run.rhs.equation)
             if fused:
                 run.rhs._algebra = lambda fields, part: (fields.clone(), fields[0, 0] > 0)
             traffic.clear()

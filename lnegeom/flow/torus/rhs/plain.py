@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import itertools
 import math
 import warnings
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from lnegeom._array import Array
 from lnegeom.flow.deturck import Gauge, flux_and_source
 from lnegeom.flow.small import total
+from lnegeom.flow.torus import fft
 from lnegeom.flow.torus.rhs.program import array_function
 from lnegeom.flow.torus.spectral import Modes
 
@@ -69,8 +71,7 @@ class Plain:
         xp, modes, m = self.xp, self.modes, coefficients.shape[0]
         n, points = modes.dim, math.prod(modes.shape)
         # One batched transform each way: h with its derivatives, then the source with the fluxes.
-        stack = xp.stack([coefficients, *(symbol * coefficients for symbol in modes.derivatives)])
-        fields = xp.reshape(modes.backward(stack), (n + 1, m, points))
+        fields = xp.reshape(self._to_points(coefficients), (n + 1, m, points))
         parts = [
             self._algebra(fields, slice(start, min(start + self.chunk, points)))
             for start in range(0, points, self.chunk)
@@ -78,8 +79,17 @@ class Plain:
         if not all(bool(xp.all(valid)) for _, valid in parts):
             raise LeftCone(coefficients)
         joined = xp.concat([values for values, _ in parts], axis=-1) if len(parts) > 1 else parts[0][0]
-        terms = modes.forward(xp.reshape(joined, (n + 1, m, *modes.shape)))
-        divergence = total(symbol * terms[a + 1, ...] for a, symbol in enumerate(modes.derivatives))
+        return self._from_points(xp.reshape(joined, (n + 1, m, *modes.shape)))
+
+    def _to_points(self, coefficients: Array) -> Array:
+        """Fields ``(n + 1, m, *shape)`` of h and its derivatives."""
+        derivatives = (symbol * coefficients for symbol in self.modes.derivatives)
+        return self.modes.backward(self.xp.stack([coefficients, *derivatives]))
+
+    def _from_points(self, values: Array) -> Array:
+        """Coefficients of the source plus the divergence of the fluxes."""
+        terms = self.modes.forward(values)
+        divergence = total(symbol * terms[a + 1, ...] for a, symbol in enumerate(self.modes.derivatives))
         return terms[0, ...] + divergence
 
     def _algebra(self, fields: Array, part: slice) -> tuple[Array, Array]:
@@ -107,10 +117,62 @@ class Compiled(Plain):
         self.constants = modes.real(equation.constant), modes.real(equation.inverse)
         symbols = equation.symbols
         self.symbols = None if symbols is None else xp.reshape(symbols, (n, n * (n + 1) // 2, -1))
+        self.padded = Padded(xp, modes) if array_api_compat.is_torch_namespace(xp) else None
+
+    def _to_points(self, coefficients: Array) -> Array:
+        # What is written over leaves no trace for derivatives.
+        if self.padded is None or coefficients.requires_grad:
+            return super()._to_points(coefficients)
+        return self.padded.to_points(coefficients)
+
+    def _from_points(self, values: Array) -> Array:
+        if self.padded is None or values.requires_grad:
+            return super()._from_points(values)
+        return self.padded.from_points(values)
 
     def _algebra(self, fields: Array, part: slice) -> tuple[Array, Array]:
         values, valid = self.algebra(fields, *self.constants, self.symbols)
         return self.xp.reshape(values, fields.shape), valid
+
+
+class Padded:
+    """Whole transforms of torch's from one buffer of half spectra, of which the kept modes are written anew.
+
+    To join them with zeros axis by axis would move more bytes than the algebra does.
+    """
+
+    def __init__(self, xp: Any, modes: Modes):
+        self.xp, self.modes = xp, modes
+        n = modes.dim
+        ones = xp.ones(modes.kept, dtype=modes.complex_dtype, device=modes.device)
+        self.symbols = xp.stack([ones, *(symbol * ones for symbol in modes.derivatives)])[:, None]
+        half = (*modes.shape[:-1], modes.shape[-1] // 2 + 1)
+        shape = (n + 1, n * (n + 1) // 2, *half)
+        self.buffer = xp.zeros(shape, dtype=modes.complex_dtype, device=modes.device)
+        parts = [
+            [(slice(0, axis.low), slice(0, axis.low))]
+            + [(slice(axis.low, None), slice(size - axis.high, None))] * (axis.high > 0)
+            for axis, size in zip(modes.axes, half, strict=True)
+        ]
+        self.blocks = [
+            tuple((..., *where) for where in zip(*block, strict=True)) for block in itertools.product(*parts)
+        ]
+
+    def to_points(self, coefficients: Array) -> Array:
+        """Fields ``(n + 1, m, *shape)`` of h and its derivatives."""
+        for kept, there in self.blocks:
+            self.xp.mul(self.symbols[kept], coefficients[kept], out=self.buffer[there])
+        return fft.backward(self.xp, self.buffer, self.modes.shape)
+
+    def from_points(self, values: Array) -> Array:
+        """Coefficients of the source plus the divergence of the fluxes."""
+        xp, modes = self.xp, self.modes
+        terms = fft.forward(xp, values, modes.dim)
+        shape = (values.shape[1], *modes.kept)
+        result = xp.empty(shape, dtype=modes.complex_dtype, device=modes.device)
+        for kept, there in self.blocks:
+            result[kept] = xp.sum(self.symbols[kept] * terms[there], dim=0)
+        return result
 
 
 @functools.cache
