@@ -450,6 +450,7 @@ def test_layers_that_the_loss_does_not_see_and_ones_that_come_later():
             assert torch.equal(weight, before[name]) is not moved[name][index]
 
 
+@pytest.mark.filterwarnings("ignore:what makes method 'fim':UserWarning")
 def test_a_layer_in_a_group_without_the_metric_asks_for_no_estimate(monkeypatch):
     torch.manual_seed(0)
     model, calls = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3)), []
