@@ -12,6 +12,7 @@ from lnegeom_torch.methods.batches import split
 from lnegeom_torch.methods.config import QuantConfig
 from lnegeom_torch.methods.options import FisherEmbedding
 from lnegeom_torch.methods.selection import Target
+from lnegeom_torch.metrics import Fisher, metric_from_data
 from lnegeom_torch.optim import estimate_fisher
 
 __all__ = ["FisherMethod"]
@@ -59,7 +60,8 @@ class FisherMethod(Method):
 
     def _has_new_weights(self, optimizer: torch.optim.Optimizer) -> bool:
         """Whether a weight has a gradient for the first time, as when a layer is unfrozen."""
-        states = [optimizer.state.get(w, {}) for w in self.latents.values() if w.grad is not None]
+        groups = [g for g in optimizer.param_groups if isinstance(metric_from_data(g.get("metric")), Fisher)]
+        states = [optimizer.state.get(w, {}) for g in groups for w in g["params"] if w.grad is not None]
         return not all(any(key.startswith("fisher_") for key in state) for state in states)
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -119,11 +119,23 @@ class MetaQuantMethod(Method):
 
     def before_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Train φ on what the last update led to, then let it rewrite the gradients."""
+        self._move_with_model()
         if not self._agreed:  # processes may have drawn different φ
             distributed.lead_(list(self.meta.parameters()))
             self._agreed = True
         with without_autocast(next(self.meta.parameters())):
             self._rewrite_gradients(self._learning_rate(optimizer))
+
+    def _move_with_model(self) -> None:
+        """Be where the weights are, which may have been moved since they were quantized, by Lightning say."""
+        like, mine = next(iter(self.latents.values())), next(self.meta.parameters())
+        if mine.device == like.device:
+            return
+        state = {name: value.to(like.device) for name, value in self.state_dict().items()}
+        self.meta.to(like.device)
+        self.meta_optimizer = torch.optim.Adam(self.meta.parameters(), self.meta_optimizer.defaults["lr"])
+        self._levels = {name: levels.to(like.device) for name, levels in self._levels.items()}
+        self.load_state_dict(state)
 
     def _rewrite_gradients(self, lr: float | Tensor) -> None:
         quantizers = self.quantizers
@@ -164,7 +176,9 @@ class MetaQuantMethod(Method):
         for key, value in state.items():
             if key.startswith("adam."):
                 _, index, name = key.split(".", 2)
-                adam.setdefault(int(index), {})[name] = value.clone()
+                # Adam reads its count of steps on the host, which on a device it would wait for.
+                place = "cpu" if name == "step" else value.device
+                adam.setdefault(int(index), {})[name] = value.to(place, copy=True)
         groups = self.meta_optimizer.state_dict()["param_groups"]
         self.meta_optimizer.load_state_dict({"state": adam, "param_groups": groups})
         self._previous = {

@@ -71,6 +71,9 @@ class Blended(Coarse):
 class FisherEmbedding:
     """The Fisher information in the straight-through estimator (ManiQuant Lemma 1); its kind is the metric's.
 
+    `Method.step` takes the model's outputs for logits (N, classes), whatever the loss. Where they are means,
+    use `Method.attach`, and call ``estimate_fisher(…, likelihood="normal")`` in a loop of your own.
+
     Parameters
     ----------
     every : int

@@ -223,7 +223,7 @@ def _warn_of_padding(targets: dict[str, Target]) -> None:
         if row is None or not isinstance(target.module, nn.Embedding):  # a bag leaves its padding out
             continue
         latent = target.module.get_parameter(f"parametrizations.{target.tensor}.original")
-        if not latent.is_meta and not latent[row].any() and cast(Tensor, target.module.weight)[row].any():
+        if not latent.is_meta and not latent[row].any() and target.module.weight[row].any():
             warnings.warn(
                 f"the padding vector of {name!r}, row {row}, is zero, but its quantization has no zero and "
                 "makes it another: mask what is padded, take weight_bits='ternary', or exclude the layer",

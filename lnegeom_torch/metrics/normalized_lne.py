@@ -32,8 +32,8 @@ class NormalizedLNE(RankOne):
     ----------
     chi : float, optional
         χ in [0, 1) for the exact inverse, χ ≥ 0 for the weak. By default the reciprocal of the number of
-        output channels (``W.shape[0]``), at most ½, as in ManiQuant §4.1. Of a transposed convolution the
-        first axis are input channels, of an embedding words: there say χ.
+        output channels (``W.shape[0]``), at most ½, as in ManiQuant §4.1. The first axis of a
+        transposed convolution counts input channels, that of an embedding words: set χ there.
     inverse : {"exact", "weak"}
         Which inverse turns a gradient into a natural gradient.
     per : {"layer", "channel"}

@@ -76,7 +76,9 @@ def estimate_fisher(
         stack.enter_context(torch.compiler.set_stance("force_eager"))  # compiled layers call no new hooks
         outputs = torch.func.functional_call(model, buffers, (inputs,))
         loss = _surprise(outputs, targets, likelihood, generator)
-        slopes = torch.autograd.grad(loss, [output for *_, output in seen], allow_unused=True)
+        slopes: tuple[Tensor | None, ...] = torch.autograd.grad(
+            loss, [output for *_, output in seen], allow_unused=True
+        )
     with torch.no_grad():
         calls: dict[Tensor, list[tuple[Tensor, Tensor]]] = {}
         for (weight, layer, inputs_seen, _), slope in zip(seen, slopes, strict=True):

@@ -40,6 +40,8 @@ def fold_batch_norms_(model: nn.Module) -> None:
         layer = modules[cast(str, before.target)]
         if not isinstance(layer, _Layer) or not isinstance(norm, _BatchNorm) or norm.running_var is None:
             continue
+        if len(layer.weight) != norm.num_features:  # after a linear layer: it is over positions, (N, L, C)
+            continue
         if times[id(layer)] == times[id(norm)] == 1:
             _fold(layer, norm)
             model.set_submodule(node.target, nn.Identity())

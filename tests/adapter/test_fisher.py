@@ -1,6 +1,7 @@
 """The Fisher metric against blocks computed by hand, sample by sample, on quantized layers."""
 
 import copy
+import importlib
 import io
 
 import pytest
@@ -447,6 +448,20 @@ def test_layers_that_the_loss_does_not_see_and_ones_that_come_later():
         method.step(optimizer, nn.functional.cross_entropy, torch.randn(8, 5), torch.randint(3, (8,)))
         for name, weight in method.latents.items():
             assert torch.equal(weight, before[name]) is not moved[name][index]
+
+
+@pytest.mark.filterwarnings("ignore:what makes method 'fim':UserWarning")
+def test_a_layer_in_a_group_without_the_metric_asks_for_no_estimate(monkeypatch):
+    torch.manual_seed(0)
+    model, calls = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3)), []
+    method = quantize_(model, QuantConfig("fim"))
+    first, second = method.latents.values()
+    optimizer = ManifoldSGD([{"params": [first], "metric": Fisher()}, {"params": [second]}], lr=0.1)
+    module = importlib.import_module("lnegeom_torch.methods.fisher")
+    monkeypatch.setattr(module, "estimate_fisher", lambda *_: calls.append(1) or estimate_fisher(*_))
+    for _ in range(3):
+        method.step(optimizer, nn.functional.cross_entropy, torch.randn(8, 5), torch.randint(3, (8,)))
+    assert len(calls) == 1
 
 
 def test_all_layers_may_be_frozen():

@@ -310,6 +310,16 @@ def test_a_weight_that_one_layer_quantizes_and_another_does_not_becomes_two():
     assert [line.size > 0 for line in lines] == [True, True, True, False]
 
 
+def test_a_batch_norm_over_positions_is_not_folded():
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(6)), torch.randn(8, 6, 5)
+    model(x)
+    quantize_(model.eval(), QuantConfig("ste"))
+    folded = freeze(model, batch_norm="fold")
+    with torch.no_grad():
+        assert torch.equal(folded(x), model(x))
+
+
 def test_what_is_called_twice_is_not_folded():
     class Twice(nn.Module):
         def __init__(self):

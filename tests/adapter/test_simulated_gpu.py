@@ -24,7 +24,7 @@ from lnegeom_torch import (
     quantize_,
 )
 from lnegeom_torch.diagnostics import Diagnostics
-from lnegeom_torch.methods import METHODS
+from lnegeom_torch.methods import METHODS, MetaQuant
 from lnegeom_torch.nets import build
 from lnegeom_torch.optim import estimate_fisher
 
@@ -175,3 +175,21 @@ def test_diagnostics_wait_once_a_step_for_all_layers(tmp_path):
             optimizer.step()
     assert set(traffic.reads) == {"Diagnostics._record"}
     assert traffic.sends == []
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("bits", [1, 4])
+def test_a_model_may_be_moved_after_it_was_quantized(name, bits):
+    """As Lightning does, and accelerate."""
+    options = MetaQuant("fcgrad", "tanh") if (name, bits) == ("metaquant", 1) else None
+    with simulated():
+        model = build("mlp", channels=1, image_size=6, classes=3)
+        config = QuantConfig(name, bits if bits in METHODS[name].weight_bits else 1, 2, options=options)
+        method = quantize_(model, config)
+        model.to(DEVICE)
+        optimizer = ManifoldSGD(method.param_groups(), lr=0.01, momentum=0.9)
+        with torch.device(DEVICE):
+            x, y = torch.randn(8, 1, 6, 6), torch.randint(3, (8,))
+        for _ in range(2):
+            method.step(optimizer, nn.functional.cross_entropy, x, y)
+        assert all(map(is_there, model.parameters()))
