@@ -41,6 +41,7 @@ PICTURES = {
     "rotational": "Outlines at successive times, the later the darker, and the scalar curvature.",
 }
 NAMES = {"norm": "the norm", "max_riemann": "sup |Rm|"}
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 FOLDINGS = 5.0
 """E-foldings of the first mode after the others have died away, in the default time."""
 
@@ -182,7 +183,8 @@ def _table(solution: Solution, numbers: dict[str, Any]) -> tuple[list[str], list
     rows: list[list[Any]] = [[name, float(values[0]), float(values[-1])] for name, values in series.items()]
     if numbers.get("decay"):
         decay = numbers["decay"]
-        rows.append([f"decay rate of {decay['of']}: theory, measured", decay["theory"], decay["rate"]])
+        name = f"decay rate of {decay['of']}: theory (λ{str(decay['shell']).translate(SUBSCRIPTS)}), measured"
+        rows.append([name, decay["theory"], decay["rate"]])
     if solution.singular_time is not None:
         rows.append(["singular time", None, solution.singular_time])
     return ["quantity", "t = 0", f"t = {end:.6g}"], rows

@@ -18,8 +18,8 @@ from lnegeom.flow.spaces import HomogeneousSpace, Matrix, checked_space
 Vector = NDArray[np.float64]
 
 DIFFERENCE = 1e-12
-"""Of a Jacobian, relative to g: as small as rounding allows, for late on SL(2) the velocity is far from linear
-over larger ones.
+"""Of a Jacobian, relative to g: as small as rounding allows, since late on SL(2) the velocity is far from
+linear over larger ones.
 """
 BLOW_UP = 1e8
 """The run stops where ``|Ric|`` exceeds this many times its first value (or 1/t_end, if that is larger)."""
