@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lnegeom._array import Array, from_numpy
+from lnegeom._array import Array, check_where, from_numpy
 
 Constant = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -50,3 +50,17 @@ def from_entries(xp: Any, vector: Array, k: int) -> Array:
 def symmetric_part(xp: Any, matrix: Array) -> Array:
     """``½ (M + Mᵀ)``: what rounding left asymmetric."""
     return (matrix + xp.matrix_transpose(matrix)) / 2
+
+
+def check_symmetric(xp: Any, matrix: Array, name: str, size: Array | float | None = None) -> None:
+    """Raise a GeometryError unless matrices ``(..., k, k)`` are symmetric up to rounding.
+
+    That is the rounding of their own entries, or else of numbers of the given size.
+    """
+    defect = xp.max(xp.abs(matrix - xp.matrix_transpose(matrix)), axis=(-2, -1))
+    largest = xp.max(xp.abs(matrix), axis=(-2, -1)) if size is None else size
+    message = (
+        f"{{point}} is asymmetric by {{value}}: expected {name} = {name}ᵀ; its symmetric part is "
+        f"({name} + {name}ᵀ)/2"
+    )
+    check_where(xp, defect <= 100 * float(xp.finfo(matrix.dtype).eps) * largest, defect, name, message)

@@ -222,11 +222,11 @@ def environment() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
-def check_folder(out: Path) -> None:
-    """Raise an InputError where a file is in the way of a run's folder, in the command line's words."""
+def check_folder(out: Path, name: str = "--out") -> None:
+    """Raise an InputError where a file is in the way of a run's folder, which the message calls `name`."""
     nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
     if not nearest.is_dir():
-        raise InputError(f"--out takes a folder, and {nearest} is a file")
+        raise InputError(f"{name} takes a folder, and {nearest} is a file")
 
 
 def _data_url(kind: str, content: bytes) -> str:

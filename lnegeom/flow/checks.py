@@ -19,7 +19,9 @@ from lnegeom._array import (
     entry,
     positive_integer,
 )
+from lnegeom._symmetric import check_symmetric, symmetric_part
 from lnegeom.flow.domain import Domain
+from lnegeom.report import check_folder
 
 D = TypeVar("D")
 
@@ -43,19 +45,17 @@ def checked_metric(xp: Any, g: Array, grid: Domain, name: str) -> Array:
         "{point} has eigenvalue {value}: expected a positive definite matrix; reduce the perturbation of δ "
         "below 1 in operator norm",
     )
-    return 0.5 * (g + xp.matrix_transpose(g))
+    return symmetric_part(xp, g)
 
 
-def check_symmetric(xp: Any, g: Array, name: str, size: Array | float) -> None:
-    """Raise unless matrices are symmetric up to the rounding of numbers of that size."""
-    asymmetry = xp.max(xp.abs(g - xp.matrix_transpose(g)), axis=(-2, -1))
-    check_where(
-        xp,
-        asymmetry <= 100 * float(xp.finfo(g.dtype).eps) * size,
-        asymmetry,
-        name,
-        "{point} is not symmetric, its entries differ by {value}: pass (g + gᵀ)/2",
-    )
+def checked_folder(out: Any) -> Path:
+    """Return the folder that a run keeps; raise an InputError where there can be none."""
+    try:
+        folder = Path(out)
+    except TypeError:
+        raise InputError(f"out must be the path of a folder, got {reprlib.repr(out)}") from None
+    check_folder(folder, "out")
+    return folder
 
 
 def checked_domain(domain: Any, kind: type[D] | tuple[type[D], ...], name: str = "grid") -> D:

@@ -71,7 +71,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> None:
     from lnegeom.flow.experiment import run
 
-    run(options)
+    run(options, KINDS[options.kind])
 
 
 FLOW = Command(

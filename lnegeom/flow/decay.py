@@ -13,13 +13,16 @@ from lnegeom._array import InputError, to_numpy
 from lnegeom.flow.box_grid import BoxGrid
 from lnegeom.flow.checks import checked_domain
 from lnegeom.flow.domain import SpectralDomain
+from lnegeom.flow.shells import Shell, lowest_shell, next_eigenvalue
 from lnegeom.flow.solution import Solution
 from lnegeom.flow.torus.grid import TorusGrid
 
 Decaying = Literal["norm", "max_riemann"]
 """What decays: the perturbation's norm, or the curvature."""
 CONTAMINATION = 1e-3
-"""Amplitude left of the second shell, relative to the first's, where the fit starts."""
+"""Amplitude left of the second shell, relative to the first's, where the fit starts; and the least share of
+what decays that a shell has to be, to be one of them.
+"""
 FLOOR = 1e3
 """The fit stops where the norm falls below this many rounding errors."""
 MIN_SAMPLES = 8
@@ -40,8 +43,11 @@ class DecayRate:
         Standard error of the slope by least squares. It measures the scatter about a straight line, not the
         bias of the modes that the window has not outlived: see `drift`.
     theory : float
-        λ₁, the first eigenvalue of −Δ for the background δ: of the lattice on a torus, of the box with values
-        given on its boundary.
+        The linear theory's rate for these data: the eigenvalue of −Δ, for the background δ, of the lowest
+        shell of modes that they hold; of the lattice on a torus, of the box with values given on its
+        boundary.
+    shell : int
+        Number of that shell: 1 where `theory` is λ₁, the domain's first eigenvalue, 2 where it is λ₂ …
     relative_difference : float
         ``rate / theory − 1``.
     window : tuple of float
@@ -49,8 +55,9 @@ class DecayRate:
     drift : float
         Rate in the later half of the window less that in the earlier: the bend that the fit ignores.
     limit_theory : float
-        λ₁ of the limit. On a torus that is flat, ``g∞ = mean g`` at the last time, and in general not δ; the
-        late rate is its first eigenvalue. Under plain Ricci flow the limit is not constant, and this near it.
+        The same at the limit: on a torus that is flat, ``g∞ = mean g`` at the last time, and in general not
+        δ; the late rate is the least ``g∞^{ab} k_a k_b`` of the shell's wavevectors. Under plain Ricci flow
+        the limit is not constant, and this near it.
     limit_shift : float
         ``‖mean g(t) − mean g(0)‖`` from the first to the last time, in operator norm: how far the limit is
         from the initial mean; 0 where the boundary holds the limit.
@@ -59,6 +66,7 @@ class DecayRate:
     rate: float
     standard_error: float
     theory: float
+    shell: int
     relative_difference: float
     window: tuple[float, float]
     drift: float
@@ -69,18 +77,23 @@ class DecayRate:
 def decay_rate(solution: Solution, of: Decaying = "norm") -> DecayRate:
     """Fit ``‖h − mean h‖₂ ∝ exp(−rate · t)`` to the late part of a solution.
 
+    The rate is compared with that of the lowest shell of modes that makes up more than a thousandth of h at
+    the last time of the fit (of its linearised curvature at the first time, where that is fitted): of the
+    first shell for almost all data, since the flow fills it at second order. Data without it, such as a plane
+    wave of a higher mode, decay at the rate of theirs: `shell` and `theory` say which.
+
     The window starts at ``t = log(1000) / (λ₂ − λ₁)``, when the linear flow has reduced the second shell of
-    modes a thousandfold against the first (λ₁ < λ₂ are the first two eigenvalues of −Δ; the two shells are
-    taken to start with amplitudes of one order). It stops where the norm meets a thousand rounding errors of
-    the metric, ``1000 eps √volume``.
+    modes a thousandfold against the first (λ₁ < λ₂ are the first two eigenvalues of −Δ, or a higher shell's
+    and that of the next that h(0) holds, at most 4λ₁; the two are taken to start with amplitudes of one
+    order). It stops where the norm
+    meets a thousand rounding errors of the metric, ``1000 eps √volume``.
 
     Plain Ricci flow does not move pure gauge, so that h stays; its geometry decays: there fit
     ``of="max_riemann"``, the invariant ``sup |Rm|``.
 
     What to expect: for mean-free data of size ε in the lowest shell of a rectangular torus the rate is
     ``λ₁ (1 + O(ε²))``, on a hexagonal one only late. A mean of size ε shifts it by O(ε), because the limit is
-    then another flat torus: `limit_theory` is its λ₁. Data without modes in the lowest shell decay at the
-    rate of the lowest shell they have.
+    then another flat torus: `limit_theory` is the rate there.
 
     Parameters
     ----------
@@ -112,12 +125,19 @@ def decay_rate(solution: Solution, of: Decaying = "norm") -> DecayRate:
     if isinstance(domain, BoxGrid):
         _check_faces(solution, domain)
     norm, scale = _decaying(solution, domain, of)
-    first, second = domain.eigenvalues(2)
-    start = -math.log(CONTAMINATION) / (second - first)
     floor = FLOOR * float(np.finfo(norm.dtype).eps) * scale
     above = norm > floor
     # It only falls, so the first sample below the floor ends the window.
     end = len(norm) if bool(above.all()) else int(np.argmin(above))
+    shell = lowest_shell(
+        _mean_free(solution, domain, 0 if of == "max_riemann" else max(end - 1, 0)),
+        domain,
+        CONTAMINATION,
+        of == "max_riemann",
+    )
+    first = shell.eigenvalue
+    second = next_eigenvalue(shell, _mean_free(solution, domain, 0), domain, CONTAMINATION)
+    start = -math.log(CONTAMINATION) / (second - first)
     inside = np.flatnonzero(times[:end] >= start)
     if len(inside) < MIN_SAMPLES or first * (times[inside[-1]] - times[inside[0]]) < MIN_DECAY:
         reach = -math.log(FLOOR * float(np.finfo(norm.dtype).eps))
@@ -127,7 +147,8 @@ def decay_rate(solution: Solution, of: Decaying = "norm") -> DecayRate:
     half = len(t) // 2
     drift = _slope(t[:half], y[:half])[0] - _slope(t[half:], y[half:])[0]
     window = (float(t[0]), float(t[-1]))
-    return DecayRate(-slope, error, first, -slope / first - 1, window, drift, *_limit(solution, first))
+    limit = _limit(solution, shell)
+    return DecayRate(-slope, error, first, shell.number, -slope / first - 1, window, drift, *limit)
 
 
 def _check_faces(solution: Solution, box: BoxGrid) -> None:
@@ -154,17 +175,24 @@ def _decaying(solution: Solution, domain: SpectralDomain, of: str) -> tuple[NDAr
     return to_numpy(solution.invariants[of]), sum((math.pi / h) ** 2 for h in domain.spacing)
 
 
-def _limit(solution: Solution, theory: float) -> tuple[float, float]:
-    """First eigenvalue at the limit, and how far that is from the initial mean."""
+def _mean_free(solution: Solution, domain: SpectralDomain, index: int) -> NDArray[np.float64]:
+    """The perturbation at a sample, without what stays."""
+    g = to_numpy(solution.metrics[index, ...]).astype(np.float64)
+    h = g - (np.eye(domain.dim) if solution.background is None else to_numpy(solution.background))
+    return h - np.mean(h, axis=tuple(range(domain.dim))) if domain.keeps_mean else h
+
+
+def _limit(solution: Solution, shell: Shell) -> tuple[float, float]:
+    """Rate of the shell's modes at the limit, and how far that is from the initial mean."""
     grid = solution.grid
     if not isinstance(grid, TorusGrid):
-        return theory, 0.0
+        return shell.eigenvalue, 0.0
     points = tuple(range(grid.dim))
     first, last = (
         np.mean(to_numpy(solution.metrics[index, ...]).astype(np.float64), axis=points) for index in (0, -1)
     )
     shift = float(np.max(np.abs(np.linalg.eigvalsh(last - first))))
-    return grid.eigenvalues(1, last)[0], shift
+    return float(np.min(np.sum(shell.modes @ np.linalg.inv(last) * shell.modes, axis=1))), shift
 
 
 def _slope(t: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:

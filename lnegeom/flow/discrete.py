@@ -13,9 +13,12 @@ Reference: J. Chen et al., "Learning discretized neural networks under Ricci flo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-from lnegeom._array import Array, InputError, as_floating, holds
+import numpy as np
+
+from lnegeom._array import Array, GeometryError, InputError, as_floating, check_finite, holds
 
 
 def squared_norm_of_differences(
@@ -39,6 +42,8 @@ def squared_norm_of_differences(
     ------
     InputError
         If there are no pairs, the counts differ, or the vectors differ in size.
+    GeometryError
+        If a vector or coefficient is not finite, or the sum overflows.
 
     Examples
     --------
@@ -58,13 +63,29 @@ def squared_norm_of_differences(
     named = {
         f"pairs[{a}][{side}]": vector for a, pair in enumerate(pairs) for side, vector in enumerate(pair)
     }
+    return _norm(named, [(f"pairs[{a}][0]", f"pairs[{a}][1]") for a in range(len(pairs))], coefficients)
+
+
+def _norm(
+    named: dict[str, Array], pairs: Sequence[tuple[str, str]], coefficients: Sequence[Array | float]
+) -> Array:
+    """The norm for pairs of named vectors; errors call them by these names."""
     xp, *vectors = as_floating(**named)
-    vectors = [xp.reshape(vector, (-1,)) for vector in vectors]
-    if len({vector.shape for vector in vectors}) > 1:
-        sizes = ", ".join(f"{name} {vector.shape[0]}" for name, vector in zip(named, vectors, strict=True))
+    flat = {name: xp.reshape(vector, (-1,)) for name, vector in zip(named, vectors, strict=True)}
+    if len({vector.shape for vector in flat.values()}) > 1:
+        sizes = ", ".join(f"{name} {vector.shape[0]}" for name, vector in flat.items())
         raise InputError(f"expected vectors of one size, got {sizes}; pass the same layer's vectors")
-    d = [a - b for a, b in zip(vectors[::2], vectors[1::2], strict=True)]
-    s = [a + b for a, b in zip(vectors[::2], vectors[1::2], strict=True)]
+    with np.errstate(over="ignore", invalid="ignore"):  # an error says what overflowed, and where
+        squared = _sum(xp, [(flat[a], flat[b]) for a, b in pairs], coefficients)
+    if not holds(xp.isfinite(squared)):
+        _explain(xp, flat, coefficients)
+    # The rounding of terms that cancel must not turn a norm negative.
+    return xp.maximum(squared, xp.zeros_like(squared))
+
+
+def _sum(xp: Array, pairs: list[tuple[Array, Array]], coefficients: Sequence[Array | float]) -> Array:
+    d = [a - b for a, b in pairs]
+    s = [a + b for a, b in pairs]
 
     # A sum of products, not a matrix product: torch's autocast would lower the latter to half precision.
     def dot(x: Array, y: Array) -> Array:
@@ -76,8 +97,24 @@ def squared_norm_of_differences(
         for b in range(a):
             product = dot(d[a], d[b]) * dot(s[a], s[b]) + dot(d[a], s[b]) * dot(s[a], d[b])
             squared = squared + c * coefficients[b] * product
-    # The rounding of terms that cancel must not turn a norm negative.
-    return xp.maximum(squared, xp.zeros_like(squared))
+    return squared
+
+
+def _explain(xp: Array, vectors: dict[str, Array], coefficients: Sequence[Array | float]) -> None:
+    """Raise for a sum that is not finite, at the first number that made it so."""
+    for name, vector in vectors.items():
+        check_finite(xp, vector, name)
+    for index, c in enumerate(coefficients):
+        if not abs(c) < math.inf:
+            raise GeometryError(
+                f"coefficients[{index}] is {float(c)}: expected finite numbers",
+                index=(index,),
+                value=float(c),
+            )
+    raise GeometryError(
+        f"the squared norm overflows {next(iter(vectors.values())).dtype}: scale the vectors down, or pass "
+        "float64"
+    )
 
 
 def discrete_flow_residual(
@@ -111,7 +148,9 @@ def discrete_flow_residual(
     Raises
     ------
     InputError
-        If a step is zero or the vectors differ in size.
+        If a step is zero or not finite, or the vectors differ in size.
+    GeometryError
+        If a vector is not finite, or N overflows.
 
     Examples
     --------
@@ -124,9 +163,9 @@ def discrete_flow_residual(
     True
     """
     # g|a − g|b = −(ρ_a ρ_aᵀ − ρ_b ρ_bᵀ) in all three terms, so the sign drops out of the norm.
-    return squared_norm_of_differences(
-        [(new_k1, k1), (k1, k2), (j1, j2)], [1.0, *_weights(row_step, column_step)]
-    )
+    named = {"new_k1": new_k1, "k1": k1, "k2": k2, "j1": j1, "j2": j2}
+    pairs = [("new_k1", "k1"), ("k1", "k2"), ("j1", "j2")]
+    return _norm(named, pairs, [1.0, *_weights(row_step, column_step)])
 
 
 def relative_flow_residual(
@@ -161,7 +200,9 @@ def relative_flow_residual(
     Raises
     ------
     InputError
-        If a step is zero or the vectors differ in size.
+        If a step is zero or not finite, or the vectors differ in size.
+    GeometryError
+        If a vector is not finite, or N overflows.
 
     Examples
     --------
@@ -172,17 +213,19 @@ def relative_flow_residual(
     1.0
     """
     weights = _weights(row_step, column_step)
+    if residual is None:
+        residual = discrete_flow_residual(new_k1, k1, k2, j1, j2, row_step, column_step)
     moved = squared_norm_of_differences([(new_k1, k1)], [1.0])
     asked = squared_norm_of_differences([(k1, k2), (j1, j2)], weights)
     xp, sides = as_floating(sides=moved + asked)
-    if residual is None:
-        residual = discrete_flow_residual(new_k1, k1, k2, j1, j2, row_step, column_step)
     return residual / xp.where(sides > 0, sides, xp.ones_like(sides))
 
 
 def _weights(row_step: Array | float, column_step: Array | float) -> list[Array | float]:
     """Of the two quotients of Eq. 32."""
     for name, step in (("row_step", row_step), ("column_step", column_step)):
-        if not holds(step != 0):
-            raise InputError(f"{name} must not be zero: the two translations must differ")
+        if not holds((step != 0) & (abs(step) < math.inf)):
+            raise InputError(
+                f"{name} must be finite and not zero, the distance of two translations; got {step}"
+            )
     return [-1 / row_step, 1 / column_step]

@@ -40,22 +40,26 @@ PICTURES = {
     "rotational": "Outlines at successive times, the later the darker, and the scalar curvature.",
 }
 NAMES = {"norm": "the norm", "max_riemann": "sup |Rm|"}
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 FOLDINGS = 5.0
 """E-foldings of the first mode after the others have died away, in the default time."""
 
 
-def run(options: argparse.Namespace) -> Solution:
-    """Run the flow that the options ask for, or go on with it; print its table and write the folder."""
+def run(options: argparse.Namespace, what: str) -> Solution:
+    """Run the flow that the options ask for, or go on with it; print its table and write the folder.
+
+    `what` says what the kind of flow is, for the page.
+    """
     _check(options)
     try:
-        return _run(options)
+        return _run(options, what)
     except KeyboardInterrupt:
         if (options.out / "run" / "checkpoint.npz").exists():
             raise KeyboardInterrupt("interrupted; the same command with --resume goes on from here") from None
         raise
 
 
-def _run(options: argparse.Namespace) -> Solution:
+def _run(options: argparse.Namespace, what: str) -> Solution:
     out: Path = options.out
     start = time.perf_counter()
     solution = _solve(options)
@@ -77,7 +81,7 @@ def _run(options: argparse.Namespace) -> Solution:
     headers, rows = _table(solution, numbers)
     print(text_table(headers, rows))
     print(f"\n{solution.status}: {solution.message}")
-    _page(out, options, results, headers, rows)
+    _page(options, what, results, headers, rows)
     print(f"wrote {out / 'index.html'} in {time.perf_counter() - start:.0f} s")
     return solution
 
@@ -181,19 +185,17 @@ def _table(solution: Solution, numbers: dict[str, Any]) -> tuple[list[str], list
     rows: list[list[Any]] = [[name, float(values[0]), float(values[-1])] for name, values in series.items()]
     if numbers.get("decay"):
         decay = numbers["decay"]
-        rows.append([f"decay rate of {decay['of']}: theory, measured", decay["theory"], decay["rate"]])
+        name = f"decay rate of {decay['of']}: theory (λ{str(decay['shell']).translate(SUBSCRIPTS)}), measured"
+        rows.append([name, decay["theory"], decay["rate"]])
     if solution.singular_time is not None:
         rows.append(["singular time", None, solution.singular_time])
     return ["quantity", "t = 0", f"t = {end:.6g}"], rows
 
 
 def _page(
-    out: Path, options: argparse.Namespace, results: dict[str, Any], headers: list[str], rows: list[list[Any]]
+    options: argparse.Namespace, what: str, results: dict[str, Any], headers: list[str], rows: list[list[Any]]
 ) -> None:
-    from lnegeom.flow.cli import KINDS
-
-    page = Page(f"lnegeom flow: {options.kind}")
-    what = KINDS[options.kind]
+    page, out = Page(f"lnegeom flow: {options.kind}"), options.out
     page.text(f"{what[0].upper()}{what[1:]}.")
     page.table(headers, rows)
     page.text(f"{results['status']}: {results['message']}.")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnegeom._array import GeometryError, check_finite, positive
+from lnegeom._symmetric import check_symmetric, symmetric_part
 from lnegeom.flow.checks import real_array
 from lnegeom.flow.recording import sample_times
 from lnegeom.flow.singular import singular_time
@@ -18,8 +19,8 @@ from lnegeom.flow.spaces import HomogeneousSpace, Matrix, checked_space
 Vector = NDArray[np.float64]
 
 DIFFERENCE = 1e-12
-"""Of a Jacobian, relative to g: as small as rounding allows, for late on SL(2) the velocity is far from linear
-over larger ones.
+"""Of a Jacobian, relative to g: as small as rounding allows, since late on SL(2) the velocity is far from
+linear over larger ones.
 """
 BLOW_UP = 1e8
 """The run stops where ``|Ric|`` exceeds this many times its first value (or 1/t_end, if that is larger)."""
@@ -234,12 +235,11 @@ def _metric(metric: Any, space: HomogeneousSpace) -> Matrix:
         raise GeometryError(f"metric has shape {g.shape}: expected ({n}, {n}), or its diagonal ({n},)")
     check_finite(np, g, "metric")
     g = np.diag(g) if g.ndim == 1 else g
-    if np.max(np.abs(g - g.T)) > 1e-12 * np.max(np.abs(g)):
-        raise GeometryError("metric is not symmetric: pass (g + gᵀ)/2")
+    check_symmetric(np, g, "metric")
     smallest = float(np.linalg.eigvalsh(g)[0])
     if smallest <= 0:
         raise GeometryError(
             f"metric has eigenvalue {smallest:.6g}: expected a positive definite matrix", value=smallest
         )
     space.check(g)
-    return 0.5 * (g + g.T)
+    return np.asarray(symmetric_part(np, g))

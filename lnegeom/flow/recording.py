@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import array_api_compat
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from lnegeom._array import Array, InputError, to_numpy
 from lnegeom._progress import progress_bar
 from lnegeom.flow.archive import read_archive, write_archive
-from lnegeom.flow.checks import check_same_run, sample_count
+from lnegeom.flow.checks import check_same_run, checked_folder, sample_count
 from lnegeom.flow.domain import Domain
 from lnegeom.flow.singular import singular_time
 from lnegeom.flow.small import pack, unpack
@@ -124,7 +123,7 @@ class Checkpoint:
     """
 
     def __init__(self, folder: str | os.PathLike[str], settings: Mapping[str, Any], initial: Array):
-        self.path = Path(folder) / "checkpoint.npz"
+        self.path = checked_folder(folder) / "checkpoint.npz"
         self.settings = json.loads(json.dumps({**settings, "initial data": fingerprint(initial)}))
 
     def write(self, recording: Recording) -> None:

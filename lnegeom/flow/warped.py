@@ -66,8 +66,9 @@ class WarpedGrid:
     ends : {"sphere", "space"}, default: "sphere"
         The n-sphere, with poles at x = 0 and x = 1; or R^n inside a large ball, with a pole at x = 0 and a
         cone, a cylinder or flat space from about x = 1 on.
-    slope : float, default: 1.0
-        For "space" alone, ``dψ/ds`` at the outer end: 1 where the metric is flat there, 0 for a cylinder.
+    slope : float, optional
+        For "space" alone, ``dψ/ds`` at the outer end: 1, the default, where the metric is flat there, 0 for a
+        cylinder. The attribute is 0 on a sphere.
     focus : float, default: 0.0
         For "sphere" alone, how much the points gather about the equator, where they lie ``1 − focus`` times
         as far apart as on average; for necks. ``0 ≤ focus < 1``.
@@ -95,7 +96,7 @@ class WarpedGrid:
         points: int,
         dim: int = 3,
         ends: Literal["sphere", "space"] = "sphere",
-        slope: float = 1.0,
+        slope: float | None = None,
         focus: float = 0.0,
     ):
         if positive_integer("points", points) < MIN_POINTS:
@@ -104,14 +105,20 @@ class WarpedGrid:
             raise InputError(f"dim must be at least 2, got {dim}")
         if ends not in ("sphere", "space"):
             raise InputError(f'ends must be "sphere" or "space", got {ends!r}')
-        if not 0 <= real("slope", slope) < math.inf:
-            raise InputError(f"slope must not be negative, got {slope!r}")
+        outer = (1.0 if ends == "space" else 0.0) if slope is None else real("slope", slope)
+        if not 0 <= outer < math.inf:
+            raise InputError(f"slope must be finite and not negative, got {slope!r}")
+        if outer and ends == "sphere":
+            raise InputError(
+                f'slope is of the outer end, for ends="space" alone: a sphere closes at both poles, where '
+                f"|dψ/ds| = 1; got {slope!r}, leave it out"
+            )
         if not 0 <= real("focus", focus) < 1 or (focus and ends == "space"):
             raise InputError(f'focus must be in [0, 1), and 0 where ends="space"; got {focus!r}')
         object.__setattr__(self, "points", int(points))
         object.__setattr__(self, "dim", int(dim))
         object.__setattr__(self, "ends", ends)
-        object.__setattr__(self, "slope", float(slope) if ends == "space" else 0.0)
+        object.__setattr__(self, "slope", outer)
         object.__setattr__(self, "focus", float(focus))
 
     @property

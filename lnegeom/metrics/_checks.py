@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lnegeom._array import Array, InputError, check_finite, check_where, holds
+from lnegeom._symmetric import check_symmetric
 from lnegeom.metrics._base import Metric
 
 
@@ -54,7 +55,7 @@ def check_matrix(
             "the points"
         )
     check_finite(xp, matrix, name)
-    check_symmetric(xp, matrix, name, f"{name} = {name}ᵀ")
+    check_symmetric(xp, matrix, name)
     if negative == 0 and isinstance(rounding, float) and rounding == 0 and _surely_positive(xp, matrix):
         return
     eigenvalues = xp.linalg.eigvalsh(matrix)
@@ -68,14 +69,6 @@ def check_matrix(
             "{point} has eigenvalue {value}: expected a positive one, " + f"all but {negative}; {remedy}"
         )
         check_where(xp, first > rounding, first, name, message)
-
-
-def check_symmetric(xp: Any, matrix: Array, name: str, expected: str) -> None:
-    """Raise a GeometryError unless matrices are symmetric up to rounding."""
-    defect = xp.max(xp.abs(matrix - xp.matrix_transpose(matrix)), axis=(-2, -1))
-    allowed = 100 * float(xp.finfo(matrix.dtype).eps) * xp.max(xp.abs(matrix), axis=(-2, -1))
-    message = f"{{point}} is asymmetric by {{value}}: expected {expected}"
-    check_where(xp, defect <= allowed, defect, name, message)
 
 
 def _surely_positive(xp: Any, matrix: Array) -> bool:

@@ -6,9 +6,10 @@ from typing import Any
 
 from lnegeom import tensors
 from lnegeom._array import Array
+from lnegeom._symmetric import check_symmetric
 from lnegeom.derivatives import Derivatives, jet
 from lnegeom.metrics import Metric
-from lnegeom.metrics._checks import check_metric, check_symmetric
+from lnegeom.metrics._checks import check_metric
 from lnegeom.metrics._jet import JetMetric
 from lnegeom.operators._fields import Field, point_of, tensor_jet
 
@@ -69,7 +70,7 @@ def lichnerowicz_laplacian(
     """
     xp, x = point_of(check_metric(metric), x)
     found = tensor_jet(xp, field, x, "__", derivatives, vectorized, order=2)
-    check_symmetric(xp, found.value, "field", "a symmetric 2-tensor")
+    check_symmetric(xp, found.value, "field")
     rough = _traced(xp, metric, x, (found.value, found.first, found.second), "__", derivatives)
     local = metric._local(xp, x)
     inverse = metric._inverse(xp, local)

@@ -23,8 +23,9 @@ def plot_decay(solution: Solution, ax: Axes | None = None, of: Decaying = "norm"
     On a torus that is the mean-free part, in a box with values given on its boundary all of it; under plain
     Ricci flow only the curvature decays.
 
-    A dashed line of slope −λ₁, the linear theory, goes through the fit's window (shaded), or through the last
-    sample where the run is too short to fit a rate. The legend gives the fitted rate.
+    A dashed line of the linear theory's slope, minus the eigenvalue of the lowest shell of modes that is
+    there, goes through the fit's window (shaded); or one of slope −λ₁ through the last sample, where the run
+    is too short to fit a rate. The legend gives the fitted rate.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ def plot_decay(solution: Solution, ax: Axes | None = None, of: Decaying = "norm"
     fit = _fit(solution, of)
     if ax is None:
         ax = new_axes(figsize=(5.4, 3.6))
-    theory = domain.eigenvalues(1)[0]
+    theory, shell = (fit.theory, fit.shell) if fit else (domain.eigenvalues(1)[0], 1)
     anchor = int(np.argmin(np.abs(times - sum(fit.window) / 2))) if fit else int(np.flatnonzero(shown)[-1])
     line = norm[anchor] * np.exp(-theory * (times - times[anchor]))
     if fit:
@@ -80,7 +81,7 @@ def plot_decay(solution: Solution, ax: Axes | None = None, of: Decaying = "norm"
     ax.plot(times[shown], norm[shown], color=BLUE, linewidth=2, label=_label(fit))
     ax.plot(
         times, line, color=VERMILION, linewidth=1.5, linestyle=(0, (5, 3)),
-        label=rf"theory $e^{{-\lambda_1 t}}$, $\lambda_1 = {theory:.6g}$",
+        label=rf"theory $e^{{-\lambda_{{{shell}}} t}}$, $\lambda_{{{shell}}} = {theory:.6g}$",
     )  # fmt: skip
     ax.set(
         yscale="log",

@@ -1,4 +1,4 @@
-"""The fit alone, on solutions made by hand."""
+"""The fit, mostly on solutions made by hand."""
 
 import math
 from dataclasses import replace
@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from lnegeom import InputError
-from lnegeom.flow import Solution, TorusGrid, decay_rate
+from lnegeom.flow import BoxGrid, Solution, TorusGrid, decay_rate, plane_wave, ricci_deturck
+from lnegeom.flow.shells import lowest_shell
 
 
 def decaying(grid, times, *waves, dtype=np.float64):
@@ -47,6 +48,39 @@ def test_window_follows_the_lattice():
     fit = decay_rate(decaying(grid, times, (0.1, (0, 1), 0.25)))
     assert fit.theory == pytest.approx(0.25)
     assert fit.window[0] == pytest.approx(math.log(1000) / 0.75, abs=0.5)
+
+
+def test_data_without_the_lowest_shell_are_held_to_their_own():
+    times = np.linspace(0, 4, 161)
+    fit = decay_rate(decaying(GRID, times, (0.1, (2, 0), 4.0), (0.1, (2, 2), 8.0)))
+    assert (fit.theory, fit.shell) == (pytest.approx(4), 3)  # after 1 and 2
+    assert fit.rate == pytest.approx(4, rel=1e-4)
+    assert fit.window[0] == pytest.approx(math.log(1000) / 4, abs=0.025)
+    assert fit.limit_theory == pytest.approx(4)
+    # A flow that keeps to multiples of its wave; and one that fills the lowest shell at second order.
+    start = plane_wave(GRID, (2, 0), 0.1 * np.diag([0.0, 1.0]))
+    fit = decay_rate(ricci_deturck(start, GRID, 4.0))
+    assert (fit.theory, fit.shell) == (pytest.approx(4), 3)
+    assert abs(fit.relative_difference) < 0.1**2
+    mixed = start + plane_wave(GRID, (1, 0), 1e-3 * np.diag([0.0, 1.0])) - np.eye(2)
+    assert decay_rate(ricci_deturck(mixed, GRID, 9.0)).shell == 1
+
+
+@pytest.mark.parametrize(("mode", "shell"), [((1, 1), 1), ((2, 2), 3), ((1, 3), 4)])
+def test_the_shell_of_a_wave_in_a_box(mode, shell):
+    box = BoxGrid((12, 12))
+    h = 0.1 * np.prod(np.sin(box.coordinates() * mode), axis=-1)[..., None, None] * np.eye(2)
+    found = lowest_shell(h, box, 1e-3)
+    assert (found.number, found.eigenvalue) == (shell, pytest.approx(mode[0] ** 2 + mode[1] ** 2))
+    assert sorted(found.modes[0]) == pytest.approx(sorted(mode))
+
+
+def test_the_shell_of_curvature_is_not_that_of_the_gauge():
+    # cos x dx² is pure gauge; cos 2x dy² is curved.
+    h = plane_wave(GRID, (1, 0), np.diag([0.1, 0.0])) + plane_wave(GRID, (2, 0), np.diag([0.0, 0.1]))
+    h = h - 2 * np.eye(2)
+    assert lowest_shell(h, GRID, 1e-3).number == 1
+    assert lowest_shell(h, GRID, 1e-3, of_curvature=True).number == 3
 
 
 def test_stops_before_the_rounding_errors():

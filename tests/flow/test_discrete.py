@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lnegeom import InputError
+from lnegeom import GeometryError, InputError
 from lnegeom.flow import discrete_flow_residual, relative_flow_residual, squared_norm_of_differences
 
 
@@ -107,16 +107,34 @@ def test_forms_no_matrix():
 
 def test_bad_arguments():
     a, b = np.ones(3), np.ones(4)
-    with pytest.raises(InputError, match="row_step must not be zero"):
+    with pytest.raises(InputError, match="row_step must be finite and not zero"):
         discrete_flow_residual(a, a, a, a, a, 0, 1)
-    with pytest.raises(InputError, match="column_step must not be zero"):
+    with pytest.raises(InputError, match="column_step must be finite and not zero"):
         discrete_flow_residual(a, a, a, a, a, 1, 0.0)
     with pytest.raises(InputError, match=r"one size, got pairs\[0\]\[0\] 3, pairs\[0\]\[1\] 4"):
         squared_norm_of_differences([(a, b)], [1.0])
+    with pytest.raises(InputError, match="one size, got new_k1 3, k1 3, k2 3, j1 4, j2 3"):
+        discrete_flow_residual(a, a, a, b, a, 1, 1)
     with pytest.raises(InputError, match="got 1 pairs and 2 coefficients"):
         squared_norm_of_differences([(a, a)], [1.0, 2.0])
     with pytest.raises(InputError, match="got 0 pairs"):
         squared_norm_of_differences([], [])
+
+
+@pytest.mark.parametrize("residual", [discrete_flow_residual, relative_flow_residual])
+def test_nothing_that_is_not_finite_passes(residual, backend):
+    numbers = np.random.default_rng(0).normal(size=(5, 2, 3))
+    for value in (np.nan, np.inf):
+        numbers[3, 1, 2] = value
+        with pytest.raises(GeometryError, match=rf"j1\[5\] is {value}: expected finite") as caught:
+            residual(*(backend.array(v, "float64") for v in numbers), 1, 2)
+        assert caught.value.index == (5,)
+        with pytest.raises(InputError, match=f"row_step must be finite and not zero.* got {value}"):
+            residual(*np.ones((5, 3)), value, 1)
+    with pytest.raises(GeometryError, match="squared norm overflows float32: scale"):
+        residual(*np.float32(1e15 * np.arange(15).reshape(5, 3)), 1, 1)
+    with pytest.raises(GeometryError, match=r"coefficients\[1\] is nan"):
+        squared_norm_of_differences([(numbers[0], numbers[1])] * 2, [1.0, np.nan])
 
 
 @given(seed=st.integers(0, 2**32 - 1), row=st.sampled_from([-3, -1, 2]), column=st.sampled_from([-2, 1, 3]))
@@ -137,5 +155,5 @@ def test_relative_residual_is_zero_on_the_flow_one_off_it_and_two_against_it():
         vectors = [np.array([v]) for v in (new, k1, k2)]
         assert relative_flow_residual(*vectors, rest, rest, 1, 1) == pytest.approx(expected, abs=1e-12)
     assert relative_flow_residual(rest, rest, rest, rest, rest, 1, 1) == 0
-    with pytest.raises(InputError, match="row_step must not be zero"):
+    with pytest.raises(InputError, match="row_step must be finite and not zero"):
         relative_flow_residual(rest, rest, rest, rest, rest, 0, 1)

@@ -49,10 +49,10 @@ def test_a_run_leaves_its_folder(kind, tmp_path, capsys):
     assert "--samples 31 --frames 2 --out" in page
     if kind in ("deturck", "conformal", "box"):
         assert results["decay"]["rate"] == pytest.approx(results["decay"]["theory"], rel=5e-3)
-        assert "decay rate of the norm: theory, measured" in printed
+        assert "decay rate of the norm: theory (λ₁), measured" in printed
     if kind == "ricci":  # which leaves pure gauge where it is
         assert results["decay"]["rate"] == pytest.approx(results["decay"]["theory"], rel=5e-3)
-        assert "decay rate of sup |Rm|: theory, measured" in printed
+        assert "decay rate of sup |Rm|: theory (λ₁), measured" in printed
     if kind == "rotational":
         assert "singular time" in printed
 

@@ -46,7 +46,7 @@ FLAT = np.broadcast_to(np.eye(2), (8, 8, 2, 2))
         (lambda: flow.cigar([0.0, 0.0], 200.0), "t must lie in ±175"),
         (lambda: flow.cigar("here", 0.0), "points must be an array"),
         (lambda: flow.closeness(np.ones(3)), r"shape \(3,\): expected \(\.\.\., n, n\)"),
-        (lambda: flow.closeness(np.array([[1.0, 0.5], [0.0, 1.0]])), "not symmetric"),
+        (lambda: flow.closeness(np.array([[1.0, 0.5], [0.0, 1.0]])), "asymmetric by 0.5"),
         (lambda: flow.closeness(np.eye(2), np.eye(3)), "matrices of one size"),
         (lambda: flow.singular_time([1.0, 2.0], [1.0]), "a curvature for each time"),
     ],
@@ -69,6 +69,27 @@ def test_numbers_of_numpy_may_be_kept_in_a_checkpoint(tmp_path):
     }.items():
         first = run(tmp_path / name)
         np.testing.assert_array_equal(run(tmp_path / name).metrics, first.metrics)
+
+
+WAVE = flow.plane_wave(TORUS, (1, 0), 0.1 * np.eye(2))
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda out: flow.ricci_deturck(WAVE, TORUS, 0.1, samples=2, out=out),
+        lambda out: flow.conformal(WAVE[..., 0, 0], TORUS, 0.1, samples=2, out=out),
+        lambda out: flow.box(FLAT, BOX, 0.1, samples=2, out=out),
+        lambda out: flow.rotational(np.sin, np.pi, WARPED, 0.1, samples=2, out=out),
+    ],
+)
+def test_out_is_a_folder(run, tmp_path):
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file", str(tmp_path / "file" / "below")):
+        with pytest.raises(InputError, match=r"^out takes a folder, and .*file is a file"):
+            run(out)
+    with pytest.raises(InputError, match="out must be the path of a folder, got 3"):
+        run(3)
 
 
 def test_a_folder_remembers_the_boundary_function(tmp_path):

@@ -168,7 +168,16 @@ GRID = WarpedGrid(16)
         (lambda: WarpedGrid(4), InputError, "points must be at least 8, got 4"),
         (lambda: WarpedGrid(16, dim=1), InputError, "dim must be at least 2"),
         (lambda: WarpedGrid(16, ends="torus"), InputError, '"sphere" or "space", got .torus.'),
-        (lambda: WarpedGrid(16, ends="space", slope=-1.0), InputError, "slope must not be negative"),
+        (
+            lambda: WarpedGrid(16, ends="space", slope=-1.0),
+            InputError,
+            "slope must be finite and not negative",
+        ),
+        (
+            lambda: WarpedGrid(16, slope=0.5),
+            InputError,
+            r"slope is of the outer end.* got 0\.5, leave it out",
+        ),
         (lambda: WarpedGrid(16, focus=1.0), InputError, r"focus must be in \[0, 1\)"),
         (lambda: rotational(np.ones(8), 1.0, GRID, 1.0), GeometryError, r"shape \(8,\): expected \(16,\)"),
         (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import array_api_compat
@@ -13,7 +12,7 @@ import numpy as np
 
 from lnegeom._array import Array, InputError, to_numpy
 from lnegeom.flow.archive import read_archive, write_archive
-from lnegeom.flow.checks import check_same_run
+from lnegeom.flow.checks import check_same_run, checked_folder
 from lnegeom.flow.torus.grid import TorusGrid
 from lnegeom.flow.torus.invariants import measured
 
@@ -51,7 +50,7 @@ class Record:
         self.arguments = arguments
         self.times: list[float] = []
         self.values: dict[str, list[float]] = {name: [] for name in invariants}
-        self.folder = None if folder is None else Path(folder)
+        self.folder = None if folder is None else checked_folder(folder)
         self._metrics: Any = []
 
     def resume(self, metric: Array) -> dict[str, Any] | None:
