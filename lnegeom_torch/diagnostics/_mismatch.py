@@ -193,8 +193,8 @@ def _sampled(
     with torch.autocast(generator.device.type, enabled=False):  # which would round them
         for index in range(len(changes)):
             row = 2 + index % 2
-            for key, normal in _normal(latents, generator).items():
-                tables[key][row] = normal.flatten()
+            for key, again in _normal(latents, generator).items():
+                tables[key][row] = again.flatten()
                 products[key].append(tables[key] @ tables[key][row])
     change = torch.stack(changes).to("cpu", torch.float64)
     if not torch.isfinite(change).all():

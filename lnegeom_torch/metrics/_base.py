@@ -155,6 +155,11 @@ def metric_from_data(data: dict[str, Any] | None) -> Metric | None:
     """The metric that plain data names; the inverse of `metric_to_data`."""
     if data is None:
         return None
+    if not isinstance(data, dict):
+        raise InputError(
+            f"metric data must be a dict of a name and numbers, got {data!r}; what is put into a group by "
+            "hand has to be made data by metric_to_data"
+        )
     numbers = dict(data)
     name = numbers.pop("name", None)
     if name not in _KINDS:
