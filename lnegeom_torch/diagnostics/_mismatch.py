@@ -215,7 +215,7 @@ def _normal(latents: dict[str, Tensor], generator: torch.Generator) -> dict[str,
 def _products(rows: Tensor, change: Tensor, scale: float) -> Samples:
     """Of the samples ``s = change ε / (2σ)``, from those of ε with the rows of `_sampled`'s table."""
     half = 1 / (2 * scale) if scale > 0 else 0.0
-    even = torch.arange(len(rows)) % 2 == 0
+    even = torch.arange(len(rows), device=rows.device) % 2 == 0
     own, before = (torch.where(even, rows[:, i], rows[:, 5 - i]) for i in (2, 3))
     return Samples(
         half * change * rows[:, 0],

@@ -60,5 +60,5 @@ def _plan(params: list[Tensor], least: float) -> list[Part]:
     slices = [slice(start, end) for start, end in pairwise(bounds)]
     largest = max(sum(p.numel() for p in params[part]) for part in slices)
     with torch.inference_mode(False):  # or no step outside of it could write there
-        buffer = torch.empty(largest, dtype=params[0].dtype)
+        buffer = torch.empty(largest, dtype=params[0].dtype, device="cpu")  # whatever the default is
     return [(part, Room.within(buffer, params[part])) for part in slices]

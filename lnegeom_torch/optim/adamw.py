@@ -91,7 +91,7 @@ class ManifoldAdamW(ManifoldStep, torch.optim.AdamW):
         """Add a group of parameters, with its own metric and other options or the optimizer's."""
         super().add_param_group(param_group)
         group = self.param_groups[-1]
-        eps = torch.tensor(group["eps"])
+        eps = torch.tensor(group["eps"], device="cpu")
         if group["gate"] and any(eps.to(p.dtype) == 0 for p in group["params"]):
             self.param_groups.pop()
             raise InputError(

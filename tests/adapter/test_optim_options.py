@@ -573,6 +573,18 @@ def test_a_group_and_a_metric_in_it_are_dicts():
         optimizer.step()
 
 
+@pytest.mark.parametrize("build", [ManifoldSGD, ManifoldAdamW, zoo_torch.preconditioned])
+def test_weights_need_not_lie_on_the_default_device(w, build):
+    found = []
+    for default in ("cpu", "meta"):
+        parameter = nn.Parameter(w.clone())
+        parameter.grad = torch.ones_like(w)
+        with torch.device(default):
+            build([parameter], lr=0.1, metric=LNE(), gate=True).step()
+        found.append(parameter.detach())
+    assert torch.equal(*found)
+
+
 def test_a_step_may_be_taken_in_inference_mode(w):
     parameter = nn.Parameter(w.clone())
     optimizer = ManifoldSGD([parameter], lr=0.1, metric=LNE())
