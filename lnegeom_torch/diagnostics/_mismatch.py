@@ -194,8 +194,8 @@ def _sampled(
     with torch.autocast(generator.device.type, enabled=False):  # which would round them
         for index in range(len(changes)):
             row = 2 + index % 2
-            for key, normal in _normal(latents, generator).items():
-                tables[key][row] = normal.flatten()
+            for key, again in _normal(latents, generator).items():
+                tables[key][row] = again.flatten()
                 products[key].append(tables[key] @ tables[key][row])
     change = torch.stack(changes).to("cpu", torch.float64)
     if not torch.isfinite(change).all():
@@ -216,7 +216,7 @@ def _normal(latents: dict[str, Tensor], generator: torch.Generator) -> dict[str,
 def _products(rows: Tensor, change: Tensor, scale: float) -> Samples:
     """Of the samples ``s = change ε / (2σ)``, from those of ε with the rows of `_sampled`'s table."""
     half = 1 / (2 * scale) if scale > 0 else 0.0
-    even = torch.arange(len(rows)) % 2 == 0
+    even = torch.arange(len(rows), device=rows.device) % 2 == 0
     own, before = (torch.where(even, rows[:, i], rows[:, 5 - i]) for i in (2, 3))
     return Samples(
         half * change * rows[:, 0],

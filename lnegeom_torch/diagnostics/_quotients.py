@@ -33,11 +33,12 @@ class Samples(NamedTuple):
 
 
 def covariances(samples: Samples) -> tuple[Matrix, Matrix]:
-    """Of the estimates of ``g · ∇`` and ``|∇|²``: by single samples, and by pairs of them.
+    """Of the estimates of ``g · ∇`` and ``|∇|²``: all of it, and the part that is due to pairs of samples.
 
     The second estimate is a mean over pairs. Leaving out one sample at a time counts once what varies with
     single samples, and twice what varies with pairs alone (Efron & Stein 1981), which is most of it in a
-    large layer: half of that is taken off, as much as the variance of single pairs says.
+    large layer: half of that is taken off, as much as the variance of single pairs says. What is left is a
+    difference, and may come out smaller than the part.
     """
     count = len(samples.along)
     along, others, neighbours = (np.asarray(values) for values in samples)
@@ -77,7 +78,7 @@ def quotients(
             root = math.sqrt(b * b - a * c)
             held += [end for end in ((b - root) / a, (b + root) / a) if least <= end <= 1]
         for end in (least, 1.0):
-            if a < 0 if math.isinf(end) else a * end**2 - 2 * b * end + c <= 0:
-                held.append(end)
+            below = a < 0 if math.isinf(end) else a * end**2 - 2 * b * end + c <= 0
+            held += [end] if below else []
     nearest = min(max(top / bottom, least), 1.0)
     return min(held, default=nearest), max(held, default=nearest)

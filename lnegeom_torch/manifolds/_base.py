@@ -83,6 +83,8 @@ class MetricManifold(geoopt.Manifold):  # type: ignore[misc]
 
     def _batched(self, function: Callable[[Tensor, Tensor], Tensor], x: Tensor, u: Tensor) -> Tensor:
         x, u = torch.broadcast_tensors(x, u)  # type: ignore[no-untyped-call]
+        if not x.numel():  # vmap refuses an empty batch
+            return u.clone()
         if x.ndim == self.ndim:
             return function(x, u)
         shape = x.shape[x.ndim - self.ndim :]

@@ -40,6 +40,8 @@ class _RankOneManifold(MetricManifold):
             If none is found: the metric, scaled as at x, may be singular at y, or x and y lie too far apart.
         """
         x, y = torch.broadcast_tensors(x, y)  # type: ignore[no-untyped-call]
+        if not x.numel():
+            return y - x
         self._check_inside(x, y)
         flat = (*x.shape[: x.ndim - self.ndim], -1)
 
@@ -87,6 +89,8 @@ class _RankOneManifold(MetricManifold):
     def _each(self, function: Callable[..., Tensor], *points: Tensor) -> Tensor:
         """A function of points that returns a number, over the batch."""
         batch, shape = points[0].shape[: -self.ndim], points[0].shape[-self.ndim :]
+        if not points[0].numel():
+            return points[0].new_ones(batch)
         with torch.no_grad():
             found: Tensor = torch.func.vmap(function)(*(p.reshape(-1, *shape) for p in points))
             return found.view(batch)

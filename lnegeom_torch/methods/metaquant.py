@@ -95,7 +95,7 @@ class MetaQuantMethod(Method):
     Adam. With ``lr = 0`` for φ the method is ``"dorefa"``.
 
     Several processes train one φ, the first's to begin with. Where `fully_shard` or tensor parallelism has
-    divided the weights, each process gathers them layer by layer, and keeps the last update whole.
+    divided the weights, each process gathers them and their gradients, and keeps the last update whole.
 
     References
     ----------

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -150,13 +151,28 @@ def metric_to_data(metric: Any) -> dict[str, Any] | None:
         raise InputError(f"metric must be None or one of {', '.join(_KINDS)}, got {metric!r}")
     if type(metric) is not _KINDS.get(type(metric).__name__):
         raise InputError(f"{metric!r} is not registered; decorate its class with register_metric")
-    return metric.to_data()
+    plain: dict[str, Any] = _plain(metric.to_data())
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    """The same data with Python's numbers for numpy's, which a checkpoint could not be loaded with."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return tuple(map(_plain, value)) if isinstance(value, tuple) else list(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def metric_from_data(data: dict[str, Any] | None) -> Metric | None:
     """The metric that plain data names; the inverse of `metric_to_data`."""
     if data is None:
         return None
+    if not isinstance(data, dict):
+        raise InputError(
+            f"metric data must be a dict of a name and numbers, got {data!r}; what is put into a group by "
+            "hand has to be made data by metric_to_data"
+        )
     numbers = dict(data)
     name = numbers.pop("name", None)
     if name not in _KINDS:

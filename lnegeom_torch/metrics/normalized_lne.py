@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lnegeom import InputError
+from lnegeom._array import real
 from lnegeom_torch.metrics._base import register_metric, wide
 from lnegeom_torch.metrics._room import Room, tanh_
 from lnegeom_torch.metrics._workers import reduced
@@ -68,10 +69,8 @@ class NormalizedLNE(RankOne):
             raise InputError(f"per must be 'layer' or 'channel', got {self.per!r}")
         if self.chi is None:
             return
-        try:
-            chi = float(self.chi)
-        except (TypeError, ValueError):
-            raise InputError(f"chi must be a number, got {self.chi!r}") from None
+        chi = real("chi", self.chi)
+        object.__setattr__(self, "chi", chi)
         if self.inverse == "exact" and not 0 <= chi < 1:
             raise InputError(
                 f"chi must be in [0, 1) for the exact inverse, got {chi}; g is singular at chi = 1"
@@ -139,7 +138,7 @@ class NormalizedLNE(RankOne):
 
     def _chi(self, weight: Tensor) -> float:
         channels = max(weight.shape[0], 1) if weight.ndim else 1  # a tensor may be empty
-        return min(1 / channels, 0.5) if self.chi is None else float(self.chi)
+        return min(1 / channels, 0.5) if self.chi is None else self.chi
 
 
 def _tiny(dtype: torch.dtype) -> float:

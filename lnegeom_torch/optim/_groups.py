@@ -28,6 +28,7 @@ DEFAULTS: dict[str, Any] = {
     "precondition_weight_decay": False,
 }
 _CHOICES = {"metric_on": ("gradient", "update"), "retraction": ("first", "second", "exponential")}
+_NUMBERS = ("lr", "momentum", "weight_decay", "eps")  # torch checks the optimizer's, not a group's own
 _FLAGS = ("gate", "clip", "precondition_weight_decay", "decoupled_weight_decay")
 
 
@@ -46,9 +47,12 @@ def check_group(group: dict[str, Any]) -> None:
         )
     if group["gate"] and group["clip"]:
         raise InputError("gate and clip both act at |W| = 1, and clipped weights pass any gate; choose one")
-    rate = group.get("lr")
-    if isinstance(rate, int | float) and not 0 <= rate < math.inf:
-        raise InputError(f"lr must be a finite number >= 0, got {rate}")
+    for key in _NUMBERS:
+        number = group.get(key)
+        if isinstance(number, Tensor) and number.device.type == "cpu" and number.numel() == 1:
+            number = number.item()
+        if isinstance(number, int | float) and not 0 <= number < math.inf:
+            raise InputError(f"{key} must be a finite number >= 0, got {number}")
     if group["metric"] is None:
         if group["metric_on"] != "gradient" or group["retraction"] != "first":
             raise InputError(
@@ -155,6 +159,8 @@ class GroupOptions(torch.optim.Optimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, with its own metric and other options or the optimizer's."""
+        if not isinstance(param_group, dict):
+            raise TypeError(f"param_group must be a dict, but got {type(param_group)}")  # as torch says it
         group = {**self._own(), **param_group}
         group["metric"] = metric_to_data(group["metric"])
         check_group({**self.__dict__.get("defaults", {}), **group})

@@ -142,4 +142,4 @@ def count_writes(group: dict[str, Any], params: Tensors) -> None:
 
 def as_real(tensors: Tensors) -> Tensors:
     """Complex tensors as pairs of their real and imaginary parts, as torch's own optimizers see them."""
-    return [torch.view_as_real(t) if t.is_complex() else t for t in tensors]
+    return [torch.view_as_real(t.resolve_conj()) if t.is_complex() else t for t in tensors]

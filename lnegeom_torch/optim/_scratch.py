@@ -33,13 +33,13 @@ class Scratch:
 
     def __init__(self, whole: bool = False) -> None:
         self._least = math.inf if whole else _PART
-        self._key: tuple[list[int], list[int]] = [], []
+        self._key: tuple[list[int], list[torch.Size]] = [], []
         self._parts: list[Part] = []
 
     def parts(self, params: list[Tensor]) -> list[Part]:
         """The parts of a list, each as a slice and the room for it."""
         try:  # the memory, and not the parameter: that stays the same when its data move or change
-            key = [p.data_ptr() for p in params], [p.numel() for p in params]
+            key = [p.data_ptr() for p in params], [p.shape for p in params]
         except RuntimeError:  # a tensor without memory of its own
             return [(slice(0, len(params)), None)]
         if key != self._key:
@@ -59,5 +59,6 @@ def _plan(params: list[Tensor], least: float) -> list[Part]:
             held = 0
     slices = [slice(start, end) for start, end in pairwise(bounds)]
     largest = max(sum(p.numel() for p in params[part]) for part in slices)
-    buffer = torch.empty(largest, dtype=params[0].dtype)
+    with torch.inference_mode(False):  # or no step outside of it could write there
+        buffer = torch.empty(largest, dtype=params[0].dtype, device="cpu")  # whatever the default is
     return [(part, Room.within(buffer, params[part])) for part in slices]

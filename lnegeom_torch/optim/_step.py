@@ -8,22 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lnegeom_torch.metrics import Fisher, metric_from_data
 from lnegeom_torch.optim._groups import GroupOptions
 from lnegeom_torch.optim._moves import Move, count_writes
 from lnegeom_torch.optim._scratch import Part, Scratch
 from lnegeom_torch.optim.fisher import set_aside
 
-__all__ = ["ManifoldStep", "evaluate"]
+__all__ = ["ManifoldStep"]
 
 Update = Callable[..., None]
-
-
-def evaluate(closure: Callable[[], Any] | None) -> Any:
-    """The closure's loss, its gradients with it."""
-    if closure is None:
-        return None
-    with torch.enable_grad():
-        return closure()
 
 
 class ManifoldStep(GroupOptions):
@@ -63,7 +56,7 @@ class ManifoldStep(GroupOptions):
     def _begin(self, group: dict[str, Any], lists: list[list[Any]]) -> Any:
         """Torch's `_init_group`: gather parameters, gradients and state, beginning the state if need be."""
         begin: Any = self._init_group  # type: ignore[attr-defined]
-        if group["metric"] is None or group["metric"]["name"] != "Fisher":
+        if not isinstance(metric_from_data(group["metric"]), Fisher):
             return begin(group, *lists)
         # Adam takes a state that holds anything at all for one that it has begun.
         with set_aside(self.state, group["params"]):

@@ -14,7 +14,7 @@ from torch.optim.adamw import adamw
 from torch.optim.optimizer import _use_grad_for_differentiable
 
 from lnegeom import InputError
-from lnegeom_torch.optim._step import ManifoldStep, evaluate
+from lnegeom_torch.optim._step import ManifoldStep
 from lnegeom_torch.optim._two_passes import take_step
 
 __all__ = ["ManifoldAdamW"]
@@ -91,7 +91,7 @@ class ManifoldAdamW(ManifoldStep, torch.optim.AdamW):
         """Add a group of parameters, with its own metric and other options or the optimizer's."""
         super().add_param_group(param_group)
         group = self.param_groups[-1]
-        eps = torch.tensor(group["eps"])
+        eps = torch.tensor(group["eps"], device="cpu")
         if group["gate"] and any(eps.to(p.dtype) == 0 for p in group["params"]):
             self.param_groups.pop()
             raise InputError(
@@ -103,7 +103,10 @@ class ManifoldAdamW(ManifoldStep, torch.optim.AdamW):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Perform a step, after the closure, if there is one, has found loss and gradients."""
         self._check_capture()
-        loss = evaluate(closure)
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():  # named here: dynamo passes over a frame that names no torch
+                loss = closure()
         for group in self.param_groups:
             lists: list[list[Any]] = [[], [], [], [], [], []]
             has_complex = self._begin(group, lists)

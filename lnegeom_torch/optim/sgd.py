@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim.optimizer import _use_grad_for_differentiable
 from torch.optim.sgd import sgd
 
-from lnegeom_torch.optim._step import ManifoldStep, evaluate
+from lnegeom_torch.optim._step import ManifoldStep
 from lnegeom_torch.optim._two_passes import take_step
 
 __all__ = ["ManifoldSGD"]
@@ -103,7 +103,10 @@ class ManifoldSGD(ManifoldStep, torch.optim.SGD):
     @_use_grad_for_differentiable
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Perform a step, after the closure, if there is one, has found loss and gradients."""
-        loss = evaluate(closure)
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():  # named here: dynamo passes over a frame that names no torch
+                loss = closure()
         for group in self.param_groups:
             lists: list[list[Any]] = [[], [], []]
             sparse = self._begin(group, lists)

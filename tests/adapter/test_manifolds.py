@@ -40,6 +40,14 @@ def test_points_and_vectors_must_be_finite_and_of_enough_axes(manifold):
         manifold.assert_check_point_on_manifold(x[0])
 
 
+def test_an_empty_batch_is_one(manifold):
+    points = torch.zeros(0, *([3] * manifold.ndim))
+    for map_ in (manifold.egrad2rgrad, manifold.expmap, manifold.logmap):
+        assert map_(points, points).shape == points.shape
+    for number in (manifold.inner, manifold.dist, manifold.dist2):
+        assert number(points, points).shape == (0,)
+
+
 def test_the_logarithm_inverts_the_exponential_to_rounding(manifold):
     x = normal(0, 3, 3, 4)
     check_manifold(manifold, x, laws=["logarithm"], tolerance=1e-10)

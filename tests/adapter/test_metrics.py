@@ -1,6 +1,7 @@
 """Metrics on weights against dense algebra, the core's metrics, and automatic differentiation."""
 
 import dataclasses
+import io
 import math
 
 import numpy as np
@@ -10,8 +11,10 @@ import zoo_torch
 from torch.func import hessian, jacfwd
 
 import lnegeom
+from lnegeom_torch import ManifoldSGD
 from lnegeom_torch.metrics import (
     LNE,
+    Fisher,
     Graph,
     LogCoshHessian,
     Metric,
@@ -217,3 +220,35 @@ def test_bad_input_is_refused(call, message):
 def test_of_vanishing_weights_the_metric_is_the_identity_whatever_chi_is(metric):
     gradient = torch.ones(2, 3)
     assert torch.equal(metric.natural_gradient(torch.zeros(2, 3), gradient), gradient)
+
+
+@register_metric
+@dataclasses.dataclass(frozen=True)
+class Scales(Metric):
+    sizes: tuple
+    name_of: dict
+
+    def natural_gradient(self, weight, gradient):
+        return gradient / self.sizes[0]
+
+
+def test_a_metric_of_numpys_numbers_is_plain_data():
+    """As from a sweep over numpy.linspace: torch.load(weights_only=True) takes none of them."""
+    half, one = np.float64(0.5), np.float32(1.0)
+    metrics = (
+        NormalizedLNE(half),
+        NormalizedLNE(torch.tensor(0.5)),
+        LNE(one),
+        Graph(lnegeom.LogCosh(one), np.int64(-1)),
+        Fisher(damping=half, decay=half),
+        RicciStep(half, one),
+        Scales((half, 2), {"a": [one]}),
+    )
+    for metric in metrics:
+        file = io.BytesIO()
+        optimizer = ManifoldSGD([torch.nn.Parameter(torch.ones(2, 2))], metric=metric)
+        torch.save(optimizer.state_dict(), file)
+        file.seek(0)
+        state = torch.load(file, weights_only=True)
+        optimizer.load_state_dict(state)
+        assert metric_from_data(state["param_groups"][0]["metric"]) == metric

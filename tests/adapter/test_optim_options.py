@@ -334,6 +334,30 @@ def test_a_compiled_step_is_one_graph_and_the_same_step(w, build, metric):
     close(compiled, eager, rtol=1e-3, atol=1e-5)  # compiled, torch's Adam keeps its rate in float32
 
 
+@pytest.mark.filterwarnings("ignore:`torch:DeprecationWarning", "ignore:Profiler function:UserWarning")
+@pytest.mark.parametrize(
+    ("ours", "torchs"),
+    [(ManifoldSGD, torch.optim.SGD), (ManifoldAdamW, torch.optim.AdamW)],
+    ids=["sgd", "adamw"],
+)
+def test_a_step_compiled_with_its_hooks_has_as_few_graphs_as_torchs(w, ours, torchs):
+    """With foreach, the default on a GPU, torch's Adam fails where dynamo traces a part of a step alone."""
+    counts = []
+    for build in (torchs, partial(ours, metric=LNE(2.0))):
+        torch._dynamo.reset()
+        torch._dynamo.utils.counters.clear()
+        eager, compiled = nn.Parameter(w.clone()), nn.Parameter(w.clone())
+        one, other = (build([p], lr=0.1, foreach=True) for p in (eager, compiled))
+        step = torch.compile(lambda optimizer=other: optimizer.step(), backend="eager")
+        for g in gradients(2):
+            eager.grad, compiled.grad = g.clone(), g.clone()
+            one.step()
+            step()
+        close(compiled, eager, rtol=1e-3, atol=1e-5)
+        counts.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+    assert counts[0] == counts[1] > 0
+
+
 @pytest.mark.filterwarnings(r"ignore:`torch\.jit\.script:DeprecationWarning")  # dynamo's own
 def test_a_compiled_wrapped_step_is_the_same_step(w):
     """torch breaks the wrapped optimizer's graph, and the metric's part must survive that."""
@@ -364,8 +388,10 @@ def test_a_step_can_be_differentiated(w, build, options):
 def test_parameters_may_change_their_precision_or_size_between_steps(w):
     parameter = nn.Parameter(w.float())
     optimizer = ManifoldSGD([parameter], lr=0.1, metric=LNE(2.0), gate=True, fused=False)
-    for value in (w.float(), w, w[:2], w.T.contiguous().T, w.half()):
-        parameter.data, gradient = value.clone(), torch.ones_like(value)
+    there = w.float()  # memory that stays where it is, seen in another shape
+    for value in (there, there.view(3, 4), there.view(12), w, w[:2], w.T.contiguous().T, w.half()):
+        parameter.data, value = value, value.clone()
+        gradient = torch.ones_like(value)
         parameter.grad = gradient
         optimizer.step()
         natural = LNE(2.0).natural_gradient(value, gradient)
@@ -503,6 +529,18 @@ BAD = {
     ),
     "lr": (lambda: ManifoldSGD(weight(), lr=-1.0), "Invalid learning rate"),
     "lr nan": (lambda: ManifoldSGD(weight(), lr=float("nan")), "lr must be a finite number >= 0, got nan"),
+    "lr nan, on the device": (
+        lambda: ManifoldSGD(weight(), lr=torch.tensor(float("nan"))),
+        "lr must be a finite number >= 0, got nan",
+    ),
+    "momentum of a group": (
+        lambda: ManifoldSGD([{"params": weight(), "momentum": -0.9}]),
+        "momentum must be a finite number >= 0, got -0.9",
+    ),
+    "weight decay": (
+        lambda: Precondition(torch.optim.Adam(weight(), weight_decay=float("inf")), LNE()),
+        "weight_decay must be a finite number >= 0, got inf",
+    ),
     "lr of a group": (
         lambda: ManifoldAdamW([{"params": weight(), "lr": -0.1}]),
         "lr must be a finite number >= 0, got -0.1",
@@ -524,6 +562,51 @@ def test_bad_input_is_refused_at_construction(call, message):
     with pytest.raises(ValueError, match=message) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+def test_a_group_and_a_metric_in_it_are_dicts():
+    optimizer = ManifoldSGD(weight(), lr=0.1)
+    with pytest.raises(TypeError, match="param_group must be a dict"):
+        optimizer.add_param_group(weight())
+    optimizer.param_groups[0]["metric"] = LNE()
+    with pytest.raises(lnegeom.InputError, match=r"got LNE\(tau=1.0\); .* made data by metric_to_data"):
+        optimizer.step()
+
+
+@pytest.mark.parametrize("build", [ManifoldSGD, ManifoldAdamW, zoo_torch.preconditioned])
+def test_weights_need_not_lie_on_the_default_device(w, build):
+    found = []
+    for default in ("cpu", "meta"):
+        parameter = nn.Parameter(w.clone())
+        parameter.grad = torch.ones_like(w)
+        with torch.device(default):
+            build([parameter], lr=0.1, metric=LNE(), gate=True).step()
+        found.append(parameter.detach())
+    assert torch.equal(*found)
+
+
+def test_a_step_may_be_taken_in_inference_mode(w):
+    parameter = nn.Parameter(w.clone())
+    optimizer = ManifoldSGD([parameter], lr=0.1, metric=LNE())
+    for mode in (True, False):
+        parameter.grad = torch.ones_like(w)
+        with torch.inference_mode(mode):
+            optimizer.step()
+    for _ in range(2):
+        w = w - 0.1 * LNE().natural_gradient(w, torch.ones_like(w))
+    close(parameter.detach(), w)
+
+
+def test_gradients_may_be_conjugate_views():
+    """As autograd makes them, without a copy."""
+    z = torch.randn(3, 2, dtype=torch.complex128)
+    found = []
+    for g in (z.conj(), z.conj().resolve_conj()):
+        parameter = nn.Parameter(z.clone())
+        parameter.grad = g
+        ManifoldSGD([parameter], lr=0.1, metric=LNE()).step()
+        found.append(parameter.detach())
+    assert torch.equal(*found)
 
 
 def test_a_refused_group_is_not_added():
