@@ -87,10 +87,12 @@ class _Lines:
         self._next = -math.inf
 
     def write(self, text: str) -> None:
-        self._newest = _CONTROL.sub("", text).rstrip() or self._newest
+        line = _CONTROL.sub("", text).rstrip()
+        self._newest = line or self._newest
         now = time.monotonic()
-        # A bar that is to stay ends with a line break of its own.
-        if (now >= self._next or text == "\n") and self._newest != self._written:
+        # A bar that is to stay ends with a line break of its own; its times alone are no news.
+        news = self._newest.partition(" [")[0] != self._written.partition(" [")[0]
+        if (line and now >= self._next) or (text == "\n" and news):
             self._stream.write(f"{self._newest}\n")
             self._written, self._next = self._newest, now + INTERVAL
 

@@ -77,7 +77,10 @@ def _configure_task(parser: argparse.ArgumentParser) -> None:
 
 
 def _configure_train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--recipe", help="a row of a paper's table, as maniquant-table1/resnet20-wcg")
+    parser.add_argument(
+        "--recipe",
+        help="a row of a paper's table, as maniquant-table1/resnet20-wcg; a table alone lists its rows",
+    )
     parser.add_argument("--method", help="wcg (default), ste, dorefa, rf, spin, …, or fp, full precision")
     parser.add_argument(
         "--option",

@@ -70,6 +70,13 @@ def test_bars_within_one_another_and_amounts_of_ones_own(capsys, clock):
     ]
 
 
+def test_an_error_at_the_start_is_not_preceded_by_the_same_line_twice(capsys):
+    bar = progress_bar("training", 100, "epoch")
+    bar.start_t -= 5.0  # later, nothing is done
+    bar.close()
+    assert states(capsys.readouterr().err) == ["training: 0/100 epochs"]
+
+
 def test_a_terminal_gets_a_bar_that_is_drawn_over(monkeypatch):
     stream = Stream(terminal=True)
     monkeypatch.setattr(sys, "stderr", stream)

@@ -140,7 +140,34 @@ def test_a_folder_of_another_comparison_is_refused(compared, capsys):
     out, _ = compared
     arguments = [*ARGUMENTS[:-1], "3"]
     assert main([*arguments, "--out", str(out)]) == 2
-    assert "is a run of another comparison" in capsys.readouterr().err
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "is a run of another comparison: config.epochs was 2, now 3; choose another --out" in error
+
+
+def test_the_table_tells_what_accuracy_is_and_whose_best_rate_is_the_last_tried(tmp_path, capsys):
+    arguments = [
+        "compare",
+        "--methods",
+        "ste",
+        "dorefa",
+        "--seeds",
+        "1",
+        "--epochs",
+        "1",
+        "--batch-size",
+        "256",
+    ]
+    assert main([*arguments, "--rates", "0.3", "1e30", "1e-12", "--out", str(tmp_path / "inside")]) == 0
+    printed = capsys.readouterr().out
+    assert "Accuracy is the mean over the last 1 epochs, then over seeds.\n" in printed
+    assert "The best learning rate of" not in printed
+    assert main([*arguments, "--rates", "1e-12", "0.3", "--out", str(tmp_path / "end")]) == 0
+    assert "The best learning rate of ste, dorefa is the lowest or highest tried" in capsys.readouterr().out
+    page = (tmp_path / "end" / "index.html").read_text()
+    assert "a better one may lie beyond; widen --rates." in page
+    short = ["--seeds", "1", "--epochs", "2", "--rates", "1e30", "--out", str(tmp_path / "no")]
+    assert main(["compare", "--methods", "dorefa", *short]) == 0
+    assert "0.00, 1 diverged" in capsys.readouterr().out
 
 
 def test_paired_intervals_cover_the_true_difference_nineteen_times_in_twenty():
