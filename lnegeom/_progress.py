@@ -39,7 +39,7 @@ def progress_bar(
     initial : float
         How much of it is done.
     show : bool
-        Whether to show anything.
+        Whether to show anything; ``TQDM_DISABLE=1`` in the environment shows nothing anywhere.
     leave : bool
         Whether the end stays to be seen.
     place : int, optional
@@ -55,8 +55,8 @@ def progress_bar(
         "iterable" if listed else "total": work,
         "initial": initial,
         "unit": unit,
-        "disable": not show,
         "leave": leave,
+        **({} if show else {"disable": True}),  # else TQDM_DISABLE says it
     }
     if sys.stderr.isatty() or notebook_tqdm is not plain_tqdm:
         form = (

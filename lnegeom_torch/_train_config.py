@@ -112,7 +112,8 @@ class TrainConfig:
     @property
     def has_latents(self) -> bool:
         """Whether there are quantized weights, and latent ones behind them."""
-        widths = {self.quant.weight_bits, self.quant.first_last_bits or 32}
+        layers = (bits for _, bits in self.quant.bits_by_pattern)
+        widths = {self.quant.weight_bits, self.quant.first_last_bits or 32, *layers}
         return self.quant.spec.quantized and widths != {32}
 
     def decay(self, epoch: int) -> float:

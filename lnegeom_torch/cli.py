@@ -18,6 +18,13 @@ def _bits(text: str) -> int | str:
         raise argparse.ArgumentTypeError(message) from None
 
 
+def _layer_bits(text: str) -> tuple[str, int | str]:
+    pattern, equals, bits = text.rpartition("=")
+    if not equals or not pattern:
+        raise argparse.ArgumentTypeError(f"expected LAYER=BITS, such as head=8, got {text!r}")
+    return pattern, _bits(bits)
+
+
 def _configure_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("runs/demo"), help="folder for the page (default: runs/demo)"
@@ -47,6 +54,9 @@ def _configure_task(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--activation-bits", type=int, help="1 to 8, or 32 (default: the method's)")
     what.add_argument("--first-last-bits", type=int, help="of the first and last layer's weights")
+    what.add_argument(
+        "--layer-bits", nargs="+", type=_layer_bits, metavar="LAYER=BITS", help="of single layers, as 0.*=8"
+    )
     what.add_argument("--include", nargs="+", metavar="LAYER", help="types (Linear) or names (encoder.*)")
     what.add_argument("--exclude", nargs="*", metavar="LAYER", help="layers to leave alone, ReLUs too")
     what.add_argument("--scale", help="of the weights' levels: none, tensor or channel")

@@ -58,7 +58,17 @@ def refuse_ignored(options: argparse.Namespace, config: TrainConfig) -> None:
     Not for ``lnegeom compare``, whose options are those of all its methods.
     """
     widths = ("weight_bits", "activation_bits", "first_last_bits")
-    names = (*widths, "include", "exclude", "scale", "learned_scale", "learned_range", "quantizer", "gate")
+    names = (
+        *widths,
+        "layer_bits",
+        "include",
+        "exclude",
+        "scale",
+        "learned_scale",
+        "learned_range",
+        "quantizer",
+        "gate",
+    )
     given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) not in (None, 32)]
     if given and not config.quant.spec.quantized:
         raise InputError(

@@ -1,6 +1,8 @@
 """Progress: a bar in a terminal, sparse plain lines in a pipe or a file."""
 
 import io
+import os
+import subprocess
 import sys
 
 import pytest
@@ -100,3 +102,11 @@ def test_the_time_left_is_not_taken_from_what_was_done_before():
         count_from_here(bar)
         assert bar.format_dict["initial"] == 9  # tqdm's rate is of what follows
         assert bar.format_dict["n"] == 9
+
+
+def test_the_environment_can_ask_for_silence():
+    """tqdm reads it as it is imported."""
+    code = "from lnegeom._progress import progress_bar; print(sum(progress_bar('sum', [1, 2], 'number')))"
+    command, environment = [sys.executable, "-c", code], {**os.environ, "TQDM_DISABLE": "1"}
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert (found.stdout, found.stderr) == ("3\n", "")

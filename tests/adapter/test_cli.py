@@ -144,6 +144,7 @@ FLAGS = {
     "--gate none": ("gate", "none"),
     "--option every=7": ("options", RicciFlow(every=7)),
     "--first-last-bits 8": ("first_last_bits", 8),
+    "--layer-bits 0.*=8 head=ternary": ("layer_bits", (("0.*", 8), ("head", "ternary"))),
     "--include Linear 1.*": ("include", ("Linear", "1.*")),
     "--exclude 0.* ReLU": ("exclude", ("0.*", "ReLU")),
 }
@@ -198,6 +199,15 @@ BAD = {
         "exclude has 'head', which fits no layer; expected a type, a name",
     ),
     "included layer": (["--include", "Linear", "0.9"], "include has '0.9', which fits no layer"),
+    "bits of no layer": (["--layer-bits", "head=8"], "layer_bits has 'head', which fits no layer"),
+    "bits of a layer": (
+        ["--layer-bits", "0.*=9"],
+        "layer_bits of '0.*' must be an integer from 1 to 8, got 9",
+    ),
+    "bits of spin": (
+        ["--method", "spin", "--layer-bits", "Linear=2"],
+        "method 'spin' is for layer_bits of 'Linear' 1, 32, got 2",
+    ),
     "size of digits": (
         ["--image-size", "224"],
         "image_size is for the data set 'folders', and the images of",
@@ -248,10 +258,12 @@ def test_a_file_in_the_way_is_told(command, inside, tmp_path, capsys):
 
 
 ODD = ["--weight-bits", "one"]
+UNNAMED = ["--layer-bits", "8"]
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["sing"], ["train"], *(["train", *o, "--out", "x"] for o in (["--lr", "fast"], ODD))]
+    "arguments",
+    [[], ["sing"], ["train"], *(["train", *o, "--out", "x"] for o in (["--lr", "fast"], ODD, UNNAMED))],
 )
 def test_bad_usage_is_one_line_and_exit_code_two(arguments, capsys):
     with pytest.raises(SystemExit) as exit_:

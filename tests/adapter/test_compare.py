@@ -263,6 +263,9 @@ def test_options_replace_a_recipes_settings(tiny, tmp_path):
 def test_settings_become_the_objects_they_name():
     quant = to_quant({"method": "metaquant", "options": {"form": "fcgrad", "hidden": 5}})
     assert quant.options == MetaQuant("fcgrad", hidden=5)
+    mixed = to_quant({"layer_bits": {"head": 8, "body.*": "ternary"}})
+    assert mixed.layer_bits == (("head", 8), ("body.*", "ternary"))
+    assert to_quant(json.loads(json.dumps({"layer_bits": mixed.layer_bits}))) == mixed
     assert to_quant({"method": "lne", "metric": {"chi": 0.1}}).metric == NormalizedLNE(0.1, "weak")
     assert parse_options(["virtual_lr=1e-3"]) == {"virtual_lr": 1e-3}
     for text, batched in (("false", False), ("True", True)):
