@@ -35,8 +35,8 @@ class TrainConfig:
         Epochs after which the rates are divided by 10, all before the last; if there are none, they fall to 0
         along a cosine, epoch by epoch.
     pretrained : str, optional
-        A safetensors file with the weights to start from: a checkpoint of ``lnegeom train --method fp``, or
-        the state of the network alone.
+        A safetensors file with the weights to start from: a checkpoint of ``lnegeom train``, of a quantized
+        network the latent weights, or the state of the network alone.
     last_epochs : int
         The accuracy of a run is the mean over so many last epochs, as the papers report theirs.
     validation : float

@@ -65,7 +65,7 @@ def _configure_task(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--learned-range", action=switch, help="learn the activations' range")
     what.add_argument("--quantizer", help="for 2 bits and more: maniquant or rf")
     what.add_argument("--gate", help="drop gradients where |W| > 1: optimizer, quantizer or none")
-    what.add_argument("--pretrained", help="safetensors file of a trained network to start from")
+    what.add_argument("--pretrained", help="checkpoint, or other safetensors file, to start from")
     how = parser.add_argument_group("how to train")
     how.add_argument("--epochs", type=int, help="default: 40")
     how.add_argument("--batch-size", type=int, help="default: 64")

@@ -247,6 +247,13 @@ def test_a_pretrained_file_of_another_kind_or_network_is_told(tmp_path, capsys):
         assert error.startswith(f"lnegeom train: error: {file} {message}")
 
 
+def test_a_rate_too_high_to_learn_anything_leaves_the_folder_to_a_lower_one(tmp_path, capsys):
+    command = ["train", "--method", "dorefa", "--epochs", "1", "--out", str(tmp_path)]
+    assert main([*command, "--lr", "1e35"]) == 1
+    assert capsys.readouterr().err.endswith("lower the learning rate (it was 1e+35)\n")
+    assert main([*command, "--lr", "0.1"]) == 0
+
+
 @pytest.mark.parametrize("command", [["train"], ["demo"], ["compare", "--methods", "ste"]])
 @pytest.mark.parametrize("inside", ["", "run"])
 def test_a_file_in_the_way_is_told(command, inside, tmp_path, capsys):

@@ -301,6 +301,16 @@ def test_training_starts_from_a_trained_network(tmp_path):
         train(TrainConfig(pretrained="nowhere"), 0, dataset=digits)
 
 
+def test_training_of_one_bit_starts_from_the_latent_weights_of_four(tmp_path):
+    learned = {"scale": "channel", "learned_scale": True, "activation_bits": 4, "learned_range": True}
+    digits, file = data.load("digits"), tmp_path / "checkpoint.safetensors"
+    four = TrainConfig(quant=to_quant({"method": "ste", "weight_bits": 4, **learned}), epochs=1)
+    before = train(four, 0, dataset=digits, checkpoint=file).method.latents
+    one = TrainConfig(quant=to_quant({"method": "wcg"}), epochs=1, lr=1e-12, pretrained=str(file))
+    for name, weight in train(one, 5, dataset=digits).method.latents.items():
+        torch.testing.assert_close(weight, before[name])
+
+
 def test_the_rate_falls_at_milestones():
     config = TrainConfig(lr=1.0, epochs=10, milestones=(4, 8))
     assert [round(math.log10(config.rate(epoch))) for epoch in range(10)] == [0] * 4 + [-1] * 4 + [-2] * 2
