@@ -49,6 +49,7 @@ def test_quick_work_takes_two_lines_of_a_pipe_and_what_does_not_stay_one(capsys,
     assert list(progress_bar("animation", [7, 8, 9], "frame")) == [7, 8, 9]
     for step in progress_bar("claims", "abc", "claim", leave=False):
         assert step in "abc"
+        clock[0] += 20.0
     assert states(capsys.readouterr().err) == [
         "animation: 0/3 frames",
         "animation: 3/3 frames",
