@@ -39,7 +39,7 @@ def progress_bar(
     initial : float
         How much of it is done.
     show : bool
-        Whether to show anything.
+        Whether to show anything; ``TQDM_DISABLE=1`` in the environment shows nothing anywhere.
     leave : bool
         Whether the end stays to be seen.
     place : int, optional
@@ -55,8 +55,8 @@ def progress_bar(
         "iterable" if listed else "total": work,
         "initial": initial,
         "unit": unit,
-        "disable": not show,
         "leave": leave,
+        **({} if show else {"disable": True}),  # else TQDM_DISABLE says it
     }
     if sys.stderr.isatty() or notebook_tqdm is not plain_tqdm:
         form = (
@@ -87,10 +87,12 @@ class _Lines:
         self._next = -math.inf
 
     def write(self, text: str) -> None:
-        self._newest = _CONTROL.sub("", text).rstrip() or self._newest
+        line = _CONTROL.sub("", text).rstrip()
+        self._newest = line or self._newest
         now = time.monotonic()
-        # A bar that is to stay ends with a line break of its own.
-        if (now >= self._next or text == "\n") and self._newest != self._written:
+        # A bar that is to stay ends with a line break of its own; its times alone are no news.
+        news = self._newest.partition(" [")[0] != self._written.partition(" [")[0]
+        if (line and now >= self._next) or (text == "\n" and news):
             self._stream.write(f"{self._newest}\n")
             self._written, self._next = self._newest, now + INTERVAL
 

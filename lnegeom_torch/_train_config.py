@@ -35,8 +35,8 @@ class TrainConfig:
         Epochs after which the rates are divided by 10, all before the last; if there are none, they fall to 0
         along a cosine, epoch by epoch.
     pretrained : str, optional
-        A safetensors file with the weights to start from: a checkpoint of ``lnegeom train --method fp``, or
-        the state of the network alone.
+        A safetensors file with the weights to start from: a checkpoint of ``lnegeom train``, of a quantized
+        network the latent weights, or the state of the network alone.
     last_epochs : int
         The accuracy of a run is the mean over so many last epochs, as the papers report theirs.
     validation : float
@@ -112,7 +112,8 @@ class TrainConfig:
     @property
     def has_latents(self) -> bool:
         """Whether there are quantized weights, and latent ones behind them."""
-        widths = {self.quant.weight_bits, self.quant.first_last_bits or 32}
+        layers = (bits for _, bits in self.quant.bits_by_pattern)
+        widths = {self.quant.weight_bits, self.quant.first_last_bits or 32, *layers}
         return self.quant.spec.quantized and widths != {32}
 
     def decay(self, epoch: int) -> float:

@@ -16,7 +16,7 @@ from torch import Tensor
 from lnegeom import InputError
 from lnegeom_torch.methods import Method
 
-__all__ = ["Checkpoint", "capture", "check_same", "restore"]
+__all__ = ["Checkpoint", "capture", "check_same", "differences", "restore"]
 
 _FORMAT = "lnegeom training checkpoint 1"
 
@@ -126,14 +126,18 @@ def check_same(saved: dict[str, Any], wanted: dict[str, Any], path: Path) -> Non
     """Raise an InputError that names what differs, unless the run in a file is the one that is wanted."""
     if saved["seed"] != wanted["seed"]:
         raise InputError(f"{path} holds seed {saved['seed']}, not {wanted['seed']}; use another folder")
-    before, now = _leaves(saved["config"]), _leaves(wanted["config"])
-    different = [
+    if different := differences(saved["config"], wanted["config"]):
+        raise InputError(f"cannot resume {path}: {different}; give the same options again")
+
+
+def differences(saved: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """What differs between two configurations as plain data, in words; empty if nothing does."""
+    before, now = _leaves(saved), _leaves(wanted)
+    return "; ".join(
         f"{key} was {before.get(key)!r}, now {now.get(key)!r}"
         for key in dict.fromkeys([*before, *now])
         if before.get(key) != now.get(key)
-    ]
-    if different:
-        raise InputError(f"cannot resume {path}: {'; '.join(different)}; give the same options again")
+    )
 
 
 def _leaves(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

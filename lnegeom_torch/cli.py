@@ -18,6 +18,13 @@ def _bits(text: str) -> int | str:
         raise argparse.ArgumentTypeError(message) from None
 
 
+def _layer_bits(text: str) -> tuple[str, int | str]:
+    pattern, equals, bits = text.rpartition("=")
+    if not equals or not pattern:
+        raise argparse.ArgumentTypeError(f"expected LAYER=BITS, such as head=8, got {text!r}")
+    return pattern, _bits(bits)
+
+
 def _configure_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("runs/demo"), help="folder for the page (default: runs/demo)"
@@ -47,6 +54,9 @@ def _configure_task(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--activation-bits", type=int, help="1 to 8, or 32 (default: the method's)")
     what.add_argument("--first-last-bits", type=int, help="of the first and last layer's weights")
+    what.add_argument(
+        "--layer-bits", nargs="+", type=_layer_bits, metavar="LAYER=BITS", help="of single layers, as 0.*=8"
+    )
     what.add_argument("--include", nargs="+", metavar="LAYER", help="types (Linear) or names (encoder.*)")
     what.add_argument("--exclude", nargs="*", metavar="LAYER", help="layers to leave alone, ReLUs too")
     what.add_argument("--scale", help="of the weights' levels: none, tensor or channel")
@@ -55,7 +65,7 @@ def _configure_task(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--learned-range", action=switch, help="learn the activations' range")
     what.add_argument("--quantizer", help="for 2 bits and more: maniquant or rf")
     what.add_argument("--gate", help="drop gradients where |W| > 1: optimizer, quantizer or none")
-    what.add_argument("--pretrained", help="safetensors file of a trained network to start from")
+    what.add_argument("--pretrained", help="checkpoint, or other safetensors file, to start from")
     how = parser.add_argument_group("how to train")
     how.add_argument("--epochs", type=int, help="default: 40")
     how.add_argument("--batch-size", type=int, help="default: 64")
@@ -77,7 +87,10 @@ def _configure_task(parser: argparse.ArgumentParser) -> None:
 
 
 def _configure_train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--recipe", help="a row of a paper's table, as maniquant-table1/resnet20-wcg")
+    parser.add_argument(
+        "--recipe",
+        help="a row of a paper's table, as maniquant-table1/resnet20-wcg; a table alone lists its rows",
+    )
     parser.add_argument("--method", help="wcg (default), ste, dorefa, rf, spin, …, or fp, full precision")
     parser.add_argument(
         "--option",

@@ -17,6 +17,7 @@ from lnegeom._progress import count_from_here, progress_bar
 from lnegeom.report import write_json
 from lnegeom_torch import data
 from lnegeom_torch._jobs import dataset_of, forget_datasets, in_processes
+from lnegeom_torch.checkpoint import differences
 from lnegeom_torch.methods import DivergedError
 from lnegeom_torch.statistics import calibration_error
 from lnegeom_torch.train import OnEpoch, Run, TrainConfig, train
@@ -207,8 +208,11 @@ def _trial(config: TrainConfig, seed: int, file: Path, on_epoch: OnEpoch = lambd
     identity = {"config": config.to_data(), "seed": seed}
     if file.exists():
         saved = json.loads(file.read_text())
-        if saved["identity"] != identity:
-            raise InputError(f"{file} is a run of another comparison; choose another --out")
+        if different := differences(saved["identity"], identity):
+            raise InputError(
+                f"{file} is a run of another comparison: {different}; choose another --out, or give the same "
+                "options again"
+            )
         return Trial(**saved["trial"])
     checkpoint = file.with_suffix(".safetensors")
     trial = _run(config, seed, dataset_of(config), checkpoint, on_epoch)

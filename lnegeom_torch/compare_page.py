@@ -97,7 +97,7 @@ def table(found: Comparison, reference: str) -> tuple[list[str], list[list[Any]]
             [
                 label,
                 found.best_rate(label),
-                mean_and_deviation(accuracies),
+                mean_and_deviation(accuracies) + _diverged(trials),
                 None if label == reference else str(against),
                 None if label == reference or width is None else f"{width:.2f}",
                 f"{found.worst_drop(label):.2f}",
@@ -106,6 +106,24 @@ def table(found: Comparison, reference: str) -> tuple[list[str], list[list[Any]]
             ]
         )
     return headers, rows
+
+
+def _diverged(trials: list[Trial]) -> str:
+    count = sum(trial.diverged for trial in trials)
+    return f", {count} diverged" if count else ""
+
+
+def _notes(found: Comparison, last: int) -> str:
+    """What to know of the table: what accuracy is, and whose best rate may lie beyond those tried."""
+    notes = f"Accuracy is the mean over the last {last} epochs, then over seeds."
+    ends = {min(found.rates), max(found.rates)}
+    labels = [label for label in found.configs if found.best_rate(label) in ends]
+    if labels and len(found.rates) > 1:
+        notes += (
+            f" The best learning rate of {', '.join(labels)} is the lowest or highest tried: a better one "
+            "may lie beyond; widen --rates."
+        )
+    return notes
 
 
 def _median_seconds(trials: list[Trial]) -> float | None:
@@ -132,9 +150,11 @@ def report(found: Comparison, reference: str, out: Path) -> None:
     """Write results.json, history.csv, the pictures and index.html, and print the table."""
     headers, rows = table(found, reference)
     rate_headers, rate_rows = rate_table(found)
-    print(text_table(headers, rows))
-    command = shlex.join(["lnegeom", *sys.argv[1:]])
     config = next(iter(found.configs.values()))
+    last = min(config.last_epochs, config.epochs)
+    notes = _notes(found, last)
+    print(f"{text_table(headers, rows)}\n{notes}")
+    command = shlex.join(["lnegeom", *sys.argv[1:]])
     write_json(
         out / "results.json",
         {
@@ -155,11 +175,10 @@ def report(found: Comparison, reference: str, out: Path) -> None:
     accuracy_by_rate(found, out / "rates.png")
     curves_by_method(found, out / "curves.png")
     page = Page(f"Methods on {config.data}, {config.model}")
-    last = min(config.last_epochs, config.epochs)
     whose = f" of the latent weights (all else at {config.lr:g})" if found.tuned == "latent_lr" else ""
     page.text(
         f"Each method at its own best learning rate{whose} on held-out training images; then, on the test "
-        f"images, the mean over the last {last} epochs, and mean ± standard deviation over seeds. "
+        "images, mean ± standard deviation over seeds. "
         "Differences are paired by seed, with Student's 95 % interval; in the next column is half the width "
         "of the intervals that hold for all methods at once (Bonferroni). The worst drop is between the best "
         f"and the worst of the learning rates, {min(found.rates):g} to {max(found.rates):g}, on held-out "
@@ -168,6 +187,7 @@ def report(found: Comparison, reference: str, out: Path) -> None:
         "processor's, or on a GPU the wall's."
     )
     page.table(headers, rows)
+    page.text(notes)
     page.figure(out / "rates.png", "Accuracy on held-out images against learning rate.")
     page.table(rate_headers, rate_rows)
     page.figure(out / "curves.png", "Loss and test accuracy by epoch, the mean over seeds.")

@@ -58,7 +58,17 @@ def refuse_ignored(options: argparse.Namespace, config: TrainConfig) -> None:
     Not for ``lnegeom compare``, whose options are those of all its methods.
     """
     widths = ("weight_bits", "activation_bits", "first_last_bits")
-    names = (*widths, "include", "exclude", "scale", "learned_scale", "learned_range", "quantizer", "gate")
+    names = (
+        *widths,
+        "layer_bits",
+        "include",
+        "exclude",
+        "scale",
+        "learned_scale",
+        "learned_range",
+        "quantizer",
+        "gate",
+    )
     given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) not in (None, 32)]
     if given and not config.quant.spec.quantized:
         raise InputError(
@@ -213,7 +223,8 @@ def _report(config: TrainConfig, runs: list[Outcome], out: Path) -> None:
     more = [mean_and_deviation(fifth)] if fifth else []
     rows = [[config.quant.method, rate, mean_and_deviation(accuracies), *more, len(runs)]]
     headers = ["method", "learning rate", "accuracy (%)", *(["top-5 (%)"] if fifth else []), "seeds"]
-    print(text_table(headers, rows))
+    last = min(config.last_epochs, config.epochs)
+    print(f"{text_table(headers, rows)}\nAccuracy is the mean over the last {last} epochs, then over seeds.")
     write_json(
         out / "results.json",
         {
@@ -231,7 +242,6 @@ def _report(config: TrainConfig, runs: list[Outcome], out: Path) -> None:
     write_history({config.quant.method: [run.history for run in runs]}, out / "history.csv")
     learning_curves({config.quant.method: runs}, out / "curves.png")
     page = Page(f"{config.quant.method} on {config.data}")
-    last = min(config.last_epochs, config.epochs)
     bits = config.quant.weight_bits if config.quant.spec.quantized else 32
     page.text(
         f"{config.quant.spec.source}; {config.model}, weight bits {bits}. Accuracy is "

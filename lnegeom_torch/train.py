@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from lnegeom import InputError
 from lnegeom_torch import data, distributed, nets
+from lnegeom_torch._pretrained import start_from
 from lnegeom_torch._random import forked
 from lnegeom_torch._train_config import TrainConfig
 from lnegeom_torch.checkpoint import Checkpoint, capture, check_same, restore
@@ -185,6 +184,8 @@ class _Session:
         try:
             losses = self._iterations()
         except DivergedError:
+            if number == 0 and self.checkpoint is not None and distributed.leads():
+                self.checkpoint.unlink()  # nothing is learned yet, and the next try has another rate
             raise DivergedError(_divergence(config, self.seed, number, self.checkpoint)) from None
         seconds = _clock(config.device) - start
         record = {
@@ -233,7 +234,7 @@ def _build(config: TrainConfig, dataset: data.Dataset) -> tuple[Method, Manifold
         classes=dataset.classes,
     ).to(config.device)
     if config.pretrained is not None:
-        _start_from(model, Path(config.pretrained), config)
+        start_from(model, Path(config.pretrained), config)
     method = quantize_(model, config.quant)
     optimizer = ManifoldSGD(
         method.param_groups(config.latent_lr),
@@ -266,34 +267,6 @@ def _right(model: nn.Module, images: torch.Tensor | data.ImageFiles, labels: tor
     return right
 
 
-def _start_from(model: nn.Module, path: Path, config: TrainConfig) -> None:
-    try:
-        model.load_state_dict(_weights(path))
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(
-            f"{path} does not hold a network {config.model!r} for the data set {config.data!r}: {reason}"
-        ) from None
-
-
-def _weights(path: Path) -> dict[str, torch.Tensor]:
-    """The state of a network in a safetensors file, by itself or in a checkpoint."""
-    if not path.is_file():
-        raise InputError(
-            f"there is no file {path} to start from; name another with --pretrained, or, for a recipe, first "
-            "train its table's -fp row, with runs/TABLE/ROW as --out"
-        )
-    try:
-        state = safetensors.torch.load_file(path)
-    except safetensors.SafetensorError as error:
-        raise InputError(
-            f"{path} is no safetensors file ({error}); of a state that torch.save wrote make one with "
-            "safetensors.torch.save_file(torch.load(path), other)"
-        ) from None
-    inside = {name.removeprefix("model."): v for name, v in state.items() if name.startswith("model.")}
-    return inside or state
-
-
 def load_dataset(config: TrainConfig) -> data.Dataset:
     """The data set of a configuration, its validation share held out."""
     size = {} if config.image_size is None else {"image_size": config.image_size}
@@ -310,7 +283,7 @@ def _clock(device: str) -> float:
 
 
 def _divergence(config: TrainConfig, seed: int, epoch: int, checkpoint: Path | None) -> str:
-    kept = f"; epoch {epoch} is kept in {checkpoint}" if checkpoint is not None else ""
+    kept = f"; epoch {epoch} is kept in {checkpoint}" if checkpoint is not None and epoch > 0 else ""
     latent = "" if config.latent_lr is None else f", and {config.latent_lr} for latent weights"
     return (
         f"the loss of method {config.quant.method!r}, seed {seed}, is no longer finite in epoch {epoch + 1}; "

@@ -1,6 +1,8 @@
 """Progress: a bar in a terminal, sparse plain lines in a pipe or a file."""
 
 import io
+import os
+import subprocess
 import sys
 
 import pytest
@@ -47,6 +49,7 @@ def test_quick_work_takes_two_lines_of_a_pipe_and_what_does_not_stay_one(capsys,
     assert list(progress_bar("animation", [7, 8, 9], "frame")) == [7, 8, 9]
     for step in progress_bar("claims", "abc", "claim", leave=False):
         assert step in "abc"
+        clock[0] += 20.0
     assert states(capsys.readouterr().err) == [
         "animation: 0/3 frames",
         "animation: 3/3 frames",
@@ -68,6 +71,13 @@ def test_bars_within_one_another_and_amounts_of_ones_own(capsys, clock):
         "flow: t = 0.3",
         "outer: 2/2 runs",
     ]
+
+
+def test_an_error_at_the_start_is_not_preceded_by_the_same_line_twice(capsys):
+    bar = progress_bar("training", 100, "epoch")
+    bar.start_t -= 5.0  # later, nothing is done
+    bar.close()
+    assert states(capsys.readouterr().err) == ["training: 0/100 epochs"]
 
 
 def test_a_terminal_gets_a_bar_that_is_drawn_over(monkeypatch):
@@ -93,3 +103,11 @@ def test_the_time_left_is_not_taken_from_what_was_done_before():
         count_from_here(bar)
         assert bar.format_dict["initial"] == 9  # tqdm's rate is of what follows
         assert bar.format_dict["n"] == 9
+
+
+def test_the_environment_can_ask_for_silence():
+    """tqdm reads it as it is imported."""
+    code = "from lnegeom._progress import progress_bar; print(sum(progress_bar('sum', [1, 2], 'number')))"
+    command, environment = [sys.executable, "-c", code], {**os.environ, "TQDM_DISABLE": "1"}
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert (found.stdout, found.stderr) == ("3\n", "")

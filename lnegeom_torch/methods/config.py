@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from lnegeom import InputError
 from lnegeom_torch.methods.options import Coarse, ProxQuant
@@ -51,6 +52,9 @@ class QuantConfig:
     first_last_bits : int, optional
         Width of the weights of the first and of the last quantized layer: 1 to 8, or 32 to leave them alone.
         By default they are as all the others.
+    layer_bits : mapping of str to int or "ternary"
+        Widths of single layers, ahead of the two above: types or patterns of names, of which the first that
+        fits counts. Kept as a tuple of pairs.
     include, exclude : tuple of str
         Types (``"Linear"``) or patterns of names (``"encoder.*"``) of layers to quantize, and not to. The
         types are Linear, Conv1d, Conv2d, Embedding and MultiheadAttention, their subclasses among them, and
@@ -80,12 +84,14 @@ class QuantConfig:
     gate: Literal["optimizer", "quantizer", "none"] | None = None
     options: Any = None
     first_last_bits: int | None = None
+    layer_bits: Mapping[str, int | str] | tuple[tuple[str, int | str], ...] = ()
     include: tuple[str, ...] = ("Linear", "Conv1d", "Conv2d")
     exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise InputError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+        object.__setattr__(self, "layer_bits", _pairs(self.layer_bits))
         self._check_bits()
         if self.quantizer is not None and self.quantizer not in QUANTIZERS:
             raise InputError(f"quantizer must be one of {', '.join(QUANTIZERS)}, got {self.quantizer!r}")
@@ -117,11 +123,13 @@ class QuantConfig:
 
     def _check_bits(self) -> None:
         widths = (*self.spec.weight_bits, 32)
-        if self.weight_bits != "ternary" and self.weight_bits != 32:
-            check_bits("weight_bits", self.weight_bits)
-        if self.spec.quantized and self.weight_bits not in widths:
-            known = ", ".join(map(str, widths))
-            raise InputError(f"method {self.method!r} is for weight_bits {known}, got {self.weight_bits!r}")
+        layers = {f"layer_bits of {pattern!r}": bits for pattern, bits in self.bits_by_pattern}
+        for name, bits in {"weight_bits": self.weight_bits, **layers}.items():
+            if bits != "ternary" and bits != 32:
+                check_bits(name, bits)  # type: ignore[arg-type]
+            if self.spec.quantized and bits not in widths:
+                known = ", ".join(map(str, widths))
+                raise InputError(f"method {self.method!r} is for {name} {known}, got {bits!r}")
         for name in ("activation_bits", "first_last_bits"):
             if getattr(self, name) not in (None, 32):
                 check_bits(name, getattr(self, name))
@@ -140,6 +148,11 @@ class QuantConfig:
             raise InputError(
                 f"method 'rf' needs a metric I − ρρᵀ, such as NormalizedLNE, got {self.metric!r}"
             )
+
+    @property
+    def bits_by_pattern(self) -> tuple[tuple[str, int | str], ...]:
+        """`layer_bits` as it is kept."""
+        return cast(tuple[tuple[str, int | str], ...], self.layer_bits)
 
     @property
     def spec(self) -> MethodSpec:
@@ -176,6 +189,19 @@ class QuantConfig:
     def chosen_options(self) -> Any:
         """The method's own constants, its defaults unless given; None for most methods."""
         return self.options or self.spec.options
+
+
+def _pairs(given: Any) -> tuple[tuple[str, Any], ...]:
+    pairs = given.items() if isinstance(given, Mapping) else given
+    try:
+        found = tuple((pattern, bits) for pattern, bits in pairs)
+    except (TypeError, ValueError):
+        found = ((None, None),)
+    if not all(isinstance(pattern, str) for pattern, _ in found):
+        raise InputError(
+            f"layer_bits must map types and name patterns to widths, as {{'head': 8}}, got {given!r}"
+        )
+    return found
 
 
 def _with_metric() -> str:

@@ -102,7 +102,9 @@ def quantize_(model: nn.Module, config: QuantConfig) -> Method:
     if isinstance(model, torch.jit.ScriptModule):
         raise InputError("a scripted model cannot be changed; quantize_ it before torch.jit.script")
     if not config.spec.quantized:
-        select(model, replace(config, weight_bits=32, first_last_bits=None))  # notes why, for `summary`
+        select(
+            model, replace(config, weight_bits=32, first_last_bits=None, layer_bits=())
+        )  # notes why, for `summary`
         return Method(model, config, {})
     targets, modules = select(model, config)
     # Activations alone leave an algorithm on weights nothing to do.

@@ -102,7 +102,9 @@ def select(model: nn.Module, config: QuantConfig) -> tuple[dict[str, Target], li
         )
     _refuse_unmatched("include", [p for p in config.include if p not in _BY_DEFAULT], layers)
     _refuse_unmatched("exclude", config.exclude, {**layers, **_relus(model)})
-    return _targets(chosen, config), [module for module, _, _ in chosen.values()]
+    kinds = {path: layers[path] for _, path, _ in chosen.values()}
+    _refuse_unmatched("layer_bits", [pattern for pattern, _ in config.bits_by_pattern], kinds)
+    return _targets(chosen, kinds, config), [module for module, _, _ in chosen.values()]
 
 
 def find_relus(model: nn.Module, config: QuantConfig) -> list[tuple[nn.Module, str]]:
@@ -143,7 +145,9 @@ def _matches(name: str, kind: str, pattern: str) -> bool:
     return pattern == kind or fnmatchcase(name, pattern)
 
 
-def _targets(chosen: dict[str, tuple[nn.Module, str, str]], config: QuantConfig) -> dict[str, Target]:
+def _targets(
+    chosen: dict[str, tuple[nn.Module, str, str]], kinds: dict[str, str], config: QuantConfig
+) -> dict[str, Target]:
     targets: dict[str, Target] = {}
     ends = {0, len(chosen) - 1}
     for position, (name, (module, path, tensor)) in enumerate(chosen.items()):
@@ -151,8 +155,11 @@ def _targets(chosen: dict[str, tuple[nn.Module, str, str]], config: QuantConfig)
             raise InputError(
                 f"layer {name!r} has a parametrized weight already; quantize a model once, from a fresh copy"
             )
-        bits = config.weight_bits
-        if position in ends and config.first_last_bits is not None:
+        own = [bits for pattern, bits in config.bits_by_pattern if _matches(path, kinds[path], pattern)]
+        bits: int | str = config.weight_bits
+        if own:
+            bits = own[0]
+        elif position in ends and config.first_last_bits is not None:
             bits = config.first_last_bits
         if bits == 32:
             _skip(module, "32 bits")

@@ -31,6 +31,8 @@ def write_onnx(model: nn.Module, path: Path, inputs: Tensor | tuple[Tensor, ...]
     given = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     # An axis of one entry would be taken for a constant.
     given = tuple(torch.cat([x, x]) if len(x) == 1 else x for x in given)
+    plain = copy.deepcopy(model).eval()
+    _refuse_inputs(plain, given)
     batch = torch.export.Dim("batch")
     registration = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = registration.level
@@ -39,7 +41,7 @@ def write_onnx(model: nn.Module, path: Path, inputs: Tensor | tuple[Tensor, ...]
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter's own, about its own code
             torch.onnx.export(
-                copy.deepcopy(model).eval(),
+                plain,
                 given,
                 path,
                 dynamo=True,
@@ -54,6 +56,19 @@ def write_onnx(model: nn.Module, path: Path, inputs: Tensor | tuple[Tensor, ...]
     finally:
         registration.setLevel(level)
     _pack_weights(model, path)
+
+
+@torch.no_grad()
+def _refuse_inputs(model: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    """Refuse what the model does not take, in its own words: the exporter's are about its insides."""
+    try:
+        model(*inputs)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
+        raise InputError(
+            f"the model does not take inputs of shape {shapes}, the first axis of each the batch's: "
+            f"{str(error).strip().splitlines()[0]}"
+        ) from error
 
 
 def _pack_weights(model: nn.Module, path: Path) -> None:

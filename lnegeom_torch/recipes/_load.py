@@ -48,6 +48,8 @@ def load(name: str) -> dict[str, Any]:
         raise InputError(f"unknown recipe {name!r}; the tables are {', '.join(sorted(tables))}")
     settings = copy.deepcopy(tables[table])
     rows, small = settings.pop("rows"), settings.pop("small", {})
+    if not row:
+        raise InputError(f"a recipe is {table}/ROW, and the rows are {', '.join(rows)}")
     if row not in rows:
         raise InputError(f"table {table!r} has no row {row!r}; its rows are {', '.join(rows)}")
     own = rows[row]

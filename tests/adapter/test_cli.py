@@ -144,6 +144,7 @@ FLAGS = {
     "--gate none": ("gate", "none"),
     "--option every=7": ("options", RicciFlow(every=7)),
     "--first-last-bits 8": ("first_last_bits", 8),
+    "--layer-bits 0.*=8 head=ternary": ("layer_bits", (("0.*", 8), ("head", "ternary"))),
     "--include Linear 1.*": ("include", ("Linear", "1.*")),
     "--exclude 0.* ReLU": ("exclude", ("0.*", "ReLU")),
 }
@@ -198,6 +199,15 @@ BAD = {
         "exclude has 'head', which fits no layer; expected a type, a name",
     ),
     "included layer": (["--include", "Linear", "0.9"], "include has '0.9', which fits no layer"),
+    "bits of no layer": (["--layer-bits", "head=8"], "layer_bits has 'head', which fits no layer"),
+    "bits of a layer": (
+        ["--layer-bits", "0.*=9"],
+        "layer_bits of '0.*' must be an integer from 1 to 8, got 9",
+    ),
+    "bits of spin": (
+        ["--method", "spin", "--layer-bits", "Linear=2"],
+        "method 'spin' is for layer_bits of 'Linear' 1, 32, got 2",
+    ),
     "size of digits": (
         ["--image-size", "224"],
         "image_size is for the data set 'folders', and the images of",
@@ -237,6 +247,13 @@ def test_a_pretrained_file_of_another_kind_or_network_is_told(tmp_path, capsys):
         assert error.startswith(f"lnegeom train: error: {file} {message}")
 
 
+def test_a_rate_too_high_to_learn_anything_leaves_the_folder_to_a_lower_one(tmp_path, capsys):
+    command = ["train", "--method", "dorefa", "--epochs", "1", "--out", str(tmp_path)]
+    assert main([*command, "--lr", "1e35"]) == 1
+    assert capsys.readouterr().err.endswith("lower the learning rate (it was 1e+35)\n")
+    assert main([*command, "--lr", "0.1"]) == 0
+
+
 @pytest.mark.parametrize("command", [["train"], ["demo"], ["compare", "--methods", "ste"]])
 @pytest.mark.parametrize("inside", ["", "run"])
 def test_a_file_in_the_way_is_told(command, inside, tmp_path, capsys):
@@ -248,10 +265,12 @@ def test_a_file_in_the_way_is_told(command, inside, tmp_path, capsys):
 
 
 ODD = ["--weight-bits", "one"]
+UNNAMED = ["--layer-bits", "8"]
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["sing"], ["train"], *(["train", *o, "--out", "x"] for o in (["--lr", "fast"], ODD))]
+    "arguments",
+    [[], ["sing"], ["train"], *(["train", *o, "--out", "x"] for o in (["--lr", "fast"], ODD, UNNAMED))],
 )
 def test_bad_usage_is_one_line_and_exit_code_two(arguments, capsys):
     with pytest.raises(SystemExit) as exit_:

@@ -140,7 +140,34 @@ def test_a_folder_of_another_comparison_is_refused(compared, capsys):
     out, _ = compared
     arguments = [*ARGUMENTS[:-1], "3"]
     assert main([*arguments, "--out", str(out)]) == 2
-    assert "is a run of another comparison" in capsys.readouterr().err
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "is a run of another comparison: config.epochs was 2, now 3; choose another --out" in error
+
+
+def test_the_table_tells_what_accuracy_is_and_whose_best_rate_is_the_last_tried(tmp_path, capsys):
+    arguments = [
+        "compare",
+        "--methods",
+        "ste",
+        "dorefa",
+        "--seeds",
+        "1",
+        "--epochs",
+        "1",
+        "--batch-size",
+        "256",
+    ]
+    assert main([*arguments, "--rates", "0.3", "1e30", "1e-12", "--out", str(tmp_path / "inside")]) == 0
+    printed = capsys.readouterr().out
+    assert "Accuracy is the mean over the last 1 epochs, then over seeds.\n" in printed
+    assert "The best learning rate of" not in printed
+    assert main([*arguments, "--rates", "1e-12", "0.3", "--out", str(tmp_path / "end")]) == 0
+    assert "The best learning rate of ste, dorefa is the lowest or highest tried" in capsys.readouterr().out
+    page = (tmp_path / "end" / "index.html").read_text()
+    assert "a better one may lie beyond; widen --rates." in page
+    short = ["--seeds", "1", "--epochs", "2", "--rates", "1e30", "--out", str(tmp_path / "no")]
+    assert main(["compare", "--methods", "dorefa", *short]) == 0
+    assert "0.00, 1 diverged" in capsys.readouterr().out
 
 
 def test_paired_intervals_cover_the_true_difference_nineteen_times_in_twenty():
@@ -236,6 +263,9 @@ def test_options_replace_a_recipes_settings(tiny, tmp_path):
 def test_settings_become_the_objects_they_name():
     quant = to_quant({"method": "metaquant", "options": {"form": "fcgrad", "hidden": 5}})
     assert quant.options == MetaQuant("fcgrad", hidden=5)
+    mixed = to_quant({"layer_bits": {"head": 8, "body.*": "ternary"}})
+    assert mixed.layer_bits == (("head", 8), ("body.*", "ternary"))
+    assert to_quant(json.loads(json.dumps({"layer_bits": mixed.layer_bits}))) == mixed
     assert to_quant({"method": "lne", "metric": {"chi": 0.1}}).metric == NormalizedLNE(0.1, "weak")
     assert parse_options(["virtual_lr=1e-3"]) == {"virtual_lr": 1e-3}
     for text, batched in (("false", False), ("True", True)):
@@ -269,6 +299,16 @@ def test_training_starts_from_a_trained_network(tmp_path):
     torch.testing.assert_close(weight, state[f"{name}.weight"])
     with pytest.raises(lnegeom.InputError, match="there is no file nowhere to start from"):
         train(TrainConfig(pretrained="nowhere"), 0, dataset=digits)
+
+
+def test_training_of_one_bit_starts_from_the_latent_weights_of_four(tmp_path):
+    learned = {"scale": "channel", "learned_scale": True, "activation_bits": 4, "learned_range": True}
+    digits, file = data.load("digits"), tmp_path / "checkpoint.safetensors"
+    four = TrainConfig(quant=to_quant({"method": "ste", "weight_bits": 4, **learned}), epochs=1)
+    before = train(four, 0, dataset=digits, checkpoint=file).method.latents
+    one = TrainConfig(quant=to_quant({"method": "wcg"}), epochs=1, lr=1e-12, pretrained=str(file))
+    for name, weight in train(one, 5, dataset=digits).method.latents.items():
+        torch.testing.assert_close(weight, before[name])
 
 
 def test_the_rate_falls_at_milestones():

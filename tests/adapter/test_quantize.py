@@ -533,3 +533,26 @@ def test_a_padding_vector_that_quantization_makes_another_is_told_of(bits, warns
     with pytest.warns(UserWarning, match=told) if warns else contextlib.nullcontext():
         quantize_(model, config)
     assert bool(model.weight[1].any()) == warns
+
+
+def test_single_layers_have_bits_of_their_own_ahead_of_the_ends_and_the_rest():
+    torch.manual_seed(0)
+    layers = [nn.Linear(16, 16), nn.BatchNorm1d(16), nn.Linear(16, 16), nn.Linear(16, 16), nn.Conv1d(1, 2, 3)]
+    model = nn.Sequential(*layers, nn.Linear(14, 3))
+    chosen = {"5": 4, "Conv1d": "ternary", "2": 32, "[0-5]": 2}
+    config = QuantConfig("ste", weight_bits=1, first_last_bits=8, layer_bits=chosen, scale="channel")
+    assert config.layer_bits == tuple(chosen.items())
+    method = quantize_(model, config)
+    bits = {name: model.get_submodule(name).parametrizations.weight[0].bits for name in method.layers}
+    assert bits == {"0": 2, "3": 2, "4": "ternary", "5": 4}
+    assert max(len(row.unique()) for row in model[0].weight.detach()) == 4
+    assert torch.equal(freeze(model)[5].weight, model[5].weight)
+
+
+def test_a_pattern_of_bits_names_a_layer_that_is_quantized():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    with pytest.raises(lnegeom.InputError, match="layer_bits has '1', which fits no layer"):
+        quantize_(model, QuantConfig("ste", exclude=("1",), layer_bits={"1": 8}))
+    for wrong in (8, "head", {8: "head"}, ("head", 8)):
+        with pytest.raises(lnegeom.InputError, match="layer_bits must map types and name patterns to widths"):
+            QuantConfig("ste", layer_bits=wrong)

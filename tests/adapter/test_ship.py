@@ -204,6 +204,15 @@ def test_onnxruntime_gives_the_same_outputs_for_batches_of_any_size(tmp_path):
     assert model.training
 
 
+def test_inputs_that_the_model_does_not_take_are_told_in_its_own_words(tmp_path):
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(72, 3)).eval()
+    message = r"does not take inputs of shape \(2, 8, 8\), the first axis of each the batch's: .*channels"
+    with pytest.raises(lnegeom.InputError, match=message):
+        export(model, tmp_path / "model.onnx", torch.zeros(1, 8, 8))  # an image, no batch of one
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_onnx_file_holds_the_weights_to_the_last_bit_in_fewer_bytes(tmp_path):
     """Times the unit matrix, without the engine's own rewriting of the graph, each layer gives its weight."""
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
