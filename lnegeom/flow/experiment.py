@@ -16,6 +16,7 @@ from lnegeom._array import InputError, positive, to_numpy
 from lnegeom.flow.decay import CONTAMINATION, Decaying
 from lnegeom.flow.domain import SpectralDomain
 from lnegeom.flow.solution import Solution
+from lnegeom.plot._style import check_matplotlib
 from lnegeom.report import Page, check_folder, environment, text_table, write_json
 
 __all__ = ["run"]
@@ -47,6 +48,7 @@ FOLDINGS = 5.0
 
 def run(options: argparse.Namespace) -> Solution:
     """Run the flow that the options ask for, or go on with it; print its table and write the folder."""
+    check_matplotlib()
     _check(options)
     try:
         return _run(options)
