@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lnegeom import InputError
+from lnegeom.plot._style import check_matplotlib
 from lnegeom.report import Page, check_folder, text_table, write_json
 from lnegeom_torch import recipes
 from lnegeom_torch._jobs import set_up
@@ -27,6 +28,7 @@ __all__ = ["report", "run", "table"]
 def run(options: argparse.Namespace) -> Comparison:
     """``lnegeom compare``: build the configurations, run them, write the page."""
     check_folder(options.out)
+    check_matplotlib()
     set_up(options.jobs, options.threads)
     configs = _configs(options)
     reference = options.reference or next(iter(configs))

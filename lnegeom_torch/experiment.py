@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from lnegeom import InputError
 from lnegeom._array import positive_integer
 from lnegeom._progress import count_from_here, progress_bar
+from lnegeom.plot._style import check_matplotlib
 from lnegeom.report import Page, check_folder, text_table, write_json
 from lnegeom_torch import distributed, recipes
 from lnegeom_torch._jobs import dataset_of, forget_datasets, in_processes, set_up
@@ -124,6 +125,7 @@ def run(
     if diagnostics is not None:
         positive_integer("diagnostics", diagnostics)
     check_folder(out)
+    check_matplotlib()
     set_up(jobs)
     files = [out / f"seed-{seed}" / "checkpoint.safetensors" for seed in range(seeds)]
     there = [file.exists() for file in files]

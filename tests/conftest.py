@@ -95,6 +95,12 @@ def to_numpy(value):
     return np.from_dlpack(value) if not isinstance(value, np.ndarray | np.generic) else np.asarray(value)
 
 
+def in_single_precision(jax):
+    """A context in which JAX has no float64; before jax 0.8 it was experimental."""
+    owner = jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")
+    return owner.enable_x64(False)
+
+
 @pytest.fixture(params=["numpy", "array_api_strict", "torch", "jax"], scope="session")
 def backend(request):
     pytest.importorskip(request.param, reason=f"{request.param} is not installed")

@@ -99,6 +99,19 @@ def test_without_torch_the_command_line_says_what_to_install():
     assert "Traceback" not in done.stderr
 
 
+def test_without_matplotlib_a_command_refuses_before_it_runs(tmp_path):
+    script = (
+        "import sys; sys.modules['matplotlib'] = None\n"
+        "from lnegeom.cli import main\n"
+        f"for command in ['flow'], ['train', '--epochs', '1'], ['compare', '--methods', 'ste', 'fp']:\n"
+        f"    print(main([*command, '--out', {str(tmp_path / 'out')!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.split() == ["2", "2", "2"]
+    assert done.stderr.count('error: plots need matplotlib: pip install "lnegeom[plot]"\n') == 3
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
+
+
 def test_import_takes_little_longer_than_numpys():
     def seconds(module):
         script = f"import time; t = time.process_time(); import {module}; print(time.process_time() - t)"

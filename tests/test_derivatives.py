@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import zoo
+from conftest import in_single_precision
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -94,7 +95,7 @@ def test_jax_in_single_precision_is_differenced_in_double():
     jax = pytest.importorskip("jax")
     jnp = jax.numpy
     x = jnp.asarray(np.array([0.5, 2.0], dtype=np.float32))
-    with jax.enable_x64(False):
+    with in_single_precision(jax):
         found = jet(lambda y: jnp.cos(y[0]) * y[1], x, derivatives="finite")
     assert found.second.dtype == np.float32
     np.testing.assert_allclose(found.second[0, 0], -2 * np.cos(0.5), rtol=1e-6)

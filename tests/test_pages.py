@@ -41,6 +41,25 @@ def test_methods():
     assert set(names["method"].layers) >= {"features.4"}
 
 
+def anchors_of(page):
+    """The anchors of a page's headings, as GitHub makes them."""
+    prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    headings = [re.sub(r"\[(.*?)\]\(.*?\)", r"\1", h) for h in re.findall(r"^#+ +(.*)$", prose, re.MULTILINE)]
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_link_leads_somewhere():
+    pages = [*DOCS.parent.glob("*.md"), *DOCS.rglob("*.md")]
+    links = [(p, target) for p in pages for target in re.findall(r"\]\(([^)\s]+)\)", p.read_text())]
+    inside = [(page, target) for page, target in links if not target.startswith("https:")]
+    assert len(inside) > 100
+    for page, target in inside:
+        file, _, anchor = target.partition("#")
+        leads_to = page.parent / file if file else page
+        assert leads_to.exists(), f"{page}: {target}"
+        assert not anchor or anchor in anchors_of(leads_to), f"{page}: {target}"
+
+
 def test_every_page_is_run_by_a_test():
     tests = [path.read_text() for path in Path(__file__).parent.rglob("test_*.py")]
     pages = [page.name for page in DOCS.glob("*.md") if "```python" in page.read_text()]

@@ -15,6 +15,7 @@ from lnegeom._array import InputError, positive, to_numpy
 from lnegeom.flow.decay import CONTAMINATION, Decaying
 from lnegeom.flow.domain import SpectralDomain
 from lnegeom.flow.solution import Solution
+from lnegeom.plot._style import check_matplotlib
 from lnegeom.report import Page, check_folder, environment, text_table, write_json
 
 __all__ = ["run"]
@@ -50,6 +51,7 @@ def run(options: argparse.Namespace, what: str) -> Solution:
 
     `what` says what the kind of flow is, for the page.
     """
+    check_matplotlib()
     _check(options)
     try:
         return _run(options, what)

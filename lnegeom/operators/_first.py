@@ -13,7 +13,7 @@ from lnegeom._array import (
 )
 from lnegeom.connections import Connection
 from lnegeom.derivatives import Derivatives
-from lnegeom.fields import as_field
+from lnegeom.fields import ScalarField, as_field
 from lnegeom.metrics import Metric
 from lnegeom.metrics._checks import check_metric
 from lnegeom.metrics._covariant_hessian import CovariantHessian
@@ -75,7 +75,12 @@ def covariant_derivative(
 
 
 def gradient(
-    metric: Metric, f: Any, x: Any, *, derivatives: Derivatives = "auto", vectorized: bool = False
+    metric: Metric,
+    f: ScalarField | Field,
+    x: Any,
+    *,
+    derivatives: Derivatives = "auto",
+    vectorized: bool = False,
 ) -> Array:
     """Gradient of a function, the vector ``g^{ij} ∂_j f``, ``(..., n)``; O(n) where `sharp` is.
 
@@ -103,7 +108,12 @@ def gradient(
 
 
 def hessian(
-    metric: Metric, f: Any, x: Any, *, derivatives: Derivatives = "auto", vectorized: bool = False
+    metric: Metric,
+    f: ScalarField | Field,
+    x: Any,
+    *,
+    derivatives: Derivatives = "auto",
+    vectorized: bool = False,
 ) -> Array:
     """Covariant Hessian of a function, ``∇_i ∇_j f = ∂_i ∂_j f − Γ^k_ij ∂_k f``, ``(..., n, n)``.
 
@@ -120,7 +130,12 @@ def hessian(
 
 
 def laplacian(
-    metric: Metric, f: Any, x: Any, *, derivatives: Derivatives = "auto", vectorized: bool = False
+    metric: Metric,
+    f: ScalarField | Field,
+    x: Any,
+    *,
+    derivatives: Derivatives = "auto",
+    vectorized: bool = False,
 ) -> Array:
     """Laplace–Beltrami operator of a function, ``g^{ij} ∇_i ∇_j f``, of shape ``(...)``.
 
@@ -167,14 +182,16 @@ def divergence(
     return xp.linalg.trace(found.first) + dot(xp, contracted, found.value)
 
 
-def _bend(metric: Metric, f: Any, x: Any, derivatives: Derivatives, vectorized: bool) -> CovariantHessian:
+def _bend(
+    metric: Metric, f: ScalarField | Field, x: Any, derivatives: Derivatives, vectorized: bool
+) -> CovariantHessian:
     xp, x = point_of(check_metric(metric), x)
     field = as_field(f, derivatives, vectorized)
     slope = _checked_slope(xp, field, x)
     return CovariantHessian(xp, metric, metric._local(xp, x), field, x, slope)
 
 
-def _checked_slope(xp: Any, field: Any, x: Array) -> Array:
+def _checked_slope(xp: Any, field: ScalarField, x: Array) -> Array:
     field._check_domain(xp, x)
     slope = field._gradient(xp, x)
     if tuple(slope.shape) != tuple(x.shape):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -16,12 +17,21 @@ GREY = "#5F5F5F"
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, "#56B4E9")
 
 
+_MISSING = 'plots need matplotlib: pip install "lnegeom[plot]"'
+
+
+def check_matplotlib() -> None:
+    """Raise the ImportError of `pyplot` before a long run, not at the picture that ends it."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ImportError(_MISSING)
+
+
 def pyplot() -> Any:
     """The module matplotlib.pyplot; an ImportError that names the extra where it is missing."""
     try:
         return importlib.import_module("matplotlib.pyplot")
     except ImportError as error:
-        raise ImportError('plots need matplotlib: pip install "lnegeom[plot]"') from error
+        raise ImportError(_MISSING) from error
 
 
 def new_axes(**options: Any) -> Axes:

@@ -5,7 +5,7 @@ import pytest
 import scipy.optimize
 import torch
 import zoo
-from conftest import assert_agree, to_numpy
+from conftest import assert_agree, in_single_precision, to_numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -46,7 +46,7 @@ class TestSpace:
 
 @pytest.mark.parametrize("species", MANY, ids=repr)
 class TestProjection:
-    def setup(self, species, affine_in):
+    def drawn(self, species, affine_in):
         """A point, a base and the direction from it to a third point: a set that meets the domain."""
         rng = np.random.default_rng(0)
         point, base, third = species.to_point(rng.uniform(-1, 1, (3, 4, species.dim)))
@@ -57,7 +57,7 @@ class TestProjection:
     @pytest.mark.parametrize("affine_in", ["theta", "eta"])
     def test_it_lies_in_the_set_and_pythagoras_holds(self, species, affine_in):
         space, psi = DuallyFlat(species.thing), species.thing
-        point, base, directions = self.setup(species, affine_in)
+        point, base, directions = self.drawn(species, affine_in)
         nearest = space.project(point, base, directions, affine_in=affine_in)
         moved = nearest - base if affine_in == "theta" else psi.gradient(nearest) - psi.gradient(base)
         off = moved[..., None] - directions @ (np.linalg.pinv(directions) @ moved[..., None])
@@ -69,7 +69,7 @@ class TestProjection:
     @pytest.mark.parametrize("affine_in", ["theta", "eta"])
     def test_it_is_the_minimizer(self, species, affine_in):
         space, psi = DuallyFlat(species.thing), species.thing
-        point, base, directions = self.setup(species, affine_in)
+        point, base, directions = self.drawn(species, affine_in)
         point, base, direction = point[0], base[0], directions[0, :, 0]
         nearest = space.project(point, base, direction[:, None], affine_in=affine_in)
 
@@ -173,7 +173,7 @@ def test_projections_have_derivatives_by_all_that_defines_them(affine_in):
 def test_newton_steps_of_jax_in_single_precision_do_not_warn():
     jax = pytest.importorskip("jax")
     partition = lnegeom.Gamma().log_partition
-    with jax.enable_x64(False):
+    with in_single_precision(jax):
         theta = jax.numpy.asarray([1.5, -0.7])
         eta = partition.gradient(theta)
         back = partition.conjugate.gradient(eta)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import zoo
-from conftest import assert_agree, to_numpy
+from conftest import assert_agree, in_single_precision, to_numpy
 
 import lnegeom
 from lnegeom.geodesics._compiled import compiled
@@ -109,7 +109,7 @@ def test_means_in_closed_form(backend):
 
 def test_jax_integrates_in_double_precision_though_its_own_is_single():
     jax = pytest.importorskip("jax", reason="jax is not installed")
-    with jax.enable_x64(False):
+    with in_single_precision(jax):
         path = lnegeom.geodesic(
             lnegeom.LNE(1.0), jax.numpy.asarray([0.1, 0.2]), jax.numpy.asarray([0.3, 0.1])
         )
