@@ -6,7 +6,15 @@ from typing import Any
 
 from array_api_compat import device
 
-from lnegeom._array import Array, InputError, as_floating, check_vectors, check_where, positive_integer
+from lnegeom._array import (
+    Array,
+    InputError,
+    as_floating,
+    check_vectors,
+    check_where,
+    positive_integer,
+    safe_sqrt,
+)
 from lnegeom.families._base import FisherRaoFamily, check_entries, whole
 from lnegeom.potentials import LogSumExp
 
@@ -89,7 +97,7 @@ class Categorical(FisherRaoFamily):
     def _distance(self, xp: Any, p: Array, q: Array) -> Array:
         # From the chord between the unit vectors √p: the arc cosine of ⟨√p, √q⟩ would lose small distances.
         root_p, root_q = (xp.exp(self._log_probabilities(xp, theta) / 2) for theta in (p, q))
-        chord = xp.sqrt(xp.sum((root_p - root_q) ** 2, axis=-1))
+        chord = safe_sqrt(xp, xp.sum((root_p - root_q) ** 2, axis=-1))
         return 4 * xp.asin(chord / 2)
 
 

@@ -85,8 +85,9 @@ def frechet_mean(
     start : array, shape (..., n), optional
         Where to start; at the point with the largest weight when left out.
     tolerance : float, optional
-        `gradient_norm` at which to stop, relative to the root of the first variance; 1e-10, or the dtype's
-        resolution times 100 if that is more.
+        `gradient_norm` at which to stop, relative to the root of the first variance. Left out: 1e-10, or the
+        dtype's resolution times 100 if that is more; and where geodesics are integrated, what their error
+        lets be reached.
     max_iterations : int
 
     Raises
@@ -110,8 +111,7 @@ def frechet_mean(
     points, weights = xp.reshape(points, (-1, k, n)), xp.reshape(weights, (-1, k))
     fixed = constant(points), constant(weights)
     descent = Descent(metric, xp, *fixed, xp.reshape(constant(x), (-1, n)), batch)
-    resolution = 100 * float(xp.finfo(points.dtype).eps)
-    descent.run(max(1e-10, resolution) if tolerance is None else tolerance, max_iterations)
+    descent.run(tolerance, max_iterations)
     x, variance = descent.x, descent.pulls.variance
     if wants_gradient(points) or wants_gradient(weights):
         x = _attached(metric, xp, x, points, weights)
