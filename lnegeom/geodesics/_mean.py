@@ -16,6 +16,8 @@ from lnegeom._array import (
     check_vectors,
     check_where,
     constant,
+    positive,
+    positive_integer,
 )
 from lnegeom.derivatives import jet
 from lnegeom.geodesics._arrays import (
@@ -89,6 +91,7 @@ def frechet_mean(
         dtype's resolution times 100 if that is more; and where geodesics are integrated, what their error
         lets be reached.
     max_iterations : int
+        Positive.
 
     Raises
     ------
@@ -106,6 +109,8 @@ def frechet_mean(
     (array([0., 2.]), 0.480453014)
     """
     check_riemannian(metric)
+    tolerance = None if tolerance is None else positive("tolerance", tolerance)
+    max_iterations = positive_integer("max_iterations", max_iterations)
     xp, points, weights, x = _checked(metric, points, weights, start)
     batch, (k, n) = tuple(points.shape[:-2]), points.shape[-2:]
     points, weights = xp.reshape(points, (-1, k, n)), xp.reshape(weights, (-1, k))
