@@ -75,7 +75,7 @@ def as_floating(**values: Any) -> tuple[Any, ...]:
             continue
         try:
             result.append(xp.asarray(np.asarray(value, dtype=np.float64), dtype=dtype, device=device))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RuntimeError):  # the last, of tensors in a list that require grad
             raise InputError(f"{name}: expected an array of real numbers, got {value!r}") from None
     return xp, *result
 

@@ -8,6 +8,7 @@ divergence that is given as a function.
 from __future__ import annotations
 
 import abc
+import math
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,8 @@ class DualConnections(abc.ABC):
     def __init__(self, metric: Metric, a: float = 1.0):
         self.metric = metric
         self.a = real("a", a)
+        if not math.isfinite(self.a):
+            raise InputError(f"a must be a finite number, got {a!r}")
 
     @abc.abstractmethod
     def alpha(self, a: float) -> DualConnections:

@@ -53,6 +53,22 @@ BAD = {
         r"x lies outside the domain",
     ),
     "nan": (lambda: LNE.matrix([[0.1, 0.2], [0.3, np.nan]]), r"x\[1, 1\] is nan: expected finite numbers"),
+    "a list of tensors that require grad": (
+        lambda: LNE.matrix([torch.tensor(0.1, requires_grad=True), torch.tensor(0.2)]),
+        r"x: expected an array of real numbers, got \[tensor\(0.1000, requires_grad=True\)",
+    ),
+    "no number for alpha": (
+        lambda: lnegeom.KL(lnegeom.Normal()).connections().alpha(np.nan),
+        r"a must be a finite number, got nan",
+    ),
+    "no tolerance for a mean": (
+        lambda: lnegeom.frechet_mean(lnegeom.Sphere(2), POINT[:, :2], tolerance=-1.0),
+        r"tolerance must be a positive finite number, got -1.0",
+    ),
+    "no number of iterations for a mean": (
+        lambda: lnegeom.frechet_mean(lnegeom.Sphere(2), POINT[:, :2], max_iterations=2.5),
+        r"max_iterations must be a positive integer, got 2.5",
+    ),
     "nan in a vector": (lambda: LNE.sharp([0.1, 0.2], [np.nan, 1.0]), r"covector\[0\] is nan"),
     "nan in a long vector": (
         lambda: LNE.sharp(np.zeros(100_000), np.r_[np.zeros(99_999), np.nan]),

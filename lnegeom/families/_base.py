@@ -126,7 +126,8 @@ class FisherRaoFamily(ExponentialFamily):
         """Fisher–Rao distance, of shape ``(...)``, between natural parameters ``(..., dim)``.
 
         It is the length of the shortest geodesic of the Fisher metric; near ``p = q`` it is accurate to
-        rounding, and ``½ distance²`` equals the Kullback–Leibler divergence to third order.
+        rounding, and ``½ distance²`` equals the Kullback–Leibler divergence to third order. Its gradient at
+        ``p = q``, where it has none, is taken as 0.
         """
         xp, p, q = as_floating(p=p, q=q)
         check_vectors(xp, p, "p", self.dim)

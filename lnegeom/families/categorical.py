@@ -6,7 +6,15 @@ from typing import Any
 
 from array_api_compat import device
 
-from lnegeom._array import Array, InputError, as_floating, check_vectors, check_where, positive_integer
+from lnegeom._array import (
+    Array,
+    InputError,
+    as_floating,
+    check_vectors,
+    check_where,
+    positive_integer,
+    safe_sqrt,
+)
 from lnegeom.families._base import FisherRaoFamily, check_entries, whole
 from lnegeom.potentials import LogSumExp
 
@@ -88,9 +96,15 @@ class Categorical(FisherRaoFamily):
 
     def _distance(self, xp: Any, p: Array, q: Array) -> Array:
         # From the chord between the unit vectors √p: the arc cosine of ⟨√p, √q⟩ would lose small distances.
-        root_p, root_q = (xp.exp(self._log_probabilities(xp, theta) / 2) for theta in (p, q))
-        chord = xp.sqrt(xp.sum((root_p - root_q) ** 2, axis=-1))
-        return 4 * xp.asin(chord / 2)
+        log_p, log_q = self._log_probabilities(xp, p), self._log_probabilities(xp, q)
+        gap = p - q
+        gap = xp.concat([gap, xp.zeros_like(gap[..., :1])], axis=-1)
+        near = xp.max(xp.abs(gap), axis=-1, keepdims=True) < 0.5
+        gap = xp.where(near, gap, xp.zeros_like(gap))
+        rise = gap - xp.log1p(xp.sum(xp.exp(log_q) * xp.expm1(gap), axis=-1, keepdims=True))  # log p − log q
+        root = xp.exp(log_q / 2)
+        difference = xp.where(near, root * xp.expm1(rise / 2), xp.exp(log_p / 2) - root)
+        return 4 * xp.asin(safe_sqrt(xp, xp.sum(difference**2, axis=-1)) / 2)
 
 
 class SizedLogSumExp(LogSumExp):

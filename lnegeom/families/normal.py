@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from lnegeom._array import Array, as_floating, check_finite, check_where
+from lnegeom._array import Array, as_floating, check_finite, check_where, safe_sqrt
 from lnegeom.families._base import FisherRaoFamily, broadcast
 from lnegeom.potentials import Potential
 
@@ -64,7 +64,13 @@ class Normal(FisherRaoFamily):
     def _distance(self, xp: Any, p: Array, q: Array) -> Array:
         mean_p, std_p = self._parameters(xp, p)
         mean_q, std_q = self._parameters(xp, q)
-        chord = xp.sqrt(((mean_p - mean_q) ** 2 / 2 + (std_p - std_q) ** 2) / (std_p * std_q))
+        # The differences of near points, from those of θ.
+        turn = (q[..., 1] - p[..., 1]) / p[..., 1]
+        near = xp.abs(turn) < 0.5
+        turn = xp.where(near, turn, xp.zeros_like(turn))
+        across = xp.where(near, (q[..., 0] - p[..., 0]) / (2 * p[..., 1]) + turn * mean_q, mean_p - mean_q)
+        along = xp.where(near, turn * std_q**2 / (std_p + std_q), std_p - std_q)
+        chord = safe_sqrt(xp, (across**2 / 2 + along**2) / (std_p * std_q))
         return 2 * math.sqrt(2) * xp.asinh(chord / 2)
 
 

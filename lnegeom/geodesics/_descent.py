@@ -10,6 +10,7 @@ import numpy as np
 from lnegeom._array import Array, GeometryError, InputError, dot
 from lnegeom.geodesics._arrays import Vector, at, returner, values_of
 from lnegeom.geodesics._maps import exp, velocity_between
+from lnegeom.geodesics._march import TOLERANCE
 from lnegeom.metrics import Metric
 
 _HALVINGS = 30
@@ -18,11 +19,15 @@ _TRACED = "means are found by steps that look at values: call it outside of them
 
 
 class Pulls(NamedTuple):
-    """At points ``(r, n)``: the mean logarithm, the mean of squared norms, the mean's own squared norm."""
+    """At points ``(r, n)``: the mean logarithm, the mean of squared norms, the mean's own squared norm.
+
+    And the norm of the error that integration leaves in the mean logarithm; 0 for a closed form.
+    """
 
     pull: Array
     variance: Array
     square: Array
+    error: Array
 
 
 class Descent:
@@ -40,27 +45,37 @@ class Descent:
         """The norms of the gradients, ``(r,)``."""
         return _roots(self.pulls.square)
 
-    def run(self, tolerance: float, most: int) -> None:
-        """Descend until every gradient is small enough, or no step lowers the variance."""
-        goal = tolerance * _roots(self.pulls.variance)
+    def run(self, tolerance: float | None, most: int) -> None:
+        """Descend until every gradient is small enough, or no step lowers the variance.
+
+        Without a tolerance, small enough is also one within its error that a step does not lower.
+        """
+        resolution = 100 * float(self.xp.finfo(self.x.dtype).eps)
+        goal = (max(1e-10, resolution) if tolerance is None else tolerance) * _roots(self.pulls.variance)
         sizes, halved = np.ones(len(goal)), np.zeros(len(goal), dtype=int)
-        self.converged = self.norms() <= goal
-        while (rows := np.flatnonzero(~self.converged & (self.steps < most) & (halved < _HALVINGS))).size:
+        while True:
+            norms = self.norms()
+            within = norms <= values_of(self.pulls.error, _TRACED)
+            stuck = halved >= np.where(within, 1, _HALVINGS)
+            self.converged = (norms <= goal) | (stuck & within & (tolerance is None))
+            rows = np.flatnonzero(~self.converged & ~stuck & (self.steps < most))
+            if not rows.size:
+                return
             lower = self._step(rows, sizes[rows])
             self.steps[rows[lower]] += 1
             sizes[rows] = np.where(lower, np.minimum(1.0, 2 * sizes[rows]), sizes[rows] / 2)
             halved[rows] = np.where(lower, 0, halved[rows] + 1)
-            self.converged = self.norms() <= goal
 
     def _step(self, rows: Vector, sizes: Vector) -> Vector:
         """Move those rows whose variance a step of this size lowers; return which these are."""
         xp, old = self.xp, Pulls(*(self._taken(part, rows) for part in self.pulls))
         lengths = returner(self.x)(sizes)
         trial, new = self._trial(rows, lengths[:, None] * old.pull)
-        # Armijo's condition; where the change is below rounding, the gradient decides
+        # Armijo's condition; where the change is below rounding or integration's error, the gradient decides
         before, after = (values_of(part.variance, _TRACED) for part in (old, new))
         norms, later = _roots(old.square), _roots(new.square)
         noise = 10 * float(xp.finfo(self.x.dtype).eps) * before
+        noise = noise + 2 * np.sqrt(before) * values_of(old.error, _TRACED)
         drop = before - after
         lower: Vector = (drop >= sizes * norms**2 / 2) | ((np.abs(drop) <= noise) & (later < norms))
         self.x = self._merged(self.x, trial, rows, lower)
@@ -77,7 +92,7 @@ class Descent:
         except GeometryError:
             if len(rows) == 1:
                 never = xp.full_like(x[:, 0], np.inf)
-                return x, Pulls(steps, never, never)
+                return x, Pulls(steps, never, never, never)
         middle = len(rows) // 2
         first, second = (
             self._trial(rows[:middle], steps[:middle, :]),
@@ -113,11 +128,19 @@ class Descent:
 
 def pulls(metric: Metric, xp: Any, x: Array, points: Array, weights: Array) -> Pulls:
     """At points ``(r, n)``, towards points ``(r, k, n)`` with weights ``(r, k)``."""
-    v = velocity_between(metric, xp, x[:, None, :], points)[0]
+    v, missed, _ = velocity_between(metric, xp, x[:, None, :], points)
     local, wide = metric._local(xp, x), metric._local(xp, x[:, None, :])
-    variance = xp.sum(weights * dot(xp, v, metric._flat(xp, wide, v)), axis=1)
+    squares = dot(xp, v, metric._flat(xp, wide, v))
     pull = xp.sum(weights[..., None] * v, axis=1)
-    return Pulls(pull, variance, dot(xp, pull, metric._flat(xp, local, pull)))
+    square = dot(xp, pull, metric._flat(xp, local, pull))
+    error = xp.zeros_like(square)
+    if not metric.closed_form_geodesics:
+        inexact = missed + TOLERANCE * (1 + xp.max(xp.abs(points), axis=-1))  # of an entry of v
+        largest = xp.max(xp.abs(v), axis=-1)
+        moves = largest > 0
+        scale = xp.sqrt(squares) / xp.where(moves, largest, xp.ones_like(largest))
+        error = xp.sum(weights * inexact * scale, axis=1)
+    return Pulls(pull, xp.sum(weights * squares, axis=1), square, error)
 
 
 def _roots(squares: Array) -> Vector:

@@ -16,6 +16,8 @@ from lnegeom._array import (
     check_vectors,
     check_where,
     constant,
+    positive,
+    positive_integer,
 )
 from lnegeom.derivatives import jet
 from lnegeom.geodesics._arrays import (
@@ -85,9 +87,11 @@ def frechet_mean(
     start : array, shape (..., n), optional
         Where to start; at the point with the largest weight when left out.
     tolerance : float, optional
-        `gradient_norm` at which to stop, relative to the root of the first variance; 1e-10, or the dtype's
-        resolution times 100 if that is more.
+        `gradient_norm` at which to stop, relative to the root of the first variance. Left out: 1e-10, or the
+        dtype's resolution times 100 if that is more; and where geodesics are integrated, what their error
+        lets be reached.
     max_iterations : int
+        Positive.
 
     Raises
     ------
@@ -105,13 +109,14 @@ def frechet_mean(
     (array([0., 2.]), 0.480453014)
     """
     check_riemannian(metric)
+    tolerance = None if tolerance is None else positive("tolerance", tolerance)
+    max_iterations = positive_integer("max_iterations", max_iterations)
     xp, points, weights, x = _checked(metric, points, weights, start)
     batch, (k, n) = tuple(points.shape[:-2]), points.shape[-2:]
     points, weights = xp.reshape(points, (-1, k, n)), xp.reshape(weights, (-1, k))
     fixed = constant(points), constant(weights)
     descent = Descent(metric, xp, *fixed, xp.reshape(constant(x), (-1, n)), batch)
-    resolution = 100 * float(xp.finfo(points.dtype).eps)
-    descent.run(max(1e-10, resolution) if tolerance is None else tolerance, max_iterations)
+    descent.run(tolerance, max_iterations)
     x, variance = descent.x, descent.pulls.variance
     if wants_gradient(points) or wants_gradient(weights):
         x = _attached(metric, xp, x, points, weights)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from lnegeom._array import Array, InputError, check_vectors, check_where, dot, identity, outer
 from lnegeom._known_curvature import constant_riemann, constant_scalar
 from lnegeom._low_rank import LowRank
@@ -110,7 +112,8 @@ class Conformal(Metric):
 
     def _local(self, xp: Any, x: Array) -> _Local:
         self.f._check_domain(xp, x)
-        scale = xp.exp(2 * self.f._value(xp, x))
+        with np.errstate(over="ignore"):  # named below
+            scale = xp.exp(2 * self.f._value(xp, x))
         check_vectors(xp, scale[..., None], "e^{2f}", None)
         message = "the factor e^{{2f}} underflows to {value} at {point}: expected a point nearer, or float64"
         check_where(xp, scale > 0, scale, "x", message)

@@ -29,8 +29,8 @@ class CompiledTensor:
     """A function from points ``(..., n)`` to components ``(..., n, …, n)``, made by `Tensor.compile`.
 
     Parameters are given by name, as numbers, lists, or arrays of the points' library; they broadcast with the
-    batch axes of the points. The result has the dtype and device of the points; torch's and JAX's derivatives
-    go through it.
+    batch axes of the points. Those of the metric on which the tensor does not depend may be left out. The
+    result has the dtype and device of the points; torch's and JAX's derivatives go through it.
 
     Attributes
     ----------
@@ -57,6 +57,8 @@ class CompiledTensor:
             {s for e in expressions for s in e.free_symbols} - set(tensor.metric.coordinates), key=str
         )
         self.parameters = tuple(_normal(str(name)) for name in names)
+        # Those of the metric that this tensor does not depend on may be given all the same.
+        self._absent = {_normal(str(name)) for name in tensor.metric.parameters} - set(self.parameters)
         for name in (*self.parameters, *map(str, tensor.metric.coordinates)):
             if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
                 raise InputError(f"{name!r} cannot name an argument: rename that symbol")
@@ -83,13 +85,14 @@ class CompiledTensor:
         if not x.ndim or x.shape[-1] != self._dim:
             raise InputError(f"x has shape {tuple(x.shape)}: expected (..., {self._dim})")
         parameters = {_normal(name): value for name, value in parameters.items()}
-        if set(parameters) != set(self.parameters):
+        if set(parameters) - self._absent != set(self.parameters):
             expected = ", ".join(self.parameters) or "none"
             raise InputError(f"expected the parameters {expected}, got {', '.join(parameters) or 'none'}")
         check_finite(xp, x, "x")
         x, parameters = _broadcast(xp, x, parameters)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            out = self._assembled(xp, x, self._function(x, **parameters))
+            own = {name: parameters[name] for name in self.parameters}
+            out = self._assembled(xp, x, self._function(x, **own))
             self._check(xp, x, out)
         return out
 

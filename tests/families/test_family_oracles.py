@@ -189,6 +189,23 @@ def test_von_mises_fisher_in_multiple_precision(n, kappa):
     np.testing.assert_allclose(psi.hessian(theta)[0, 0], along, rtol=3e-15 * (100 + kappa) ** 2)
 
 
+@pytest.mark.parametrize(
+    ("family", "theta"),
+    [
+        (families.Normal(), [0.3, -0.7]),
+        (families.Categorical(3), [0.1, 0.4]),
+        (families.Bernoulli(), [0.1]),
+        (families.Poisson(), [0.4]),
+        (families.Exponential(), [-0.4]),
+    ],
+    ids=repr,
+)
+def test_the_distance_of_a_point_to_itself_has_the_gradient_zero(family, theta):
+    p = torch.tensor(theta, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(family.distance(p, p.detach()), p)
+    assert torch.equal(slope, torch.zeros_like(p))
+
+
 def test_fisher_rao_distances_in_closed_form():
     # Bernoulli and Poisson by quadrature of √g; normal by the half-plane's formula at two known points.
     for family, a, b in ((families.Bernoulli(), -1.0, 2.5), (families.Poisson(), -1.0, 1.5)):

@@ -261,3 +261,18 @@ def test_divergence_where_the_reference_is_nearly_certain(family):
     np.testing.assert_allclose(lnegeom.KL(family)(p, q), expected, rtol=1e-14)
     certain = 0.0 if family.dim == 1 else 2.0
     np.testing.assert_allclose(family.log_density(q, certain), -expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("size", [1e-12, 1e-6, 0.1])
+def test_distances_of_near_points_keep_their_digits(size):
+    a, b = np.array([0.4, -0.7]), np.array([0.4 + size, -0.7 - size / 3])
+    with mpmath.workdps(DIGITS):
+        p, q = ([mpmath.mpf(float(v)) for v in point] for point in (a, b))
+        (m, v), (n, w) = ((-x / (2 * y), -1 / (2 * y)) for x, y in (p, q))
+        chord = ((m - n) ** 2 / 2 + (mpmath.sqrt(v) - mpmath.sqrt(w)) ** 2) / mpmath.sqrt(v * w)
+        normal = 2 * mpmath.sqrt(2) * mpmath.asinh(mpmath.sqrt(chord) / 2)
+        roots = [[mpmath.exp(x / 2) for x in (*point, 0)] for point in (p, q)]
+        roots = [[x / mpmath.norm(row) for x in row] for row in roots]
+        categorical = 4 * mpmath.asin(mpmath.norm([x - y for x, y in zip(*roots, strict=True)]) / 2)
+    np.testing.assert_allclose(families.Normal().distance(a, b), float(normal), rtol=4e-15)
+    np.testing.assert_allclose(families.Categorical(3).distance(a, b), float(categorical), rtol=4e-15)

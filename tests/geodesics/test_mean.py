@@ -57,6 +57,22 @@ def test_normals_of_one_mean_by_shooting():
     np.testing.assert_allclose(mean.point, family.natural(mean=0.0, std=1.2 ** (1 / 3)), atol=1e-8)
 
 
+def test_a_mean_is_found_up_to_the_error_of_integrated_logarithms():
+    def bent(x):
+        a, b = x[..., 0], x[..., 1]
+        rows = [[1 + a**2, 0.1 * b], [0.1 * b, 2 + np.sin(a)]]
+        return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+    metric = lnegeom.FromCallable(bent, 2, vectorized=True)
+    mean = lnegeom.frechet_mean(metric, [[0.2, 0.3], [0.4, -0.2], [0.3, 0.7]])
+    assert mean.status == "converged"
+    assert mean.iterations < 10
+    assert mean.gradient_norm < 5e-10
+    strict = lnegeom.frechet_mean(metric, [[0.2, 0.3], [0.4, -0.2]], start=mean.point, tolerance=1e-17)
+    assert strict.status == "stopped"
+    assert strict.gradient_norm < 5e-10
+
+
 def test_stops_and_says_so():
     points = 0.4 * RNG.uniform(-1, 1, (4, 2))
     mean = lnegeom.frechet_mean(lnegeom.Sphere(2), points, max_iterations=1)

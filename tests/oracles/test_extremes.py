@@ -76,3 +76,10 @@ def test_rates_that_overflow_are_refused():
         ):
             function(theta)
     np.testing.assert_allclose(lnegeom.Fisher(family).matrix(theta[0]), np.exp([[700.0]]))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_height_whose_metric_overflows_is_refused_without_a_warning(dtype):
+    low = np.array([0, np.finfo(dtype).tiny], dtype)
+    with pytest.raises(lnegeom.GeometryError, match=r"e\^\{2f\}\[0\] is inf"):
+        lnegeom.HalfSpace(2).matrix(low)

@@ -301,6 +301,18 @@ def test_every_function_has_its_code():
         np.testing.assert_allclose(np.asarray(out), expected, rtol=1e-13 if backend == "numpy" else 1e-9)
 
 
+def test_the_same_call_serves_tensors_that_do_not_depend_on_all_parameters():
+    metric = symbolic.schwarzschild()
+    for tensor in (metric.tensor, metric.kretschmann, metric.ricci):
+        compiled = tensor.compile()
+        assert compiled(HOLE[:, None], M=np.array([0.1, 0.2, 0.3])).shape == (len(HOLE), 3, *tensor.shape)
+    assert not compiled(HOLE).any()
+    with pytest.raises(InputError, match=r"expected the parameters none, got M, Q"):
+        compiled(HOLE, M=1.0, Q=1.0)
+    with pytest.raises(lnegeom.GeometryError, match=r"M is nan"):
+        compiled(HOLE, M=np.nan)
+
+
 def test_bad_calls_are_refused():
     ricci = symbolic.reissner_nordstrom().ricci
     with pytest.raises(InputError, match="backend must be one of numpy, torch, jax, got 'cupy'"):
