@@ -121,7 +121,9 @@ def quantize_(model: nn.Module, config: QuantConfig) -> Method:
 def _quantize_weight(target: Target, config: QuantConfig, algorithm: type[Method]) -> None:
     layer, name = target.module, target.tensor
     weight = cast(Tensor, getattr(layer, name))
-    learned = (weight.shape[0],) if config.chosen_scale == "channel" else ()
+    learned = (
+        weight.shape[0] if config.chosen_scale == "channel" else 1,
+    )  # fully_shard takes none that is 0-d
     quantizer = algorithm.quantizer_class(
         target.bits,
         config.chosen_quantizer,

@@ -228,7 +228,7 @@ class ActivationQuantizer(nn.Module):
         self.bits = check_bits("bits", bits)
         self.quantizer = _check_quantizer(quantizer)
         self.gate = bits == 1 or quantizer == "maniquant" or learned
-        self.log_scale = nn.Parameter(torch.zeros(())) if learned else None
+        self.log_scale = nn.Parameter(torch.zeros(1)) if learned else None
 
     def extra_repr(self) -> str:
         """The constants, for the model's printed form."""

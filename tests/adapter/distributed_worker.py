@@ -272,12 +272,14 @@ def main(rank, processes, folder):
             check_metaquant(mesh, MetaQuant())
             check_metaquant(mesh, MetaQuant(form="fcgrad", activation="tanh", lr=1e-2))
         if FSDP2:
+            learned = {"scale": "tensor", "learned_scale": True, "learned_range": True}
             configs = (
                 QuantConfig("wcg", metric=NormalizedLNE(0.6)),
+                QuantConfig("ste", 4, 4, **learned),
                 QuantConfig("logcosh"),
                 QuantConfig("ricci"),
             )
-            for config in configs if dist.get_world_size() == 4 else configs[:1]:
+            for config in configs if dist.get_world_size() == 4 else configs[:2]:
                 check_quantized_fully_shard(config, mesh)
             check_checkpoint(mesh, Path(folder) / "checkpoint")
     finally:
