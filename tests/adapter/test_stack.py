@@ -9,6 +9,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lnegeom import InputError
 from lnegeom_torch import ManifoldAdamW, ManifoldSGD, QuantConfig, freeze, quantize_
+from lnegeom_torch.data import load, training_batches
+from lnegeom_torch.train import accuracy
 
 EVERYTHING = ("Linear", "Conv1d", "Conv2d", "Embedding", "MultiheadAttention")
 
@@ -256,3 +258,23 @@ class TestLoops:
             assert torch.equal(model.eval()(x), copy.deepcopy(model)(x))
             compiled = torch.compile(model, backend="eager")
             torch.testing.assert_close(compiled(x), model(x))
+
+
+@pytest.mark.parametrize("name", ["ste", "wcg", "dorefa"])
+def test_a_network_without_batch_norm_at_its_end_learns_with_a_scale_and_not_without(name):
+    """As docs/stack.md says."""
+    digits, found = load("digits"), {}
+    for scale in ("none", "channel"):
+        torch.manual_seed(0)
+        widths = ((1, 8), (8, 16), (16, 16))
+        parts = [(nn.Conv2d(*w, 3, padding=1), nn.BatchNorm2d(w[1]), nn.ReLU()) for w in widths]
+        model = nn.Sequential(*(part for three in parts for part in three), nn.Flatten(), nn.Linear(1024, 10))
+        method = quantize_(model, QuantConfig(name, scale=scale))
+        optimizer = ManifoldSGD(method.param_groups(), lr=0.1, momentum=0.9)
+        order = torch.Generator().manual_seed(0)
+        for _ in range(2):
+            for x, y in training_batches(digits, 64, order):
+                method.step(optimizer, nn.functional.cross_entropy, x, y)
+        found[scale] = accuracy(model, digits.test_images, digits.test_labels)
+    assert found["channel"] > 90
+    assert found["none"] < 50
