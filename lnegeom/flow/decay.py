@@ -85,8 +85,7 @@ def decay_rate(solution: Solution, of: Decaying = "norm") -> DecayRate:
     The window starts at ``t = log(1000) / (λ₂ − λ₁)``, when the linear flow has reduced the second shell of
     modes a thousandfold against the first (λ₁ < λ₂ are the first two eigenvalues of −Δ, or a higher shell's
     and that of the next that h(0) holds, at most 4λ₁; the two are taken to start with amplitudes of one
-    order). It stops where the norm
-    meets a thousand rounding errors of the metric, ``1000 eps √volume``.
+    order). It stops where the norm meets a thousand rounding errors of the metric, ``1000 eps √volume``.
 
     Plain Ricci flow does not move pure gauge, so that h stays; its geometry decays: there fit
     ``of="max_riemann"``, the invariant ``sup |Rm|``.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lnegeom import flow
-from lnegeom._array import InputError, positive, to_numpy
+from lnegeom._array import InputError, positive, positive_integer, to_numpy
 from lnegeom.flow.decay import CONTAMINATION, Decaying
 from lnegeom.flow.domain import SpectralDomain
 from lnegeom.flow.solution import Solution
@@ -75,6 +75,7 @@ def _run(options: argparse.Namespace, what: str) -> Solution:
         **numbers,
         "environment": environment(),
     }
+    out.mkdir(parents=True, exist_ok=True)
     solution.save(out / "solution.npz")
     write_json(out / "results.json", results)
     solution.plot().savefig(out / "picture.png", dpi=150)
@@ -95,8 +96,12 @@ def _check(options: argparse.Namespace) -> None:
     check_folder(out)
     if largest is not None and dim is not None and not 1 <= dim <= largest:
         raise InputError(f"--dim must be 1 to {largest} for {options.kind}, got {dim}")
-    if options.length is not None:
-        positive("--length", options.length)
+    for name in ("length", "t_end"):
+        if (value := getattr(options, name)) is not None:
+            positive(f"--{name.replace('_', '-')}", value)
+    for name in ("size", "samples"):
+        if (count := getattr(options, name)) is not None:
+            positive_integer(f"--{name}", count)
     if options.frames < 0:
         raise InputError(f"--frames must not be negative, got {options.frames}")
     if not options.resume and any((out / name).exists() for name in ("run", "solution.npz")):
@@ -121,7 +126,6 @@ def _solve(options: argparse.Namespace) -> Solution:
     if options.kind == "homogeneous":
         group = flow.LieGroup.named(options.group or "SU(2)")
         metric = options.metric or [0.2, 1.0, 1.0]
-        options.out.mkdir(parents=True, exist_ok=True)
         return flow.homogeneous(
             metric, group, _or(options.t_end, 1.0), normalised=options.normalised, **common
         )

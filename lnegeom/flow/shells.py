@@ -78,7 +78,7 @@ def next_eigenvalue(shell: Shell, h: Field, domain: SpectralDomain, share: float
     squares = np.sum(k**2, axis=-1)
     sizes = np.sqrt(np.sum(np.abs(coefficients) ** 2, axis=(1, 2)))
     there = (sizes > share * np.max(sizes)) & (squares > (1 + SAME) * shell.eigenvalue)
-    return min([4 * shell.eigenvalue, *squares[there].tolist()])
+    return float(np.min(squares[there], initial=4 * shell.eigenvalue))
 
 
 def _waves(h: Field, domain: Any) -> tuple[Field, NDArray[Any]]:
@@ -88,8 +88,8 @@ def _waves(h: Field, domain: Any) -> tuple[Field, NDArray[Any]]:
         axes = [np.fft.fftfreq(size, 1 / size) for size in domain.shape]
         dual = 2 * math.pi * np.linalg.inv(np.array(domain.lattice)).T
         k = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, domain.dim) @ dual
-        coefficients = np.fft.fftn(h, axes=points) / math.prod(domain.shape)
-        return k[1:], coefficients.reshape(-1, *h.shape[-2:])[1:]
+        waves = np.fft.fftn(h, axes=points) / math.prod(domain.shape)
+        return k[1:], waves.reshape(-1, *h.shape[-2:])[1:]
     box: BoxGrid = domain
     axes, coefficients = [], h
     for axis, (x, length) in enumerate(zip(box.axes(), box.lengths, strict=True)):

@@ -101,12 +101,22 @@ def test_an_interrupted_run_resumes_to_the_same_numbers(kind, stepper, name, tmp
         (["--seed", "-1"], "seed must be an integer that is not negative, got -1"),
         (["--frames", "-1"], "--frames must not be negative, got -1"),
         (["--size", "2"], "at least 4 points"),
+        (["--size", "-3"], "--size must be a positive integer, got -3"),
+        (["--t-end", "0"], "--t-end must be a positive finite number, got 0.0"),
+        (["--samples", "0"], "--samples must be a positive integer, got 0"),
+        (["--kind", "homogeneous", "--metric", "1", "-1", "1"], "metric has eigenvalue -1"),
         (["--amplitude", "1.5"], "amplitude must be in [0, 1)"),
     ],
 )
 def test_bad_options(arguments, words, tmp_path, capsys):
     assert main(["flow", "--out", str(tmp_path / "run"), *arguments]) == 2
     assert words in capsys.readouterr().err
+    assert not (tmp_path / "run" / "solution.npz").exists()
+
+
+def test_bad_input_leaves_no_empty_folder(tmp_path):
+    assert main(["flow", "--kind", "homogeneous", "--samples", "1", "--out", str(tmp_path / "run")]) == 2
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_too_short_to_fit_says_so(tmp_path):
