@@ -119,6 +119,8 @@ def run(
     InputError
         If `out` is a file, or holds a run and `resume` is not said; if a number is out of range, or
         TensorBoard is missing.
+    ImportError
+        If matplotlib is missing, which draws the picture at the end.
     """
     if seeds < 1:
         raise InputError(f"seeds must be at least 1, got {seeds}")

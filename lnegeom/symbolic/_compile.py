@@ -192,6 +192,6 @@ def _built(source: str, backend: str) -> Any:
         exec(compile(source, "<lnegeom.symbolic>", "exec"), namespace)
     except ModuleNotFoundError:
         raise InputError(
-            f'to compile for {backend} needs {backend}: pip install "lnegeom[{backend}]"'
+            f'compiling for {backend} needs {backend}: pip install "lnegeom[{backend}]"'
         ) from None
     return namespace["components"]
