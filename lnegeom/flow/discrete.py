@@ -67,7 +67,11 @@ def squared_norm_of_differences(
 
 
 def _norm(
-    named: dict[str, Array], pairs: Sequence[tuple[str, str]], coefficients: Sequence[Array | float]
+    named: dict[str, Array],
+    pairs: Sequence[tuple[str, str]],
+    coefficients: Sequence[Array | float],
+    *,
+    check: bool = True,
 ) -> Array:
     """The norm for pairs of named vectors; errors call them by these names."""
     xp, *vectors = as_floating(**named)
@@ -77,7 +81,7 @@ def _norm(
         raise InputError(f"expected vectors of one size, got {sizes}; pass the same layer's vectors")
     with np.errstate(over="ignore", invalid="ignore"):  # an error says what overflowed, and where
         squared = _sum(xp, [(flat[a], flat[b]) for a, b in pairs], coefficients)
-    if not holds(xp.isfinite(squared)):
+    if check and not holds(xp.isfinite(squared)):
         _explain(xp, flat, coefficients)
     # The rounding of terms that cancel must not turn a norm negative.
     return xp.maximum(squared, xp.zeros_like(squared))
@@ -125,6 +129,8 @@ def discrete_flow_residual(
     j2: Array,
     row_step: Array | float,
     column_step: Array | float,
+    *,
+    check: bool = True,
 ) -> Array:
     """Residual N of RF-DNN's discrete Ricci flow, Eq. (35), for metrics ``g = I − ρρᵀ`` of one layer.
 
@@ -139,6 +145,8 @@ def discrete_flow_residual(
         shape, flattened, all of one size.
     row_step, column_step : float or 0-d array
         ``k₁ − k₂`` and ``j₁ − j₂``, in pixels, not zero.
+    check : bool, default: True
+        Whether to see that N is finite, for which a GPU is waited for: training has looked at its gradients.
 
     Returns
     -------
@@ -165,7 +173,7 @@ def discrete_flow_residual(
     # g|a − g|b = −(ρ_a ρ_aᵀ − ρ_b ρ_bᵀ) in all three terms, so the sign drops out of the norm.
     named = {"new_k1": new_k1, "k1": k1, "k2": k2, "j1": j1, "j2": j2}
     pairs = [("new_k1", "k1"), ("k1", "k2"), ("j1", "j2")]
-    return _norm(named, pairs, [1.0, *_weights(row_step, column_step)])
+    return _norm(named, pairs, [1.0, *_weights(row_step, column_step)], check=check)
 
 
 def relative_flow_residual(
@@ -190,7 +198,7 @@ def relative_flow_residual(
     new_k1, k1, k2, j1, j2, row_step, column_step
         As of `discrete_flow_residual`.
     residual : array, optional
-        N, 0-d, where it is known already.
+        N, 0-d, where it is known already: then nothing is checked anew.
 
     Returns
     -------
@@ -215,8 +223,9 @@ def relative_flow_residual(
     weights = _weights(row_step, column_step)
     if residual is None:
         residual = discrete_flow_residual(new_k1, k1, k2, j1, j2, row_step, column_step)
-    moved = squared_norm_of_differences([(new_k1, k1)], [1.0])
-    asked = squared_norm_of_differences([(k1, k2), (j1, j2)], weights)
+    named = {"new_k1": new_k1, "k1": k1, "k2": k2, "j1": j1, "j2": j2}
+    moved = _norm(named, [("new_k1", "k1")], [1.0], check=False)
+    asked = _norm(named, [("k1", "k2"), ("j1", "j2")], weights, check=False)
     xp, sides = as_floating(sides=moved + asked)
     return residual / xp.where(sides > 0, sides, xp.ones_like(sides))
 

@@ -144,7 +144,7 @@ def test_the_residual_of_a_layer_is_found_once(monkeypatch):
     found = discrete.discrete_flow_residual
     for module in (discrete, ricci):
         monkeypatch.setattr(
-            module, "discrete_flow_residual", lambda *args: (calls.append(1), found(*args))[1]
+            module, "discrete_flow_residual", lambda *args, **kw: (calls.append(1), found(*args, **kw))[1]
         )
     method = quantize_(network(), QuantConfig("rf", metric=METRIC))
     train(method)  # four iterations, the first of which has none before it
