@@ -44,7 +44,7 @@ class Fused:
         points = (n + 1) * m * math.prod(modes.shape) // self.planes
         thickness = min(max(1, SLAB_BYTES // (points * dtype.itemsize)), -(-self.planes // self.workers))
         self.points = np.empty((self.workers, thickness * points), dtype)
-        self.scratch = np.empty((self.workers, thickness * sweep.size(self.passes)), modes.complex_dtype)
+        self.scratch = np.empty((self.workers, thickness * sweep.elements(self.passes)), modes.complex_dtype)
         self.serial = sweep.enter, sweep.slabs, sweep.leave, algebra.kernel(n, equation.gauge)
         self.threads: Any = None
         if self.workers > 1:

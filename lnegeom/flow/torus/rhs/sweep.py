@@ -34,17 +34,18 @@ def layout(modes: Modes) -> NDArray[np.int64]:
     """Return ``(n, 8)`` numbers. The first axis, if there are more, is padded in a buffer of all the grid."""
     n, begin, found = modes.dim, 0, []
     for number, axis in enumerate(modes.axes):
-        alone = number == n - 1
+        last = number == n - 1
         rows = math.prod(modes.shape[min(1, n - 1) : number])
-        points = axis.size // 2 + 1 if alone else axis.size
+        points = axis.size // 2 + 1 if last else axis.size
         rest = math.prod(modes.kept[number + 1 :])
-        size = (number + 2) * n * (n + 1) // 2 * rows * points * rest if number or alone else 0
+        size = (number + 2) * n * (n + 1) // 2 * rows * points * rest if number or last else 0
         found.append([axis.kept, axis.low, axis.high, rows, points, rest, begin, size])
         begin += size
     return np.array(found, np.int64)
 
 
-def size(passes: NDArray[np.int64]) -> int:
+@register_jitable
+def elements(passes: Numbers) -> int:
     """Return the elements of scratch a plane."""
     return int(passes[-1, BEGIN] + passes[-1, SIZE])
 
@@ -60,13 +61,18 @@ def columns(part: int, parts: int, rest: int, itemsize: int) -> tuple[int, int]:
     return part * lines // parts * grain, min(rest, (part + 1) * lines // parts * grain)
 
 
+@register_jitable
+def views(kept: Numbers, mixed: Numbers, axis: Numbers) -> tuple[Numbers, Numbers]:
+    """Return what `spread` and `gather` take of the first axis: its kept modes, and its buffer."""
+    m, rest = mixed.shape[0] // (2 * axis[POINTS] * axis[REST]), axis[REST]
+    return kept.reshape((1, m, 1, axis[KEPT], rest)), mixed.reshape((2, m, 1, axis[POINTS], rest))
+
+
 def enter(coefficients: Numbers, mixed: Numbers, axis: Numbers, k: Numbers, parts: int, block: int) -> None:
     """Pad the first axis and transform it, so many columns at a time."""
-    m, rest = mixed.shape[0] // (2 * axis[POINTS] * axis[REST]), axis[REST]
-    source = coefficients.reshape((1, m, 1, axis[KEPT], rest))
-    target = mixed.reshape((2, m, 1, axis[POINTS], rest))
+    source, target = views(coefficients, mixed, axis)
     for part in prange(parts):
-        first, last = columns(part, parts, rest, mixed.itemsize)
+        first, last = columns(part, parts, axis[REST], mixed.itemsize)
         for begin in range(first, last, block):
             end = min(begin + block, last)
             spread(source, 0, target, axis[LOW], axis[HIGH], k, (begin, end))
@@ -75,11 +81,9 @@ def enter(coefficients: Numbers, mixed: Numbers, axis: Numbers, k: Numbers, part
 
 def leave(mixed: Numbers, result: Numbers, axis: Numbers, k: Numbers, parts: int, block: int) -> None:
     """Transform the first axis back, so many columns at a time, and crop it."""
-    m, rest = mixed.shape[0] // (2 * axis[POINTS] * axis[REST]), axis[REST]
-    source = mixed.reshape((2, m, 1, axis[POINTS], rest))
-    target = result.reshape((1, m, 1, axis[KEPT], rest))
+    target, source = views(result, mixed, axis)
     for part in prange(parts):
-        first, last = columns(part, parts, rest, mixed.itemsize)
+        first, last = columns(part, parts, axis[REST], mixed.itemsize)
         for begin in range(first, last, block):
             end = min(begin + block, last)
             along(source[:, :, :, :, begin:end], True)
@@ -152,7 +156,7 @@ def some_slabs(
 ) -> int:
     """`slabs` of the planes from `first` to `last`."""
     n, bad = passes.shape[0], 0
-    thickness = scratch.shape[0] // (passes[n - 1, BEGIN] + passes[n - 1, SIZE])
+    thickness = scratch.shape[0] // elements(passes)
     plane = points.shape[0] // thickness
     for start in range(first, last, thickness):
         planes = min(thickness, last - start)
